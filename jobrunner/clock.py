@@ -1,0 +1,59 @@
+"""The only place that reads a clock, so that tests can move time."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time (aware, UTC), monotonic time (seconds) and interruptible sleep."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep_until(self, instant: datetime, wake: asyncio.Event) -> None: ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    # A sleep this long at most: a wall clock that was set, or a machine that was
+    # suspended, is noticed after it; asyncio's own timers know only monotonic time.
+    LONGEST_SLEEP_S = 5.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep_until(self, instant: datetime, wake: asyncio.Event) -> None:
+        """Return at `instant`, when `wake` is set, or after `LONGEST_SLEEP_S`, whichever is first."""
+        seconds = min((instant - self.now()).total_seconds(), self.LONGEST_SLEEP_S)
+        if seconds <= 0 or wake.is_set():
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await wake.wait()
+        except TimeoutError:
+            return
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since the epoch, as the store keeps instants."""
+    return round(instant.timestamp() * 1000)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """The aware UTC instant of a store timestamp."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def rfc3339(instant: datetime) -> str:
+    """`2026-11-21T01:00:00Z`, with milliseconds only where there are any."""
+    text = instant.astimezone(UTC).isoformat(
+        timespec="milliseconds" if instant.microsecond >= 1000 else "seconds"
+    )
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,114 @@
+"""The errors of jobrunner, each with what is wrong, why, and how to fix it.
+
+Every error a user can meet derives from `JobrunnerError`; the one boundary in
+`cli/app.py` turns it into a message on stderr and an exit code.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the CLI; other programs rely on them."""
+
+    DONE = 0
+    FAILED = 1  # the job failed, or a problem was found
+    USAGE = 2  # wrong usage, or an invalid manifest
+    NOT_FOUND = 3
+    UNREACHABLE = 4  # store or daemon
+    REFUSED = 5  # by state, lock or limit
+    TIMED_OUT = 6  # while waiting
+    INTERRUPTED = 130
+
+
+class JobrunnerError(Exception):
+    """An expected error: one line on what is wrong, and optionally why and how to fix it."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, what: str, *, why: str | None = None, fix: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+
+class UsageError(JobrunnerError):
+    """The command or call was given something it cannot use."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InvalidArguments(UsageError):
+    """A job's arguments do not fit the task's parameters."""
+
+
+class JobNotFound(JobrunnerError):
+    """No job, task, cron, queue or lock of that name is known."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class StoreUnavailable(JobrunnerError):
+    """The store cannot be reached, or refuses to serve."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class IllegalTransition(JobrunnerError):
+    """The state of the thing does not allow what was asked."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class LeaseLost(JobrunnerError):
+    """The lease under which something was done has ended; the write was refused."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class JobFailed(JobrunnerError):
+    """The awaited job ended in another state than `completed`."""
+
+
+class JobTimeout(JobrunnerError):
+    """The awaited job had not ended when the timeout was over; it goes on."""
+
+    exit_code = ExitCode.TIMED_OUT
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a manifest, as values; `cli/render.py` prints it.
+
+    `excerpt` is source text with a caret line under the bad part, where that helps.
+    """
+
+    where: Location | None
+    what: str
+    why: str | None = None
+    fix: str | None = None
+    excerpt: str | None = None
+
+
+class ManifestError(JobrunnerError):
+    """The manifest cannot be used; carries every problem, in file order."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: list[Problem]) -> None:
+        count = len(problems)
+        super().__init__(f"the manifest has {count} problem{'s' if count != 1 else ''}")
+        self.problems = problems

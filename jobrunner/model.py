@@ -1,0 +1,114 @@
+"""Jobs, their states and the legal transitions between them. Pure."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+ID_LENGTH = 12  # 60 bits: a billion jobs collide with a chance below one in two
+
+
+class JobState(StrEnum):
+    SCHEDULED = "scheduled"  # due later: delayed, or waiting for a retry
+    BLOCKED = "blocked"  # waits for a lock or another job
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset(
+    {JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED}
+)
+LIVE = frozenset(JobState) - TERMINAL
+
+# What the scripts allow. Terminal to `queued` is a user's `retry`.
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.SCHEDULED: frozenset({JobState.QUEUED}) | TERMINAL,
+    JobState.BLOCKED: frozenset({JobState.QUEUED}) | TERMINAL,
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.BLOCKED})
+    | TERMINAL,
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.SCHEDULED}) | TERMINAL,
+    JobState.COMPLETED: frozenset({JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.SKIPPED: frozenset({JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),
+}
+
+
+class Reason(StrEnum):
+    """Why a job is `failed` or `skipped`."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    LOST = "lost"  # its worker died `max_lost` times
+    UNKNOWN_TASK = "unknown_task"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    UPSTREAM = "upstream"
+    LOCKED = "locked"  # skipped or failed: another job holds the lock
+    OVERLAP = "overlap"  # skipped: the cron's previous job was not finished
+    MISFIRE = "misfire"  # skipped: noticed too late
+    REPLACED = "replaced"  # cancelled: the cron's next job took its place
+
+
+class Priority(StrEnum):
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why an attempt failed: `type` is an exception's name, `exit`, `signal`, `timeout` …"""
+
+    type: str
+    message: str
+    exit_code: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request to perform a task, as the store's record tells it. Instants are UTC."""
+
+    id: str
+    task: str
+    state: JobState
+    queue: str
+    priority: Priority
+    created_at: datetime
+    attempt: int = 0  # the number of the latest attempt; 0 before the first
+    reason: Reason | None = None
+    cron: str | None = None
+    fire_time: datetime | None = None
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration: timedelta | None = None  # of the latest attempt, by the monotonic clock
+    result: Any = None
+    error: JobError | None = None
+    detail: str | None = None  # e.g. the id of the lock's holder for a skipped job
+    worker: str | None = None
+    lock: str | None = None
+    progress: Any = None
+    key: str | None = None  # idempotency key
+    after: str | None = None  # the job this one waits for
+    arguments: dict[str, Any] | None = None
+    cancel_requested: bool = False
+    pid: int | None = None  # of the command's process group, while it runs
+    pid_started_at: float | None = None  # with the boot id, tells a pid from its reuse
+    boot_id: str | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.state in TERMINAL
+
+
+def new_job_id() -> str:
+    """A random job id, made by the client so that a submit can be repeated safely."""
+    number = secrets.randbits(5 * ID_LENGTH)
+    return "".join(ID_ALPHABET[(number >> shift) & 31] for shift in range(0, 5 * ID_LENGTH, 5))
