@@ -30,7 +30,7 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep_until(self, instant: datetime, wake: asyncio.Event) -> None:
-        """Return at `instant`, when `wake` is set, or after `LONGEST_SLEEP_S`, whichever is first."""
+        """Return at `instant`, when `wake` is set, or after `LONGEST_SLEEP_S`: the first of them."""
         seconds = min((instant - self.now()).total_seconds(), self.LONGEST_SLEEP_S)
         if seconds <= 0 or wake.is_set():
             return

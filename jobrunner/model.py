@@ -21,17 +21,14 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-TERMINAL = frozenset(
-    {JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED}
-)
+TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED})
 LIVE = frozenset(JobState) - TERMINAL
 
 # What the scripts allow. Terminal to `queued` is a user's `retry`.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: frozenset({JobState.QUEUED}) | TERMINAL,
     JobState.BLOCKED: frozenset({JobState.QUEUED}) | TERMINAL,
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.BLOCKED})
-    | TERMINAL,
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.BLOCKED}) | TERMINAL,
     JobState.RUNNING: frozenset({JobState.QUEUED, JobState.SCHEDULED}) | TERMINAL,
     JobState.COMPLETED: frozenset({JobState.QUEUED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),

@@ -20,6 +20,7 @@ class Command:
     """
 
     args: tuple[Argument, ...]
+    block_ms: int = 0  # how long a blocking read may wait at the server; added to the read timeout
 
 
 @dataclass(frozen=True, slots=True)
