@@ -1,9 +1,11 @@
 """The only place that reads a clock, so that tests can move time."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Clock(Protocol):
@@ -13,7 +15,7 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
 
-    async def sleep_until(self, instant: datetime, wake: asyncio.Event) -> None: ...
+    async def sleep_until(self, instant: datetime, wake: "asyncio.Event") -> None: ...
 
 
 class SystemClock:
@@ -29,8 +31,10 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    async def sleep_until(self, instant: datetime, wake: asyncio.Event) -> None:
+    async def sleep_until(self, instant: datetime, wake: "asyncio.Event") -> None:
         """Return at `instant`, when `wake` is set, or after `LONGEST_SLEEP_S`: the first of them."""
+        import asyncio  # here: the CLI needs a clock and has no loop; this import costs 15 ms
+
         seconds = min((instant - self.now()).total_seconds(), self.LONGEST_SLEEP_S)
         if seconds <= 0 or wake.is_set():
             return
