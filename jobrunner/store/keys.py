@@ -90,6 +90,10 @@ class Keys:
         """Counter: fencing tokens of locks. One for all locks, so it grows for each of them."""
         return self._key("tokens")
 
+    def results(self) -> str:
+        """Zset of job ids by the end (ms) of their result's life, for tasks with `result_ttl`."""
+        return self._key("results")
+
     def watchers(self, job_id: str) -> str:
         """Set of `job:<id>` and `client:<channel>`: who is told when this job has ended."""
         return self._key(f"watchers:{job_id}")
@@ -101,6 +105,10 @@ class Keys:
     def cron(self, cron: str) -> str:
         """Hash: last handled fire time, next, paused, last job and its result."""
         return self._key(f"cron:{cron}")
+
+    def cron_boots(self, cron: str) -> str:
+        """Set: boot ids of machines for which this `@reboot` cron has fired."""
+        return self._key(f"cron:{cron}:boots")
 
     def manifest(self) -> str:
         """Hash: published tasks and crons, without secrets, for the CLI and clients."""

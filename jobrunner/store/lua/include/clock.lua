@@ -1,0 +1,5 @@
+-- The store's clock, in milliseconds since the epoch.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

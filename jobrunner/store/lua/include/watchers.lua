@@ -1,0 +1,18 @@
+-- Tells everyone who waits for a job that it has ended. Jobs become due now; the caller of the
+-- script promotes them, or the scheduler does should the caller die.
+local function tell_watchers(watchers, id, scheduled, now, woken)
+  local members = redis.call('SMEMBERS', watchers)
+  if #members == 0 then
+    return
+  end
+  redis.call('DEL', watchers)
+  for _, member in ipairs(members) do
+    local kind, name = string.match(member, '^(%a+):(.*)$')
+    if kind == 'job' then
+      redis.call('ZADD', scheduled, now, name)
+      woken[#woken + 1] = name
+    else
+      redis.call('PUBLISH', name, id)
+    end
+  end
+end

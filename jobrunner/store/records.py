@@ -1,0 +1,99 @@
+"""The record of a job: the hash in the store, and the `Job` that callers see."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from jobrunner import message
+from jobrunner.clock import from_ms
+from jobrunner.errors import JobNotFound
+from jobrunner.model import Job, JobError, JobState, Priority, Reason
+from jobrunner.store.keys import Keys
+from jobrunner.store.requests import Command, Operation, Pipeline
+
+_errors = msgspec.json.Decoder(JobError)
+
+
+def fields_of(flat: Sequence[bytes]) -> dict[str, str]:
+    """The mapping in a flat HGETALL reply."""
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def job_of(job_id: str, fields: dict[str, str]) -> Job:
+    """The job in a record's fields; unknown fields are left to newer versions."""
+    return Job(
+        id=job_id,
+        task=fields["task"],
+        state=JobState(fields["state"]),
+        queue=fields["queue"],
+        priority=Priority(fields["priority"]),
+        created_at=from_ms(int(fields["created_at"])),
+        attempt=int(fields.get("attempt", 0)),
+        reason=_optional(Reason, fields.get("reason")),
+        cron=fields.get("cron"),
+        fire_time=_instant(fields.get("fire_time")),
+        due_at=_instant(fields.get("due_at")),
+        started_at=_instant(fields.get("started_at")),
+        finished_at=_instant(fields.get("finished_at")),
+        duration=_optional(_milliseconds, fields.get("duration_ms")),
+        result=_optional(msgspec.json.decode, fields.get("result")),
+        error=_optional(_errors.decode, fields.get("error")),
+        detail=fields.get("detail"),
+        worker=fields.get("worker"),
+        lock=fields.get("lock"),
+        progress=_optional(msgspec.json.decode, fields.get("progress")),
+        key=fields.get("key"),
+        after=fields.get("after"),
+        arguments=_arguments(fields.get("message")),
+        cancel_requested="cancel_requested" in fields,
+    )
+
+
+def _optional(convert: Any, text: str | None) -> Any:
+    return None if text is None or text == "" else convert(text)
+
+
+def _instant(text: str | None) -> Any:
+    return _optional(lambda value: from_ms(int(value)), text)
+
+
+def _milliseconds(text: str) -> timedelta:
+    return timedelta(milliseconds=int(text))
+
+
+def _arguments(text: str | None) -> dict[str, Any] | None:
+    try:
+        return None if text is None else message.decode(text).kwargs
+    except msgspec.DecodeError:
+        return None  # a damaged message; the job failed for it, and its record must stay readable
+
+
+def read_jobs(keys: Keys, job_ids: Sequence[str]) -> Operation[list[Job]]:
+    """The jobs in the order of their ids; those that are gone are left out."""
+    if not job_ids:
+        return []
+    replies = yield Pipeline([Command(("HGETALL", keys.job(job_id))) for job_id in job_ids])
+    return [
+        job_of(job_id, fields_of(flat))
+        for job_id, flat in zip(job_ids, replies, strict=True)
+        if flat
+    ]
+
+
+def read_job(keys: Keys, job_id: str) -> Operation[Job]:
+    """Raises JobNotFound when there is no such record."""
+    jobs = yield from read_jobs(keys, [job_id])
+    if not jobs:
+        raise job_not_found(job_id)
+    return jobs[0]
+
+
+def job_not_found(text: str) -> JobNotFound:
+    return JobNotFound(
+        f"no job {text!r}",
+        why="no record has this id; finished jobs are deleted when their retention is over",
+        fix="`jobrunner list` prints the jobs that are known",
+    )

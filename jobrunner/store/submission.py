@@ -1,0 +1,128 @@
+"""Submitting jobs, and submitting finished ones again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobrunner.clock import to_ms
+from jobrunner.errors import IllegalTransition, UsageError
+from jobrunner.model import Job, JobState, Priority
+from jobrunner.store.keys import Keys
+from jobrunner.store.records import job_not_found, read_job
+from jobrunner.store.requests import Argument, Operation, Script
+
+BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be made. The client makes the id, so that a lost reply can be answered by repeating.
+
+    `delay` counts from the store's clock, `due_at` is absolute (aware); at most one of
+    `delay`, `due_at` and `after` (the id of an upstream job) may be given.
+    """
+
+    id: str
+    task: str
+    message: bytes
+    queue: str = "default"
+    priority: Priority = Priority.NORMAL
+    delay: timedelta | None = None
+    due_at: datetime | None = None
+    key: str | None = None
+    after: str | None = None
+    cron: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(x is not None for x in (self.delay, self.due_at, self.after)) > 1:
+            raise UsageError(
+                "a job can have only one of a delay, a due time and an upstream job",
+                fix="submit it with one of them",
+            )
+
+    @property
+    def due(self) -> str:
+        """As `submit.lua` wants it: '', '+<ms>' or milliseconds since the epoch."""
+        if self.delay is not None:
+            return f"+{max(0, round(self.delay / timedelta(milliseconds=1)))}"
+        return "" if self.due_at is None else str(to_ms(self.due_at))
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submission. `is_new` is false when its id or key was known: then `id` is
+    the earlier job's, and `state` is None for a known key."""
+
+    id: str
+    task: str
+    state: JobState | None
+    is_new: bool
+
+
+def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Submitted]]:
+    """Make the jobs; safe to repeat. Raises JobNotFound for an unknown upstream job.
+
+    The jobs before one that is refused are made.
+    """
+    results: list[Submitted] = []
+    for start in range(0, len(submissions), BATCH):
+        batch = submissions[start : start + BATCH]
+        replies = yield _submit_script(keys, batch)
+        for submission, (job_id, state, is_new) in zip(batch, replies, strict=True):
+            if state == b"no_upstream":
+                raise job_not_found(submission.after or "")
+            results.append(
+                Submitted(
+                    job_id.decode(),
+                    submission.task,
+                    JobState(state.decode()) if state else None,
+                    bool(is_new),
+                )
+            )
+    return results
+
+
+def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
+    names = [keys.counts(), keys.queues(), keys.last_job(), keys.scheduled(), keys.blocked()]
+    args: list[Argument] = [len(batch), keys.wake_channel()]
+    for item in batch:
+        names += [keys.job(item.id), keys.queue(item.queue, item.priority)]
+        if item.key:
+            names.append(keys.unique(item.key))
+        if item.after:
+            names += [keys.job(item.after), keys.watchers(item.after)]
+        args += [item.id, item.task, item.message, item.queue, item.priority, item.due]
+        args += [item.key or "", item.after or "", item.cron or ""]
+    return Script("submit", names, args)
+
+
+def retry_job(keys: Keys, job_id: str) -> Operation[Job]:
+    """Queue a finished job again; its retry policy starts anew. Returns the job as it was.
+
+    Raises JobNotFound, and IllegalTransition for a job that has not ended.
+    """
+    job = yield from read_job(keys, job_id)
+    state: str = job.state
+    if job.is_terminal:
+        state = (yield _retry_script(keys, job)).decode()
+    if not state:
+        raise job_not_found(job_id)
+    if state != JobState.QUEUED or not job.is_terminal:
+        raise IllegalTransition(
+            f"cannot retry job {job_id}: it is {state}",
+            why="only a job that has ended can be retried",
+            fix=f"`jobrunner cancel {job_id}` ends it first",
+        )
+    return job
+
+
+def _retry_script(keys: Keys, job: Job) -> Script:
+    names = [
+        keys.job(job.id),
+        keys.queue(job.queue, job.priority),
+        keys.done(job.state),
+        keys.task_done(job.task),
+        keys.counts(),
+        keys.results(),
+    ]
+    return Script("retry", names, [job.id, job.state])
