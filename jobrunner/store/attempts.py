@@ -1,0 +1,250 @@
+"""What a worker does with jobs: claim, start, finish, give back. See docs/architecture.md.
+
+The id of the stream entry is the lease of one attempt: whoever ends the attempt acks the entry in
+the same script, and the ack succeeds once. A worker that was rescued meanwhile gets '' for its
+late finish, and nothing is written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobrunner.model import JobState, Priority, Reason
+from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.requests import Argument, Command, Operation, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A claimed job: one entry of a queue, held by one worker."""
+
+    entry_id: str
+    queue: str
+    priority: str
+    job_id: str
+    message: bytes
+    attempts: int  # that ended before
+    lost: int  # of them, how many died with their worker
+    fence: int
+    base: int  # attempts that the retry policy does not count
+
+    @property
+    def attempt(self) -> int:
+        return self.attempts + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A claimed entry that is not one of ours, or damaged."""
+
+    entry_id: str
+    queue: str
+    priority: str
+    fields: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock as a job uses it: the name with its parameters filled in, times in milliseconds."""
+
+    name: str
+    slots: int
+    ttl_ms: int
+    conflict: str
+
+
+class StartedAs(StrEnum):
+    STARTED = "started"
+    STALE = "stale"
+    CANCELLED = "cancelled"
+    LOCKED = "locked"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start record to be written; `elapsed_ms` since the attempt really began."""
+
+    entry: Entry
+    task: str
+    elapsed_ms: int = 0
+    lock: HeldLock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of an attempt, as it is to be written."""
+
+    entry: Entry
+    task: str
+    state: JobState
+    reason: Reason | None = None
+    result: bytes = b""  # JSON
+    error: bytes = b""  # JSON of a JobError
+    detail: str = ""
+    duration_ms: int = 0
+    retry_delay_ms: int | None = None  # then the job is scheduled instead of ending
+    result_life_ms: int | None = None
+    lock: HeldLock | None = None
+    cron: str | None = None
+    counts_attempt: bool = True  # false for a job that was skipped or cancelled before it began
+
+
+def queue_streams(keys: Keys, queues: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(queue, priority, key), level by level, as `claim.lua` and `orphans.lua` count them."""
+    return [(queue, str(level), keys.queue(queue, level)) for level in Priority for queue in queues]
+
+
+def ensure_groups(keys: Keys, queues: Sequence[str]) -> Operation[None]:
+    """Make the queues' groups, from the very first entry on: jobs may precede the first worker."""
+    streams = [key for _, _, key in queue_streams(keys, queues)]
+    yield Script("group", [keys.queues(), *streams], [GROUP, *queues])
+
+
+def claim(
+    keys: Keys,
+    worker: str,
+    queues: Sequence[str],
+    free: int,
+    *,
+    fair_share: tuple[int, int] = (0, 0),
+    rotation: int = 0,
+) -> Operation[list[Entry | Unreadable] | None]:
+    """Up to `free` queued jobs, or None when the worker's lease has ended."""
+    streams = queue_streams(keys, queues)
+    names = [keys.workers(), *(key for _, _, key in streams)]
+    args: list[Argument] = [GROUP, worker, len(queues), free, *fair_share, rotation]
+    reply = yield Script("claim", names, args)
+    if reply is None:
+        return None
+    return [
+        entry_of(entry_id.decode(), streams[index][0], streams[index][1], fields)
+        for index, entries in reply
+        for entry_id, fields in entries
+    ]
+
+
+def claim_next(
+    keys: Keys, worker: str, queues: Sequence[str], block_ms: int
+) -> Operation[list[Entry | Unreadable]]:
+    """Wait up to `block_ms` for queued jobs; usually one, at most one per queue and level."""
+    streams = queue_streams(keys, queues)
+    names = [key for _, _, key in streams]
+    args = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", 1, "BLOCK", block_ms, "STREAMS")
+    reply = yield Command((*args, *names, *(">" for _ in names)), block_ms=block_ms)
+    places = {key: (queue, level) for queue, level, key in streams}
+    return [
+        entry_of(entry_id.decode(), places[name.decode()][0], places[name.decode()][1], fields)
+        for name, entries in reply or []
+        for entry_id, fields in entries
+    ]
+
+
+def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry | Unreadable:
+    """The entry in a stream's fields."""
+    # Their order is that of the XADDs in the scripts: reading by place is the fastest, per job.
+    try:
+        id_name, job_id, _, message, _, attempts, _, lost, _, fence, _, base = flat
+        if id_name != b"id":
+            raise ValueError(id_name)
+        return Entry(
+            entry_id,
+            queue,
+            level,
+            job_id.decode(),
+            message,
+            int(attempts),
+            int(lost),
+            int(fence),
+            int(base),
+        )
+    except ValueError:
+        return Unreadable(entry_id, queue, level, flat)
+
+
+def start(
+    keys: Keys, worker: str, starts: Sequence[Start]
+) -> Operation[list[tuple[StartedAs, str]]]:
+    """Write start records and take locks; per job what happened, and the lock's token or holder."""
+    names = [keys.running(), keys.counts(), keys.cancelling()]
+    names += [keys.locks(), keys.tokens(), keys.blocked()]
+    args: list[Argument] = [GROUP, worker, len(starts)]
+    for item in starts:
+        entry, lock = item.entry, item.lock
+        names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
+        args += [entry.job_id, item.task, entry.entry_id, entry.attempt, entry.fence]
+        args.append(item.elapsed_ms)
+        if lock is None:
+            args += ["", 0, 0, ""]
+        else:
+            names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
+            args += [lock.name, lock.slots, lock.ttl_ms, lock.conflict]
+    replies = yield Script("start", names, args)
+    return [(StartedAs(what.decode()), _text(detail)) for what, detail in replies]
+
+
+def _text(value: bytes | int | None) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Per job the state written (None: no longer ours), and the jobs woken by these ends."""
+
+    states: list[JobState | None]
+    woken: list[str]
+
+
+def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finished]:
+    """End attempts in one call. Promote the woken jobs next (`due.promote`)."""
+    names = [keys.running(), keys.counts(), keys.scheduled(), keys.cancelling()]
+    names += [keys.locks(), keys.results()]
+    names += [keys.done(state) for state in DONE_STATES]
+    args: list[Argument] = [GROUP, keys.wake_channel(), worker, len(ends)]
+    for end in ends:
+        _add_finish(keys, end, names, args)
+    states, woken = yield Script("finish", names, args)
+    return Finished(
+        [JobState(state.decode()) if state else None for state in states],
+        [job_id.decode() for job_id in woken],
+    )
+
+
+DONE_STATES = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED)
+
+
+def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument]) -> None:
+    entry, lock = end.entry, end.lock
+    names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
+    names += [keys.task_done(end.task), keys.watchers(entry.job_id)]
+    if lock is not None:
+        names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
+    if end.cron:
+        names.append(keys.cron(end.cron))
+    args += [entry.job_id, end.task, entry.entry_id, end.state, end.reason or ""]
+    args += [end.result, end.error, end.detail]
+    args += [entry.attempts + end.counts_attempt, end.duration_ms]
+    args.append("" if end.retry_delay_ms is None else end.retry_delay_ms)
+    args.append("" if end.result_life_ms is None else end.result_life_ms)
+    args += [lock.name if lock else "", lock.slots if lock else 0, 1 if end.cron else ""]
+
+
+class Requeued(StrEnum):
+    QUEUED = "queued"
+    STALE = "stale"
+    CANCELLING = "cancelling"  # untouched: to be finished as cancelled
+
+
+def requeue(keys: Keys, entries: Iterable[Entry], *, is_lost: bool) -> Operation[list[Requeued]]:
+    """Put claimed jobs back into their queues; `is_lost` counts the attempts as lost."""
+    batch = list(entries)
+    if not batch:
+        return []
+    names = [keys.running(), keys.counts(), keys.cancelling()]
+    args: list[Argument] = [GROUP, int(is_lost), len(batch)]
+    for entry in batch:
+        names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
+        args += [entry.job_id, entry.entry_id, entry.message, entry.attempts]
+        args += [entry.lost, entry.fence, entry.base]
+    replies = yield Script("requeue", names, args)
+    return [Requeued(reply.decode()) for reply in replies]
