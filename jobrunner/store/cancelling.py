@@ -1,0 +1,46 @@
+"""Cancelling a job, wherever it is."""
+
+from jobrunner.errors import IllegalTransition
+from jobrunner.model import JobState, Reason
+from jobrunner.store.due import promote
+from jobrunner.store.keys import Keys
+from jobrunner.store.records import job_not_found, read_job
+from jobrunner.store.requests import Command, Operation, Pipeline
+from jobrunner.store.settling import Settled, Settlement, settle
+
+CONTROL_TTL_S = 3600  # of a control list whose worker has gone
+
+
+def cancel(keys: Keys, job_id: str, reason: Reason | None = None) -> Operation[Settlement]:
+    """Cancel a job: at once when it waits, else through its worker's control list.
+
+    The wish is also in the store, where the worker's next heartbeat finds it, so a caller that
+    dies in between, or a worker that reconnects, misses nothing. Wait for the end with `watch`.
+    Raises JobNotFound, and IllegalTransition for a job that has ended.
+    """
+    outcome = yield from settle(keys, job_id, JobState.CANCELLED, reason)
+    if outcome.what is Settled.CLAIMED:
+        control = keys.control(outcome.detail)
+        yield Pipeline(
+            [Command(("RPUSH", control, job_id)), Command(("EXPIRE", control, CONTROL_TTL_S))]
+        )
+    elif outcome.what is Settled.SETTLED:
+        yield from promote(keys, outcome.woken)
+    elif outcome.what is Settled.GONE:
+        raise job_not_found(job_id)
+    elif outcome.what is Settled.TERMINAL:
+        job = yield from read_job(keys, job_id)
+        ended = f"{job.finished_at:%H:%M:%S} UTC" if job.finished_at else "an unknown time"
+        raise IllegalTransition(
+            f"cannot cancel job {job_id}: it {_ENDED_AS[job.state]} at {ended}",
+            fix=f"nothing to do; `jobrunner show {job_id}` prints its result",
+        )
+    return outcome
+
+
+_ENDED_AS = {
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.SKIPPED: "was skipped",
+    JobState.CANCELLED: "was cancelled",
+}
