@@ -1,0 +1,207 @@
+"""Leases of workers and locks: take, renew, end; and what is left by workers that died.
+
+A worker holds one lease for its whole process, renewed by a thread. Its member in `workers` is
+the lease: whoever removes it has buried the worker, whose next renewal is refused. Claimed
+entries belong to a consumer with the worker's id; an entry whose consumer has no lease is an
+orphan, however it came about (a worker that was paused in its blocking read can be given one
+after its burial).
+Locks are leases by job id with a token; the worker renews them together with its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jobrunner.clock import from_ms, to_ms
+from jobrunner.store.keys import Keys
+from jobrunner.store.records import fields_of
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
+
+LEASE_TTL = timedelta(seconds=15)
+RENEW_EVERY = 1 / 3  # of the TTL: one renewal may fail and a third is still left
+WORKER_HASH_TTL = timedelta(days=1)  # renewed with the lease; the rescue needs it after the end
+MARGIN = 1 / 10  # of the TTL: a holder stops trusting its lease this much before the store does
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEntry:
+    """What the store knows of a worker process."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: datetime  # of the process, by its host's clock
+    boot_id: str
+    slots: int
+    queues: list[str]
+    daemon: str
+    busy: int = 0
+    groups: str = "[]"  # JSON: [[pid, start time], …] of the process groups it runs
+    lease_ends_at: datetime | None = None  # None: no lease any more
+
+
+@dataclass(frozen=True, slots=True)
+class LockLease:
+    """A lock held by a job of this worker."""
+
+    name: str
+    job_id: str
+    token: str
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """`is_alive` false: the worker was buried, its jobs belong to others now."""
+
+    is_alive: bool
+    lost_locks: list[str]  # ids of the jobs
+    to_cancel: list[str]  # ids of jobs, also of other workers
+
+
+def enlist(keys: Keys, worker: WorkerEntry, ttl: timedelta = LEASE_TTL) -> Operation[None]:
+    """Begin a worker's lease."""
+    fields: dict[str, Argument] = {
+        "host": worker.host,
+        "pid": worker.pid,
+        "started_at": worker.started_at.timestamp(),
+        "boot_id": worker.boot_id,
+        "slots": worker.slots,
+        "queues": ",".join(worker.queues),
+        "daemon": worker.daemon,
+    }
+    flat = [item for pair in fields.items() for item in pair]
+    names = [keys.workers(), keys.worker(worker.id)]
+    yield Script("enlist", names, [worker.id, _ms(ttl), _ms(WORKER_HASH_TTL), *flat])
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration / timedelta(milliseconds=1))
+
+
+def renew(
+    keys: Keys,
+    worker: str,
+    locks: Sequence[LockLease],
+    *,
+    groups: str,
+    busy: int,
+    ttl: timedelta = LEASE_TTL,
+) -> Operation[Renewal]:
+    """Renew the worker's lease and its jobs' locks in one call."""
+    names = [keys.workers(), keys.worker(worker), keys.cancelling(), keys.locks()]
+    args: list[Argument] = [worker, _ms(ttl), groups, busy, len(locks)]
+    for lock in locks:
+        names += [keys.lock(lock.name), keys.job(lock.job_id)]
+        args += [lock.name, lock.job_id, lock.token, lock.ttl_ms]
+    alive, lost, cancelling = yield Script("renew", names, args)
+    return Renewal(bool(alive), _texts(lost), _texts(cancelling))
+
+
+def _texts(items: Sequence[bytes]) -> list[str]:
+    return [item.decode() for item in items]
+
+
+def resign(keys: Keys, worker: str) -> Operation[None]:
+    """End a lease on a clean exit. Entries it still has are orphans from now on."""
+    yield Command(("ZREM", keys.workers(), worker))
+
+
+def read_worker(keys: Keys, worker: str) -> Operation[WorkerEntry | None]:
+    """None when the worker is unknown."""
+    fields, lease_end = yield Pipeline(
+        [
+            Command(("HGETALL", keys.worker(worker))),
+            Command(("ZSCORE", keys.workers(), worker)),
+        ]
+    )
+    return _worker_of(worker, fields_of(fields), lease_end) if fields else None
+
+
+def read_workers(keys: Keys) -> Operation[list[WorkerEntry]]:
+    """All workers that have a lease, also one that has ended and was not noticed yet."""
+    flat = yield Command(("ZRANGE", keys.workers(), 0, -1, "WITHSCORES"))
+    ids = [item.decode() for item in flat[::2]]
+    if not ids:
+        return []
+    hashes = yield Pipeline([Command(("HGETALL", keys.worker(worker))) for worker in ids])
+    return [
+        _worker_of(worker, fields_of(fields), lease_end)
+        for worker, fields, lease_end in zip(ids, hashes, flat[1::2], strict=True)
+        if fields
+    ]
+
+
+def _worker_of(worker: str, fields: dict[str, str], lease_end: bytes | None) -> WorkerEntry:
+    return WorkerEntry(
+        id=worker,
+        host=fields["host"],
+        pid=int(fields["pid"]),
+        started_at=datetime.fromtimestamp(float(fields["started_at"]), UTC),
+        boot_id=fields["boot_id"],
+        slots=int(fields["slots"]),
+        queues=fields["queues"].split(","),
+        daemon=fields["daemon"],
+        busy=int(fields.get("busy", 0)),
+        groups=fields.get("groups", "[]"),
+        lease_ends_at=from_ms(int(lease_end)) if lease_end else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonEntry:
+    """What the store knows of a supervisor."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    manifest: str  # path
+    started_at: datetime
+    generation: int  # of the manifest: counts its reloads
+    state: str  # starting, running, draining
+
+
+def announce(keys: Keys, daemon: DaemonEntry, ttl: timedelta = LEASE_TTL) -> Operation[None]:
+    """Begin or renew a daemon's presence in `status`; nothing depends on it but what is shown."""
+    fields: list[Argument] = ["host", daemon.host, "pid", daemon.pid, "version", daemon.version]
+    fields += ["manifest", daemon.manifest, "started_at", to_ms(daemon.started_at)]
+    fields += ["generation", daemon.generation, "state", daemon.state]
+    names = [keys.daemons(), keys.daemon(daemon.id)]
+    yield Script("enlist", names, [daemon.id, _ms(ttl), _ms(ttl), *fields])
+
+
+def withdraw(keys: Keys, daemon: str) -> Operation[None]:
+    """Take a daemon that stops out of `status`."""
+    yield Pipeline(
+        [Command(("ZREM", keys.daemons(), daemon)), Command(("DEL", keys.daemon(daemon)))]
+    )
+
+
+def read_daemons(keys: Keys) -> Operation[list[DaemonEntry]]:
+    """The daemons that are present."""
+    ids = [item.decode() for item in (yield Command(("ZRANGE", keys.daemons(), 0, -1)))]
+    if not ids:
+        return []
+    hashes = yield Pipeline([Command(("HGETALL", keys.daemon(daemon))) for daemon in ids])
+    gone = [daemon for daemon, flat in zip(ids, hashes, strict=True) if not flat]
+    if gone:
+        yield Command(("ZREM", keys.daemons(), *gone))
+    return [
+        _daemon_of(daemon, fields_of(flat))
+        for daemon, flat in zip(ids, hashes, strict=True)
+        if flat
+    ]
+
+
+def _daemon_of(daemon: str, fields: dict[str, str]) -> DaemonEntry:
+    return DaemonEntry(
+        id=daemon,
+        host=fields["host"],
+        pid=int(fields["pid"]),
+        version=fields["version"],
+        manifest=fields["manifest"],
+        started_at=from_ms(int(fields["started_at"])),
+        generation=int(fields["generation"]),
+        state=fields["state"],
+    )

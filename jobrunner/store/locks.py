@@ -1,0 +1,109 @@
+"""Locks as users see them: who holds, who waits, and breaking one by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobrunner.clock import from_ms
+from jobrunner.store.due import promote
+from jobrunner.store.keys import Keys
+from jobrunner.store.requests import Command, Operation, Pipeline, Script
+
+
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """One job that has the lock, and until when if its worker should vanish now."""
+
+    job_id: str
+    task: str
+    worker: str
+    token: int
+    since: datetime | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LockRecord:
+    """A lock that is held or waited for."""
+
+    name: str
+    holders: list[LockHolder]
+    waiting: list[str]  # job ids, in order
+
+
+def read_locks(keys: Keys, limit: int = 1000) -> Operation[list[LockRecord]]:
+    """The locks that are held or waited for, by name."""
+    names = [
+        item.decode() for item in (yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV")))
+    ]
+    records = []
+    for name in sorted(names):
+        record = yield from read_lock(keys, name)
+        if record.holders or record.waiting:
+            records.append(record)
+    return records
+
+
+def read_lock(keys: Keys, name: str) -> Operation[LockRecord]:
+    """One lock; empty lists when it is free."""
+    flat, waiting = yield Pipeline(
+        [
+            Command(("ZRANGE", keys.lock(name), 0, -1, "WITHSCORES")),
+            Command(("ZRANGE", keys.lock_waiting(name), 0, -1)),
+        ]
+    )
+    holders = yield from _holders(keys, flat)
+    return LockRecord(name, holders, [item.decode() for item in waiting])
+
+
+def _holders(keys: Keys, flat: Sequence[bytes]) -> Operation[list[LockHolder]]:
+    ends = {job_id.decode(): int(end) for job_id, end in zip(flat[::2], flat[1::2], strict=True)}
+    if not ends:
+        return []
+    fields = ("task", "worker", "lock_token", "started_at")
+    replies = yield Pipeline([Command(("HMGET", keys.job(i), *fields)) for i in ends])
+    return [
+        LockHolder(
+            job_id,
+            (task or b"").decode(),
+            (worker or b"").decode(),
+            int(token or 0),
+            from_ms(int(since)) if since else None,
+            from_ms(end),
+        )
+        for (job_id, end), (task, worker, token, since) in zip(ends.items(), replies, strict=True)
+    ]
+
+
+def wake_free_locks(keys: Keys) -> Operation[int]:
+    """Wake the first waiter of each lock whose holder vanished; returns how many woke."""
+    time = yield Command(("TIME",))
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    names = yield Command(("ZRANGE", keys.locks(), "-inf", now_ms, "BYSCORE", "LIMIT", 0, 1000))
+    woken: list[str] = []
+    for item in names:
+        woken += yield from _wake(keys, item.decode())
+    yield from promote(keys, woken)
+    return len(woken)
+
+
+def _wake(keys: Keys, name: str) -> Operation[list[str]]:
+    first = yield Command(("ZRANGE", keys.lock_waiting(name), 0, 0))
+    waiter = first[0].decode() if first else ""
+    names = [keys.lock(name), keys.lock_waiting(name), keys.locks(), keys.scheduled()]
+    if waiter:
+        names.append(keys.job(waiter))
+    woken: bytes = yield Script("wake", names, [name, waiter])
+    return [woken.decode()] if woken else []
+
+
+def break_lock(keys: Keys, name: str) -> Operation[list[str]]:
+    """Take the lock from its holders, whose jobs are stopped by their workers' next renewal.
+
+    Returns the ids of the jobs that held it.
+    """
+    holders = yield Command(("ZRANGE", keys.lock(name), 0, -1))
+    if holders:
+        yield Command(("ZREM", keys.lock(name), *holders))
+    yield from promote(keys, (yield from _wake(keys, name)))
+    return [item.decode() for item in holders]

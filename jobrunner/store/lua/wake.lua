@@ -1,0 +1,24 @@
+-- Wake the first waiter of a lock that nobody holds any more; forget a lock without waiters.
+-- include: clock
+-- KEYS[1] lock zset  KEYS[2] waiting zset  KEYS[3] locks zset  KEYS[4] scheduled zset
+-- KEYS[5] record hash of the first waiter that the caller saw (may be missing)
+-- ARGV[1] lock name  ARGV[2] id of that waiter or ''
+-- Returns the id of the woken job or ''.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return ''
+end
+if KEYS[5] then
+  local state = redis.call('HGET', KEYS[5], 'state')
+  if state ~= 'blocked' and state ~= 'queued' then
+    -- It ended without ever having the lock; its place in the line must not hold up the others.
+    redis.call('ZREM', KEYS[2], ARGV[2])
+  elseif state == 'blocked' then
+    redis.call('ZADD', KEYS[4], 'NX', now_ms(), ARGV[2])
+    return ARGV[2]
+  end
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('ZREM', KEYS[3], ARGV[1])
+end
+return ''

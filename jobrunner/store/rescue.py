@@ -1,0 +1,54 @@
+"""Finding and taking back what dead workers had claimed. Killing their processes comes first:
+see `jobrunner/rescuer.py`, which calls these in that order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
+from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.requests import Command, Operation, Pipeline, Script
+
+BATCH = 200  # entries per step
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Entries of one queue and level that a dead worker had claimed."""
+
+    worker: str
+    queue: str
+    priority: str
+
+
+def find_orphans(keys: Keys, queues: Sequence[str], dead: str = "") -> Operation[list[Orphan]]:
+    """Bury workers whose lease has ended (and `dead`, known to be so); list what they held."""
+    streams = queue_streams(keys, queues)
+    names = [keys.workers(), *(key for _, _, key in streams)]
+    reply = yield Script("orphans", names, [GROUP, dead])
+    return [
+        Orphan(worker.decode(), streams[index][0], streams[index][1]) for index, worker in reply
+    ]
+
+
+def read_claimed(keys: Keys, orphan: Orphan) -> Operation[list[Entry | Unreadable]]:
+    """One batch of the entries a worker has claimed in a queue."""
+    stream = keys.queue(orphan.queue, orphan.priority)
+    pending = yield Command(("XPENDING", stream, GROUP, "-", "+", BATCH, orphan.worker))
+    ids = [item[0].decode() for item in pending]
+    if not ids:
+        return []
+    ranges = yield Pipeline([Command(("XRANGE", stream, i, i)) for i in ids])
+    found = {entry[0][0].decode(): entry[0][1] for entry in ranges if entry}
+    ghosts = [entry_id for entry_id in ids if entry_id not in found]
+    if ghosts:
+        # Deleted by hand from the stream: nothing is left that could be done.
+        yield Command(("XACK", stream, GROUP, *ghosts))
+    return [
+        entry_of(entry_id, orphan.queue, orphan.priority, fields)
+        for entry_id, fields in found.items()
+    ]
+
+
+def forget_worker(keys: Keys, worker: str) -> Operation[None]:
+    """Drop a buried worker's hash and control list, once it holds nothing."""
+    yield Command(("DEL", keys.worker(worker), keys.control(worker)))
