@@ -1,0 +1,190 @@
+"""Crons in the store: which fire time was handled last, pause, and the job each fire time makes.
+
+`handled` in the cron's hash is the fence: `fire.lua` makes the job of a fire time only when it is
+later, and moves it in the same step. So any number of schedulers may race, and one that was
+killed in between has either handled the fire time or not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobrunner.clock import from_ms, rfc3339, to_ms
+from jobrunner.model import JobState, Priority, Reason
+from jobrunner.store.keys import Keys
+from jobrunner.store.records import fields_of
+from jobrunner.store.requests import Command, Operation, Pipeline, Script
+
+
+@dataclass(frozen=True, slots=True)
+class CronRecord:
+    """What the store knows of a cron; all None for one that was never seen."""
+
+    name: str
+    schedule: str | None = None  # expression and zone for which `handled` is good
+    handled: datetime | None = None  # last handled fire time
+    next_fire_at: datetime | None = None
+    is_paused: bool = False
+    job: str | None = None  # id of the job made last
+    last_id: str | None = None  # the job that ended last
+    last_state: JobState | None = None
+    last_reason: Reason | None = None
+    last_finished_at: datetime | None = None
+    last_duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A fire time to be handled: its job, or with `skip` the record of why there is none."""
+
+    cron: str
+    fire_time: datetime
+    task: str
+    message: bytes
+    queue: str
+    priority: Priority
+    delay: timedelta = timedelta(0)  # jitter
+    overlap: str = "allow"
+    previous: str = ""  # id of the cron's previous job, as the caller knows it
+    skip: Reason | None = None
+    detail: str = ""
+
+    @property
+    def job_id(self) -> str:
+        return f"{self.cron}@{rfc3339(self.fire_time)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """`what`: the state of the made job, or `handled`, `paused`, `changed` (see `fire.lua`)."""
+
+    what: str
+    previous: str
+
+
+def fire(keys: Keys, fires: Sequence[Fire]) -> Operation[list[Fired]]:
+    """Handle fire times in order, in one round trip. `changed` ones are to be sent again."""
+    replies = yield Pipeline([_fire_script(keys, item) for item in fires])
+    return [
+        Fired(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "") for reply in replies
+    ]
+
+
+def _fire_script(keys: Keys, item: Fire) -> Script:
+    names = [
+        keys.cron(item.cron),
+        keys.job(item.job_id),
+        keys.queue(item.queue, item.priority),
+        keys.counts(),
+        keys.queues(),
+        keys.last_job(),
+        keys.scheduled(),
+        keys.blocked(),
+        keys.done(JobState.SKIPPED),
+        keys.task_done(item.task),
+    ]
+    if item.previous:
+        names += [keys.job(item.previous), keys.watchers(item.previous)]
+    delay_ms = round(item.delay / timedelta(milliseconds=1))
+    return Script(
+        "fire",
+        names,
+        [
+            keys.wake_channel(),
+            item.job_id,
+            item.task,
+            item.message,
+            item.queue,
+            item.priority,
+            item.cron,
+            to_ms(item.fire_time),
+            delay_ms,
+            item.overlap,
+            item.previous,
+            item.skip or "",
+            item.detail,
+        ],
+    )
+
+
+def read_crons(keys: Keys, names: Sequence[str]) -> Operation[list[CronRecord]]:
+    """The records, in the order of the names."""
+    if not names:
+        return []
+    replies = yield Pipeline([Command(("HGETALL", keys.cron(name))) for name in names])
+    return [_record_of(name, fields_of(flat)) for name, flat in zip(names, replies, strict=True)]
+
+
+def _record_of(name: str, fields: dict[str, str]) -> CronRecord:
+    duration = fields.get("last_duration_ms")
+    state, reason = fields.get("last_state"), fields.get("last_reason")
+    return CronRecord(
+        name=name,
+        schedule=fields.get("schedule"),
+        handled=_instant(fields, "handled"),
+        next_fire_at=_instant(fields, "next"),
+        is_paused="paused" in fields,
+        job=fields.get("job"),
+        last_id=fields.get("last_id"),
+        last_state=JobState(state) if state else None,
+        last_reason=Reason(reason) if reason else None,
+        last_finished_at=_instant(fields, "last_finished_at"),
+        last_duration=timedelta(milliseconds=int(duration)) if duration else None,
+    )
+
+
+def _instant(fields: dict[str, str], name: str) -> datetime | None:
+    text = fields.get(name)
+    return from_ms(int(text)) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A cron as the scheduler takes it up: what it is now, and from when on it counts."""
+
+    cron: str
+    schedule: str
+    start_at: datetime
+
+
+def enrol(keys: Keys, enrolments: Sequence[Enrolment]) -> Operation[list[datetime]]:
+    """Take up crons; returns from which instant each has unhandled fire times.
+
+    A cron with an unchanged schedule goes on after the last handled fire time; a new or
+    changed one begins at `start_at`.
+    """
+    replies = yield Pipeline(
+        [
+            Script("enrol", [keys.cron(item.cron)], [item.schedule, to_ms(item.start_at)])
+            for item in enrolments
+        ]
+    )
+    return [from_ms(int(reply)) for reply in replies]
+
+
+def note_next_fires(keys: Keys, fires: dict[str, datetime | None]) -> Operation[None]:
+    """Write each cron's next fire time, for `status` to show."""
+    yield Pipeline(
+        [
+            Command(("HSET", keys.cron(cron), "next", to_ms(at)))
+            if at
+            else Command(("HDEL", keys.cron(cron), "next"))
+            for cron, at in fires.items()
+        ]
+    )
+
+
+def pause_cron(keys: Keys, cron: str) -> Operation[None]:
+    """From now on fire times of the cron make no jobs."""
+    yield Command(("HSET", keys.cron(cron), "paused", 1))
+
+
+def resume_cron(keys: Keys, cron: str) -> Operation[None]:
+    """Fire times after this instant make jobs again; those within the pause do not."""
+    yield Script("resume", [keys.cron(cron)], [])
+
+
+def claim_boot(keys: Keys, cron: str, boot_id: str) -> Operation[bool]:
+    """True for the first caller per boot of a machine: `@reboot` fires once for each."""
+    first: int = yield Command(("SADD", keys.cron_boots(cron), boot_id))
+    return bool(first)

@@ -1,0 +1,78 @@
+-- Make the one job of a fire time, or record why it was skipped. The first daemon wins.
+-- include: clock counts schedule
+-- KEYS[1] cron hash       KEYS[2] record hash     KEYS[3] queue stream
+-- KEYS[4] counts hash     KEYS[5] queues set      KEYS[6] last-job hash
+-- KEYS[7] scheduled zset  KEYS[8] blocked zset    KEYS[9] skipped jobs' done zset
+-- KEYS[10] task's done zset
+-- KEYS[11] record hash of the cron's previous job KEYS[12] its watchers set (both may be missing)
+-- ARGV[1] wake channel    ARGV[2] id              ARGV[3] task       ARGV[4] message
+-- ARGV[5] queue           ARGV[6] priority        ARGV[7] cron       ARGV[8] fire time, ms
+-- ARGV[9] delay ms (jitter)  ARGV[10] overlap policy  ARGV[11] id of the previous job or ''
+-- ARGV[12] reason to skip it or ''                ARGV[13] detail or ''
+-- Returns {'queued'|'scheduled'|'blocked'|'skipped', previous job or ''}, {'handled'} when another was
+--   first, {'paused'}, or {'changed', previous job}: look again, the previous job is another one.
+local now = now_ms()
+local fire_time = tonumber(ARGV[8])
+local handled, paused, previous = unpack(redis.call('HMGET', KEYS[1], 'handled', 'paused', 'job'))
+if handled and tonumber(handled) >= fire_time then
+  return {'handled'}
+end
+if paused then
+  redis.call('HSET', KEYS[1], 'handled', fire_time)
+  return {'paused'}
+end
+if (previous or '') ~= ARGV[11] then
+  return {'changed', previous or ''}
+end
+redis.call('HSET', KEYS[1], 'handled', fire_time)
+
+local reason, detail, state = ARGV[12], ARGV[13], 'queued'
+if reason == '' and KEYS[11] and ARGV[10] ~= 'allow' then
+  if LIVE[redis.call('HGET', KEYS[11], 'state')] then
+    if ARGV[10] == 'skip' then
+      reason, detail = 'overlap', previous
+    else
+      state = 'blocked'
+    end
+  end
+end
+
+local fields = {'task', ARGV[3], 'queue', ARGV[5], 'priority', ARGV[6], 'created_at', now,
+  'message', ARGV[4], 'cron', ARGV[7], 'fire_time', fire_time}
+local function set(name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+if reason ~= '' then
+  state = 'skipped'
+  set('reason', reason)
+  set('detail', detail)
+  set('finished_at', now)
+  redis.call('ZADD', KEYS[9], now, ARGV[2])
+  redis.call('ZADD', KEYS[10], now, ARGV[2])
+  redis.call('HSET', KEYS[1], 'last_id', ARGV[2], 'last_state', state, 'last_reason', reason,
+    'last_finished_at', now)
+  redis.call('HDEL', KEYS[1], 'last_duration_ms')
+else
+  if state == 'blocked' then
+    set('after', previous)
+    set('after_any', 1)
+    redis.call('ZADD', KEYS[8], now, ARGV[2])
+    redis.call('SADD', KEYS[12], 'job:' .. ARGV[2])
+  elseif tonumber(ARGV[9]) > 0 then
+    state = 'scheduled'
+    set('due_at', now + ARGV[9])
+    schedule(KEYS[7], ARGV[2], now + ARGV[9], ARGV[1])
+  else
+    set('entry', redis.call('XADD', KEYS[3], '*', 'id', ARGV[2], 'm', ARGV[4], 'n', 0, 'l', 0,
+      'f', 1, 'b', 0))
+  end
+  redis.call('HSET', KEYS[1], 'job', ARGV[2])
+  redis.call('SADD', KEYS[5], ARGV[5])
+  redis.call('HSET', KEYS[6], ARGV[3], ARGV[2], '*', ARGV[2])
+  count(state, ARGV[3], 1)
+end
+set('state', state)
+redis.call('HSET', KEYS[2], unpack(fields))
+write_counts(KEYS[4])
+return {state, previous or ''}
