@@ -1,0 +1,142 @@
+"""Finding jobs: by id, unique prefix or `@last`, and lists by state and task."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobrunner.clock import to_ms
+from jobrunner.errors import UsageError
+from jobrunner.model import Job, JobState, Priority
+from jobrunner.store.attempts import DONE_STATES
+from jobrunner.store.keys import Keys
+from jobrunner.store.records import job_not_found, read_jobs
+from jobrunner.store.requests import Command, Operation, Pipeline
+
+RECENT = 2000  # newest jobs per index in which a prefix is looked for
+SHORTEST_PREFIX = 2
+
+
+def find_id(keys: Keys, text: str) -> Operation[str]:
+    """The id meant by an id, a prefix of a recent one, `@last` or `@last:<task>`.
+
+    Raises JobNotFound, and UsageError for a prefix that fits several jobs.
+    """
+    if text == "@last" or text.startswith("@last:"):
+        task = text.partition(":")[2] or "*"
+        last: bytes | None = yield Command(("HGET", keys.last_job(), task))
+        if last is None:
+            raise job_not_found(text)
+        return last.decode()
+    if (yield Command(("EXISTS", keys.job(text)))):
+        return text
+    if len(text) < SHORTEST_PREFIX:
+        raise job_not_found(text)
+    matches = [i for i in (yield from recent_ids(keys)) if i.startswith(text)]
+    if not matches:
+        raise job_not_found(text)
+    if len(matches) > 1:
+        shown = ", ".join(sorted(matches)[:5]) + (", …" if len(matches) > 5 else "")
+        raise UsageError(
+            f"{text!r} is the beginning of {len(matches)} job ids",
+            why=f"it fits {shown}",
+            fix="give more characters of the id",
+        )
+    return matches[0]
+
+
+def recent_ids(keys: Keys, count: int = RECENT) -> Operation[list[str]]:
+    """Ids of live jobs and of the newest finished ones, at most `count` per index."""
+    queued = yield from _queued_ids(keys, count)
+    indexes = [keys.running(), keys.scheduled(), keys.blocked()]
+    indexes += [keys.done(state) for state in DONE_STATES]
+    replies = yield Pipeline([Command(("ZRANGE", index, 0, count - 1, "REV")) for index in indexes])
+    found = [*queued, *(item.decode() for reply in replies for item in reply)]
+    return list(dict.fromkeys(found))
+
+
+def _queued_ids(keys: Keys, count: int) -> Operation[list[str]]:
+    """Ids in the queues' entries, newest first; claimed ones are among them."""
+    names = yield Command(("SMEMBERS", keys.queues()))
+    streams = [keys.queue(name.decode(), level) for name in sorted(names) for level in Priority]
+    if not streams:
+        return []
+    replies = yield Pipeline(
+        [Command(("XREVRANGE", stream, "+", "-", "COUNT", count)) for stream in streams]
+    )
+    entries = sorted(((entry[0], entry[1]) for reply in replies for entry in reply), reverse=True)
+    return [fields[1].decode() for _, fields in entries if fields[0] == b"id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which jobs to list; newest first. `since` is compared with the instant the state is
+    indexed by: finish, start or due time."""
+
+    states: Sequence[JobState] = tuple(JobState)
+    task: str | None = None
+    since: datetime | None = None
+    limit: int = 50
+
+
+PAGE = 500  # records read per step while a filter drops some
+
+
+def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
+    """The newest jobs that fit, by creation."""
+    found: dict[str, Job] = {}
+    for index in _indexes(keys, selection):
+        yield from _collect(keys, index, selection, found)
+    if JobState.QUEUED in selection.states or JobState.RUNNING in selection.states:
+        queued = yield from _queued_ids(keys, max(selection.limit, PAGE))
+        _keep(found, (yield from read_jobs(keys, queued)), selection)
+    jobs = sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)
+    return jobs[: selection.limit]
+
+
+def _indexes(keys: Keys, selection: Selection) -> list[str]:
+    live = {
+        JobState.SCHEDULED: keys.scheduled(),
+        JobState.BLOCKED: keys.blocked(),
+        JobState.RUNNING: keys.running(),
+    }
+    indexes = [live[state] for state in selection.states if state in live]
+    done = [state for state in DONE_STATES if state in selection.states]
+    if selection.task and done:
+        return [*indexes, keys.task_done(selection.task)]
+    return indexes + [keys.done(state) for state in done]
+
+
+def _collect(
+    keys: Keys, index: str, selection: Selection, found: dict[str, Job]
+) -> Operation[None]:
+    """Read an index from its newest end until enough jobs fit."""
+    lowest = to_ms(selection.since) if selection.since else "-inf"
+    kept = start = 0
+    while kept < selection.limit:
+        ids = yield Command(
+            ("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, PAGE)
+        )
+        jobs = yield from read_jobs(keys, [item.decode() for item in ids])
+        kept += _keep(found, jobs[: max(selection.limit, PAGE)], selection)
+        start += PAGE
+        if len(ids) < PAGE:
+            return
+
+
+def _keep(found: dict[str, Job], jobs: Iterable[Job], selection: Selection) -> int:
+    fitting = [
+        job
+        for job in jobs
+        if job.state in selection.states
+        and selection.task in (None, job.task)
+        and (selection.since is None or job.created_at >= selection.since or job.is_terminal)
+    ]
+    found.update((job.id, job) for job in fitting)
+    return len(fitting)
+
+
+def history(keys: Keys, task: str, limit: int) -> Operation[list[Job]]:
+    """Finished jobs of a task, newest first."""
+    ids = yield Command(("ZRANGE", keys.task_done(task), 0, limit - 1, "REV"))
+    jobs = yield from read_jobs(keys, [item.decode() for item in ids])
+    return jobs

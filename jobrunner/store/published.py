@@ -1,0 +1,87 @@
+"""What the daemon publishes of its manifest, for clients that read no YAML. No secrets."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from jobrunner.model import Priority
+from jobrunner.params import ParamSpec
+from jobrunner.store.keys import Keys
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline
+
+
+class PublishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a client needs to submit to a task, and `status` to show it."""
+
+    name: str
+    kind: str  # command, shell, python
+    description: str = ""
+    params: list[ParamSpec] = []
+    queue: str = "default"
+    priority: Priority = Priority.NORMAL
+    lock: str | None = None  # the name, parameters not filled in
+    takes_args: bool = False  # a Python function that may be given positional arguments
+
+
+class PublishedCron(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cron for `status`, `crons` and `trigger`."""
+
+    name: str
+    task: str
+    schedule: str  # as written
+    words: str  # "daily at 02:00"
+    timezone: str = "UTC"
+    params: dict[str, object] = {}
+    is_enabled: bool = True
+    description: str = ""
+
+
+class Published(msgspec.Struct, frozen=True):
+    """All that was published; empty when no daemon ever ran in this namespace."""
+
+    tasks: dict[str, PublishedTask]
+    crons: dict[str, PublishedCron]
+    allows_adhoc: bool = False
+
+
+_tasks = msgspec.json.Decoder(PublishedTask)
+_crons = msgspec.json.Decoder(PublishedCron)
+
+
+def publish(keys: Keys, published: Published) -> Operation[None]:
+    """Replace what was published before, in one step."""
+    fields: list[Argument] = ["adhoc", int(published.allows_adhoc)]
+    for task in published.tasks.values():
+        fields += [f"task:{task.name}", msgspec.json.encode(task)]
+    for cron in published.crons.values():
+        fields += [f"cron:{cron.name}", msgspec.json.encode(cron)]
+    yield Pipeline(
+        [
+            Command(("MULTI",)),
+            Command(("DEL", keys.manifest())),
+            Command(("HSET", keys.manifest(), *fields)),
+            Command(("EXEC",)),
+        ]
+    )
+
+
+def read_published(keys: Keys) -> Operation[Published]:
+    """Everything that was published."""
+    flat = yield Command(("HGETALL", keys.manifest()))
+    return _published_of(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _published_of(fields: Mapping[bytes, bytes]) -> Published:
+    tasks = [_tasks.decode(v) for k, v in fields.items() if k.startswith(b"task:")]
+    crons = [_crons.decode(v) for k, v in fields.items() if k.startswith(b"cron:")]
+    return Published(
+        {task.name: task for task in tasks},
+        {cron.name: cron for cron in crons},
+        fields.get(b"adhoc") == b"1",
+    )
+
+
+def read_published_task(keys: Keys, task: str) -> Operation[PublishedTask | None]:
+    """One task, without reading the others."""
+    text: bytes | None = yield Command(("HGET", keys.manifest(), f"task:{task}"))
+    return None if text is None else _tasks.decode(text)

@@ -1,0 +1,61 @@
+"""Deleting finished jobs: by a user, and by retention (prune)."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from jobrunner.clock import to_ms
+from jobrunner.model import JobState
+from jobrunner.store.attempts import DONE_STATES
+from jobrunner.store.keys import Keys
+from jobrunner.store.requests import Command, Operation, Pipeline, Script
+
+BATCH = 200  # jobs per step: a prune of many must not hold up other callers
+
+
+def delete_jobs(keys: Keys, job_ids: Sequence[str]) -> Operation[list[str]]:
+    """Delete finished jobs; per job `deleted`, `gone`, or the live state that forbids it."""
+    if not job_ids:
+        return []
+    fields = yield Pipeline(
+        [Command(("HMGET", keys.job(job_id), "task", "key")) for job_id in job_ids]
+    )
+    names = [*(keys.done(state) for state in DONE_STATES), keys.results()]
+    for job_id, (task, key) in zip(job_ids, fields, strict=True):
+        names += [keys.job(job_id), keys.log(job_id), keys.task_done((task or b"").decode())]
+        names += [keys.watchers(job_id), keys.unique((key or b"").decode())]
+    replies = yield Script("delete", names, list(job_ids))
+    return [reply.decode() for reply in replies]
+
+
+def prune_state(
+    keys: Keys, state: JobState, *, now: datetime, keep_for: timedelta, keep_count: int
+) -> Operation[int]:
+    """Delete one batch of the jobs in a terminal state that are too old or too many."""
+    done = keys.done(state)
+    oldest, number = yield Pipeline(
+        [
+            Command(("ZRANGE", done, "-inf", to_ms(now - keep_for), "BYSCORE", "LIMIT", 0, BATCH)),
+            Command(("ZCARD", done)),
+        ]
+    )
+    excess = min(number - keep_count, BATCH)
+    if excess > len(oldest):
+        oldest = yield Command(("ZRANGE", done, 0, excess - 1))
+    yield from delete_jobs(keys, [job_id.decode() for job_id in oldest])
+    return len(oldest)
+
+
+def prune_results(keys: Keys, now: datetime) -> Operation[int]:
+    """Drop results whose `result_ttl` is over; the records stay."""
+    due = yield Command(
+        ("ZRANGE", keys.results(), "-inf", to_ms(now), "BYSCORE", "LIMIT", 0, BATCH)
+    )
+    ids = [job_id.decode() for job_id in due]
+    if ids:
+        yield Pipeline(
+            [
+                *(Command(("HDEL", keys.job(job_id), "result")) for job_id in ids),
+                Command(("ZREM", keys.results(), *ids)),
+            ]
+        )
+    return len(ids)
