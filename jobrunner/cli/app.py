@@ -1,0 +1,84 @@
+"""The CLI's entry and its one error boundary: an error becomes a message and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from jobrunner.cli.context import CliContext
+from jobrunner.cli.group import build_group
+from jobrunner.cli.render import error_text
+from jobrunner.cli.usage import translated
+from jobrunner.errors import ExitCode, JobrunnerError
+
+COMPLETION_VARIABLE = "_JOBRUNNER_COMPLETE"  # set by the shells' completion scripts
+
+
+def main() -> None:
+    """The console script `jobrunner`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that is not UTF-8 shows a '?', and the command still works.
+            stream.reconfigure(errors="replace")
+    sys.exit(run(sys.argv[1:], CliContext()))
+
+
+def run(args: Sequence[str], cli: CliContext) -> int:
+    """Run one command line; returns its exit code. Raises SystemExit only while completing."""
+    try:
+        code = _dispatch(args, cli)
+        cli.stdout.flush()
+    except typer.TyperException as error:
+        return _report(translated(error), cli)
+    except JobrunnerError as error:
+        return _report(error, cli)
+    except typer.Exit as exit_request:
+        return exit_request.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.DONE  # the reader, e.g. `head`, has all it wants
+    except Exception:  # the boundary: whatever else happens is a bug, and is told as one
+        return _report_bug(cli)
+    return code
+
+
+def _dispatch(args: Sequence[str], cli: CliContext) -> int:
+    group = build_group()
+    instruction = cli.environ.get(COMPLETION_VARIABLE)
+    if instruction is not None:
+        from typer._completion_classes import completion_init
+        from typer.completion import shell_complete
+
+        completion_init()
+        return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
+    with group.make_context("jobrunner", list(args), obj=cli) as ctx:
+        return int(group.invoke(ctx) or ExitCode.DONE)
+
+
+def _report(error: JobrunnerError, cli: CliContext) -> int:
+    if cli.debug:
+        cli.note(traceback.format_exc().rstrip())
+    cli.note(error_text(error, cli.has_colours(cli.stderr)))
+    return error.exit_code
+
+
+def _report_bug(cli: CliContext) -> int:
+    cli.note(traceback.format_exc().rstrip())
+    bug = JobrunnerError(
+        "this is a bug in jobrunner",
+        why="the traceback above was not foreseen; nothing was hidden by it",
+        fix="please report it with the traceback and the command line",
+    )
+    cli.note(error_text(bug, cli.has_colours(cli.stderr)))
+    return bug.exit_code
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter's last flush from failing on the closed pipe again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,31 @@
+"""`jobrunner completion`: the script that makes a shell complete our commands and names."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobrunner.cli.app import COMPLETION_VARIABLE
+from jobrunner.cli.group import cli_of
+
+
+class Shell(StrEnum):
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[Shell, typer.Argument(help="The shell.")],
+) -> None:
+    from typer._completion_shared import get_completion_script
+
+    cli = cli_of(ctx)
+    script = get_completion_script(
+        prog_name="jobrunner", complete_var=COMPLETION_VARIABLE, shell=shell.value
+    )
+    if cli.json:
+        cli.write_json({"shell": shell.value, "script": script})
+    else:
+        cli.write(script)

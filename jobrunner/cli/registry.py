@@ -1,0 +1,225 @@
+"""Every command: its name, its one sentence, its examples and where its function is.
+
+Plain values, so that help and completion list all commands without importing any of them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """One command. `target` is `module:function` below `jobrunner.cli`."""
+
+    name: str
+    target: str
+    help: str
+    examples: tuple[str, ...]
+    takes_rest: bool = False  # words after the first argument are the user's, even with dashes
+
+
+MANIFEST = (
+    CommandEntry(
+        "init",
+        "init:init",
+        "Write a commented jobs.yaml that validates and runs.",
+        ("jobrunner init", "jobrunner init --file /etc/jobrunner/jobs.yaml"),
+    ),
+    CommandEntry(
+        "validate",
+        "validate:validate",
+        "Check the manifest and report every problem with its place and its fix.",
+        ("jobrunner validate", "jobrunner validate --file ops/jobs.yaml --json"),
+    ),
+    CommandEntry(
+        "schema",
+        "schema:schema",
+        "Print the JSON Schema of the manifest, for editors and checks.",
+        ("jobrunner schema > jobs.schema.json",),
+    ),
+    CommandEntry(
+        "next",
+        "next:next_fires",
+        "Show the coming fire times of one cron, of all crons, or of an expression.",
+        (
+            "jobrunner next",
+            "jobrunner next nightly-backup -n 10",
+            'jobrunner next --expr "30 2 * * *" --tz Europe/Berlin --from 2026-03-28',
+        ),
+    ),
+)
+
+DAEMON = (
+    CommandEntry(
+        "run",
+        "run:run",
+        "Run the daemon: scheduler, workers and, without store.url, the embedded server.",
+        ("jobrunner run", "jobrunner run --once"),
+    ),
+    CommandEntry(
+        "reload",
+        "reload:reload",
+        "Make the running daemon read its manifest again; a bad one changes nothing.",
+        ("jobrunner reload",),
+    ),
+    CommandEntry(
+        "stop",
+        "stop:stop",
+        "Stop the daemon after a drain: running jobs finish, or are given back.",
+        ("jobrunner stop", "jobrunner stop --now"),
+    ),
+    CommandEntry(
+        "systemd",
+        "systemd:systemd",
+        "Print or install a hardened systemd unit for this manifest.",
+        ("jobrunner systemd", "jobrunner systemd --user --install"),
+    ),
+)
+
+JOBS = (
+    CommandEntry(
+        "submit",
+        "submit:submit",
+        "Submit a job of a task and print its id.",
+        (
+            "jobrunner submit backup day=2026-11-21",
+            "jobrunner submit warm-cache region=eu --in 5m",
+            "jobrunner submit --batch jobs.jsonl",
+        ),
+    ),
+    CommandEntry(
+        "exec",
+        "exec:exec_command",
+        "Submit a command that no task declares; the manifest must say adhoc: true.",
+        ("jobrunner exec -- tar czf /backups/etc.tar.gz /etc",),
+        takes_rest=True,
+    ),
+    CommandEntry(
+        "list",
+        "list:list_jobs",
+        "List jobs, the newest first.",
+        ("jobrunner list", "jobrunner list --state failed --since 1d --limit 50"),
+    ),
+    CommandEntry(
+        "show",
+        "show:show",
+        "Show all that is known about one job.",
+        ("jobrunner show k3f9x2mq7pab", "jobrunner show @last:backup"),
+    ),
+    CommandEntry(
+        "history",
+        "history:history",
+        "Show the past jobs of a task with their results and durations.",
+        ("jobrunner history backup", "jobrunner history backup --limit 100 --json"),
+    ),
+    CommandEntry(
+        "logs",
+        "logs:logs",
+        "Print what a job wrote; with -f, follow it while it runs.",
+        ("jobrunner logs @last", "jobrunner logs k3f9x2mq7pab -f", "jobrunner logs k3f9 --tail 20"),
+    ),
+    CommandEntry(
+        "wait",
+        "wait:wait",
+        "Wait until jobs have ended and exit with their result.",
+        ("jobrunner wait k3f9x2mq7pab --timeout 10m",),
+    ),
+    CommandEntry(
+        "cancel",
+        "cancel:cancel",
+        "Cancel waiting or running jobs; returns when they have stopped.",
+        ("jobrunner cancel k3f9x2mq7pab", "jobrunner cancel @last:backup"),
+    ),
+    CommandEntry(
+        "retry",
+        "retry:retry",
+        "Queue ended jobs again, under the same id.",
+        ("jobrunner retry k3f9x2mq7pab", "jobrunner retry --failed --task backup"),
+    ),
+    CommandEntry(
+        "delete",
+        "delete:delete",
+        "Delete the record and the output of ended jobs.",
+        ("jobrunner delete k3f9x2mq7pab",),
+    ),
+)
+
+CRONS = (
+    CommandEntry(
+        "crons",
+        "crons:crons",
+        "List the crons with their schedule, next fire time and last result.",
+        ("jobrunner crons", "jobrunner crons --json"),
+    ),
+    CommandEntry(
+        "pause",
+        "pause:pause",
+        "Pause a cron: its fire times make no jobs until it is resumed.",
+        ("jobrunner pause nightly-backup",),
+    ),
+    CommandEntry(
+        "resume",
+        "pause:resume",
+        "Resume a paused cron.",
+        ("jobrunner resume nightly-backup",),
+    ),
+    CommandEntry(
+        "trigger",
+        "trigger:trigger",
+        "Submit the job of a cron now, with the cron's parameters.",
+        ("jobrunner trigger nightly-backup",),
+    ),
+)
+
+OPERATIONS = (
+    CommandEntry(
+        "status",
+        "status:status",
+        "Show the daemon, its workers and a row per task and cron; with an id, one job.",
+        ("jobrunner status", "jobrunner status --watch", "jobrunner status --json"),
+    ),
+    CommandEntry(
+        "workers",
+        "workers:workers",
+        "List the workers with their slots and leases.",
+        ("jobrunner workers",),
+    ),
+    CommandEntry(
+        "queues",
+        "queues:queues",
+        "List the queues with the number of waiting jobs by priority.",
+        ("jobrunner queues",),
+    ),
+    CommandEntry(
+        "locks",
+        "locks:locks",
+        "List the held locks with their holders; --break frees one by force.",
+        ("jobrunner locks", "jobrunner locks --break backup"),
+    ),
+    CommandEntry(
+        "completion",
+        "completion:completion",
+        "Print the completion script of a shell: bash, zsh or fish.",
+        (
+            'eval "$(jobrunner completion bash)"',
+            "jobrunner completion fish > ~/.config/fish/completions/jobrunner.fish",
+        ),
+    ),
+)
+
+SECTIONS: dict[str, tuple[CommandEntry, ...]] = {
+    "Manifest": MANIFEST,
+    "Daemon": DAEMON,
+    "Jobs": JOBS,
+    "Crons": CRONS,
+    "Operations": OPERATIONS,
+}
+
+
+def all_commands() -> list[CommandEntry]:
+    """Every command, in the order of `jobrunner --help`."""
+    return [entry for section in SECTIONS.values() for entry in section]
+
+
+def find_command(name: str) -> CommandEntry | None:
+    """The command of that name, or None."""
+    return next((entry for entry in all_commands() if entry.name == name), None)
