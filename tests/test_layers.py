@@ -8,11 +8,11 @@ PACKAGE = Path(__file__).parent.parent / "jobrunner"
 
 LAYERS: list[set[str]] = [
     {"errors", "clock"},
-    {"model", "message", "params"},
+    {"model", "message", "params", "context"},
     {"manifest"},
     {"cron", "policy"},
     {"store"},
-    {"embedded", "state", "tasks", "runner", "context", "notify"},
+    {"embedded", "state", "tasks", "runner", "notify"},
     {"broker", "discover", "locate"},
     {"heartbeat", "scheduler", "rescuer", "worker", "client"},
     {"daemon", "examples"},

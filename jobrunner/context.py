@@ -1,0 +1,47 @@
+"""What a Python function may know and say about the job it performs."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Context:
+    """Handed to a function whose signature has a parameter annotated with `Context`."""
+
+    __slots__ = ("_report", "attempt", "fence", "fire_time", "job_id", "queue", "task")
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        task: str,
+        attempt: int,
+        fence: str,
+        queue: str,
+        fire_time: datetime | None = None,
+        report: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.job_id = job_id
+        self.task = task
+        self.attempt = attempt  # counted from 1
+        self.fence = fence  # grows with each hand-out: a database can refuse an older one
+        self.queue = queue
+        self.fire_time = fire_time  # UTC; None for a job that no cron asked for
+        self._report = report
+
+    def progress(self, value: Any) -> None:
+        """Say how far the job is, in any JSON value; the latest is shown by `show` and `status`.
+
+        Written at most twice a second, the last one always. Callable from any thread.
+        Raises TypeError for a value that JSON cannot carry.
+        """
+        if self._report is not None:
+            self._report(msgspec.json.encode(value))
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Its lines go to the job's output."""
+        return logging.getLogger(f"jobrunner.task.{self.task}")

@@ -1,0 +1,104 @@
+"""What the runners are given and what they give back: an attempt, its outcome, and the stop signal."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from jobrunner.manifest.spec import Task
+from jobrunner.model import JobError, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a job, with everything a runner needs to know. Arguments are validated already."""
+
+    job_id: str
+    task_name: str
+    task: Task  # with the manifest's `defaults` and `env` merged in
+    number: int  # counted from 1
+    fence: str
+    queue: str
+    worker: str  # id of the worker process
+    namespace: str
+    folder: Path  # the manifest's: relative paths begin there
+    arguments: dict[str, Any] = field(default_factory=dict)
+    args: list[Any] = field(default_factory=list)  # positional, of a `kiq`
+    labels: dict[str, Any] = field(default_factory=dict)  # taskiq's
+    cron: str | None = None
+    fire_time: datetime | None = None  # UTC
+
+
+class Ended(StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"  # stopped for the worker's sake; the job itself has not ended
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of an attempt, with the facts that the retry policy asks for."""
+
+    ended: Ended
+    duration: timedelta  # by the monotonic clock
+    result: bytes | None = None  # JSON
+    error: JobError | None = None
+    reason: Reason | None = None  # of a failure: error, timeout, lost, invalid_arguments
+    exit_code: int | None = None  # of a command
+    exceptions: tuple[str, ...] = ()  # names of the exception's class and its bases, short and full
+
+
+class StopReason(StrEnum):
+    """Why a running attempt is stopped before its end."""
+
+    CANCEL = "cancel"  # a user wants it: the job ends as cancelled
+    LEASE_LOST = "lease_lost"  # another worker may own the job now: no grace is given
+    SHUTDOWN = "shutdown"  # the drain is over: the job goes back to its queue
+
+
+ENDED_BY = {
+    StopReason.CANCEL: Ended.CANCELLED,
+    StopReason.LEASE_LOST: Ended.ABANDONED,
+    StopReason.SHUTDOWN: Ended.ABANDONED,
+}
+
+
+class Stop:
+    """A one-shot signal to one attempt; the first reason counts. Belongs to the worker's loop."""
+
+    __slots__ = ("_callbacks", "reason")
+
+    def __init__(self) -> None:
+        self.reason: StopReason | None = None
+        self._callbacks: list[Callable[[StopReason], None]] = []
+
+    def set(self, reason: StopReason) -> None:
+        """Stop the attempt; a second call changes nothing. From another thread: `set_from_thread`."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(reason)
+
+    def set_from_thread(self, loop: asyncio.AbstractEventLoop, reason: StopReason) -> None:
+        """`set`, done by the worker's loop as soon as it can."""
+        loop.call_soon_threadsafe(self.set, reason)
+
+    def on_set(self, callback: Callable[[StopReason], None]) -> None:
+        """Call back once when the signal is set; at once when it is set already."""
+        if self.reason is not None:
+            callback(self.reason)
+        else:
+            self._callbacks.append(callback)
+
+    def forget(self, callback: Callable[[StopReason], None]) -> None:
+        """Take a callback back; it need not be there any more."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
