@@ -1,0 +1,24 @@
+"""Crons: expression, interval and time zone -> fire times. Pure: it never reads a clock.
+
+croniter is imported when an expression is parsed, not before: the CLI's fast paths need none.
+"""
+
+from jobrunner.cron.errors import InvalidCron, NeverFires
+from jobrunner.cron.model import Cron
+from jobrunner.cron.parse import interval_cron, parse_cron
+from jobrunner.cron.times import FireSpan, fire_span, fire_times, next_fire
+from jobrunner.cron.words import clock_note, describe
+
+__all__ = [
+    "Cron",
+    "FireSpan",
+    "InvalidCron",
+    "NeverFires",
+    "clock_note",
+    "describe",
+    "fire_span",
+    "fire_times",
+    "interval_cron",
+    "next_fire",
+    "parse_cron",
+]

@@ -1,0 +1,172 @@
+"""The wall-clock times an expression names: days by croniter, times of day by arithmetic.
+
+croniter is shown zoneless midnights only. It is right about the calendar (months, `L`, `#`, `W`,
+leap years), but not about clock changes, nor about a day of month beside a day of week with `#` or
+`W`, which it ANDs. Times of day are numbered, so that those of a long downtime are counted, not
+listed.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from jobrunner.cron.fields import Field
+
+if TYPE_CHECKING:
+    from croniter import croniter
+
+ONE_DAY = timedelta(days=1)
+RAREST_YEARS = 40  # between two dates that match: 29 February on a Monday, around the year 2100
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The six fields of an expression."""
+
+    second: Field
+    minute: Field
+    hour: Field
+    day: Field
+    month: Field
+    weekday: Field
+
+    @property
+    def is_wild(self) -> bool:
+        """Whether clock changes are ignored. Source: cron(8), Debian."""
+        return self.minute.starts_with_star or self.hour.starts_with_star
+
+    @property
+    def days_are_either(self) -> bool:
+        """Whether one matching day field is enough. Source: crontab(5), Debian."""
+        return not (self.day.starts_with_star or self.weekday.starts_with_star)
+
+
+@dataclass(frozen=True, slots=True)
+class TimesOfDay:
+    """The times of one day, in order, as numbers; nothing is stored per time but within an hour."""
+
+    hours: tuple[int, ...]
+    within_hour: tuple[int, ...]  # seconds
+
+    def __len__(self) -> int:
+        return len(self.hours) * len(self.within_hour)
+
+    def __getitem__(self, index: int) -> timedelta:
+        """The time since midnight."""
+        hour, rest = divmod(index, len(self.within_hour))
+        return timedelta(seconds=self.hours[hour] * 3600 + self.within_hour[rest])
+
+    def count_before(self, since_midnight: timedelta) -> int:
+        """How many times of a day are earlier."""
+        if since_midnight >= ONE_DAY:
+            return len(self)
+        hour, rest = divmod(max(0, int(since_midnight.total_seconds())), 3600)
+        place = bisect_left(self.hours, hour)
+        is_hour = place < len(self.hours) and self.hours[place] == hour
+        within = bisect_left(self.within_hour, rest) if is_hour else 0
+        return place * len(self.within_hour) + within
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Wall-clock times of one day: those numbered `first` up to `end`, which is not included."""
+
+    midnight: datetime
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The wall-clock times of an expression."""
+
+    days: tuple["croniter", ...]  # a day matches when one of them does
+    times: TimesOfDay
+
+    def times_between(self, low: datetime, high: datetime) -> Iterator[datetime]:
+        """The times from `low` up to `high`, which is not included."""
+        for run in self.runs(low, high):
+            for index in range(run.first, run.end):
+                yield run.midnight + self.times[index]
+
+    def runs(self, low: datetime, high: datetime) -> Iterator[Run]:
+        """The same times by day, without looking at each of them."""
+        midnight = self._day_from(low.date()) if low < high else None
+        while midnight is not None and midnight < high:
+            first = self.times.count_before(low - midnight)
+            end = self.times.count_before(high - midnight)
+            if first < end:
+                yield Run(midnight, first, end)
+            midnight = self._day_from((midnight + ONE_DAY).date())
+
+    def first_from(self, low: datetime) -> datetime | None:
+        """The first time at or later than `low`; None within RAREST_YEARS years means never."""
+        midnight = self._day_from(low.date())
+        if midnight is not None and self.times.count_before(low - midnight) == len(self.times):
+            midnight = self._day_from((midnight + ONE_DAY).date())
+        if midnight is None:
+            return None
+        return midnight + self.times[self.times.count_before(low - midnight)]
+
+    def _day_from(self, day: date) -> datetime | None:
+        """The midnight of the first matching day that is not before `day`."""
+        return min(filter(None, (_next_midnight(days, day) for days in self.days)), default=None)
+
+
+def _next_midnight(days: "croniter", day: date) -> datetime | None:
+    from croniter import CroniterBadDateError
+
+    # croniter looks strictly later than its start, which is cut to the minute.
+    start = datetime.combine(day, time()) - timedelta(minutes=1)
+    try:
+        found: datetime = days.get_next(datetime, start_time=start)
+    except CroniterBadDateError:
+        return None
+    return found
+
+
+def build_calendar(fields: Fields) -> Calendar:
+    """The calendar of parsed fields; it may turn out to have no day at all."""
+    minutes, seconds = fields.minute.values, fields.second.values
+    within_hour = tuple(minute * 60 + second for minute in minutes for second in seconds)
+    days = tuple(_croniter(expression) for expression in _day_expressions(fields))
+    return Calendar(days, TimesOfDay(fields.hour.values, within_hour))
+
+
+def _day_expressions(fields: Fields) -> Iterator[str]:
+    """Expressions of midnights; together they name the days.
+
+    One for each thing that croniter does not take in a list with others.
+    """
+    month = "*" if fields.month.is_every else _listed(fields.month.values)
+    days, weekdays = _alternatives(fields.day), _alternatives(fields.weekday)
+    if fields.days_are_either:
+        pairs = [(day, "*") for day in days] + [("*", weekday) for weekday in weekdays]
+    else:
+        pairs = [(day, weekday) for day in days for weekday in weekdays]
+    for day, weekday in pairs:
+        yield f"0 0 {day} {month} {weekday}"
+
+
+def _alternatives(field: Field) -> list[str]:
+    if field.is_every:
+        return ["*"]
+    listed = [_listed(field.values)] if field.values else []
+    return listed + list(field.specials)
+
+
+def _listed(values: tuple[int, ...]) -> str:
+    return ",".join(map(str, values))
+
+
+def _croniter(expression: str) -> "croniter":
+    from croniter import croniter
+
+    return croniter(
+        expression,
+        datetime(1970, 1, 1),  # noqa: DTZ001 - wall-clock time has no zone
+        day_or=False,
+        max_years_between_matches=RAREST_YEARS,
+    )
