@@ -4,7 +4,9 @@ Tables are in `render_tables.py`, the status screen in `render_status.py`, JSON 
 `render_json.py`; no other file formats.
 """
 
+import json
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 from jobrunner.errors import JobrunnerError, ManifestError, Problem
 from jobrunner.model import Job, JobState, Reason
@@ -80,6 +82,11 @@ def job_state_text(job: Job) -> str:
     """The job's state and reason; tells when a cancel was asked for and not yet answered."""
     text = state_text(job.state, job.reason)
     return f"{text}, cancelling" if job.cancel_requested and not job.is_terminal else text
+
+
+def json_text(value: Any) -> str:
+    """The value as JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def error_text(error: JobrunnerError, colours: bool = False) -> str:
