@@ -7,14 +7,16 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "jobrunner"
 
 LAYERS: list[set[str]] = [
-    {"errors", "clock"},
+    {"errors", "clock", "log"},
     {"model", "message", "params", "context"},
     {"manifest"},
-    {"cron", "policy"},
+    {"cron"},
+    {"policy"},
     {"store"},
     {"embedded", "state", "tasks", "runner", "notify"},
     {"broker", "discover", "locate"},
-    {"heartbeat", "scheduler", "rescuer", "worker", "client"},
+    {"heartbeat", "scheduler", "rescuer", "client"},
+    {"worker"},
     {"daemon", "examples"},
     {"cli"},
 ]
@@ -60,6 +62,8 @@ def test_imports_point_up_the_layers_only() -> None:
 
 
 def test_a_sideways_import_is_found(tmp_path: Path) -> None:
-    (tmp_path / "policy.py").write_text("import jobrunner.cron\n")
+    (tmp_path / "scheduler.py").write_text("import jobrunner.worker\n")
 
-    assert violations(tmp_path) == [f"{tmp_path}/policy.py:1: policy imports jobrunner.cron"]
+    assert violations(tmp_path) == [
+        f"{tmp_path}/scheduler.py:1: scheduler imports jobrunner.worker"
+    ]
