@@ -1,0 +1,103 @@
+"""The types of single values in the manifest: what may be written, and what becomes of it."""
+
+import re
+import shlex
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from jobrunner.manifest.units import format_duration, parse_duration, parse_size
+
+_UMASK = re.compile(r"(?:0?o)?[0-7]{1,4}", re.ASCII)
+
+
+def parse_umask(value: object) -> str:
+    """Three or four octal digits from `027`, `0o27` or `27`: a umask is octal however written.
+
+    Raises ValueError.
+    """
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not _UMASK.fullmatch(text):
+        raise ValueError(f"{value!r} is not a umask; write octal digits in quotes, e.g. '027'")
+    return text.lstrip("0o").rjust(3, "0")
+
+
+def parse_argv(value: object) -> object:
+    """A command's words; a text is split as a shell splits it, but never given to one.
+
+    Raises ValueError for quotes that are not closed.
+    """
+    if isinstance(value, str):
+        try:
+            return shlex.split(value)
+        except ValueError as error:
+            raise ValueError(
+                f"{value!r} cannot be split into words: {str(error).lower()}; close the quote, "
+                "or write the words as a list"
+            ) from None
+    return value
+
+
+def as_list(value: object) -> object:
+    """One text stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def parse_processes(value: object) -> object:
+    """`auto`, or a number from 1 to 1024. Raises ValueError."""
+    if value == "auto":
+        return value
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text[:9]) <= 1024:
+        raise ValueError(f"{value!r} is not a number of processes; write auto, or 1 to 1024")
+    return int(text)
+
+
+def refuse_boolean(value: object) -> object:
+    """Python counts true as 1; nobody who writes `attempts: true` means that. Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
+    return value
+
+
+def env_text(value: object) -> object:
+    """Numbers and booleans as the text that a program finds in its environment."""
+    if value is None:
+        raise ValueError('it has no value; write "" for an empty one, or remove the key')
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str | float),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
+Umask = Annotated[str, BeforeValidator(parse_umask, json_schema_input_type=str | int)]
+Integer = Annotated[int, BeforeValidator(refuse_boolean)]
+Positive = Annotated[Integer, Field(ge=1)]
+Nice = Annotated[Integer, Field(ge=-20, le=19)]
+Argument = Annotated[
+    str, BeforeValidator(env_text, json_schema_input_type=str | int | float | bool)
+]
+Argv = Annotated[
+    list[Argument],
+    BeforeValidator(parse_argv, json_schema_input_type=str | list[str | int | float | bool]),
+]
+Files = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
+Processes = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(parse_processes, json_schema_input_type=int | Literal["auto"]),
+]
+
+
+def kind_of_env_value(value: Any) -> str:
+    """Which member of the union a value in `env` is; so an error speaks of that one only."""
+    return SECRET if isinstance(value, dict) or hasattr(value, "model_fields") else TEXT
+
+
+# In angle brackets, so that the tags can be told from keys in the place of an error.
+TEXT, SECRET = "<text>", "<secret>"
