@@ -1,0 +1,267 @@
+"""Connections to the store: for synchronous code (CLI, heartbeat) and asynchronous (worker).
+
+A connection is one socket for one purpose, opened at its first request and again after a
+loss. It never repeats a request by itself: when a reply is lost the caller gets
+StoreUnavailable and decides, because only the caller knows whether a repetition is safe.
+"""
+
+import asyncio
+import os
+import select
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from jobrunner.errors import StoreUnavailable
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.failures import BrokenReply, ReplyError, outage
+from jobrunner.store.requests import Operation, Request
+from jobrunner.store.session import Session, open_session
+from jobrunner.store.wire import (
+    INCOMPLETE,
+    NETWORK_ERRORS,
+    READ_SIZE,
+    block_seconds,
+    has_stale_session,
+    new_reader,
+    open_socket,
+    pack,
+    pack_again,
+    pack_commands,
+    replace_replies,
+    reply_failure,
+    result,
+    unknown_scripts,
+)
+
+T = TypeVar("T")
+IDLE_S = 1.0  # after so long without a request, look first whether the server has hung up
+
+
+class StoreConnection:
+    """A connection for synchronous code. Threads may share it: they take turns."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self.address = address
+        self._endpoint = address.endpoint()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._socket: socket.socket | None = None
+        self._reader = new_reader()
+        self._used_at = 0.0  # monotonic
+
+    def run(self, operation: Operation[T]) -> T:
+        """Perform an operation; its errors are thrown into it, so that it can clean up."""
+        try:
+            request = next(operation)
+            while True:
+                try:
+                    reply = self.execute(request)
+                except BaseException as error:
+                    request = operation.throw(error)
+                else:
+                    request = operation.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def execute(self, request: Request) -> Any:
+        """Perform a request in one round trip; a script the server forgot costs one more.
+
+        Raises StoreUnavailable, or ReplyError for a mistake in a command or script.
+        """
+        packed, count = pack(request)
+        if self._pid != os.getpid():
+            self._leave_to_parent()
+        with self._lock:
+            try:
+                replies = self._exchange(packed, count, block_seconds(request))
+                forgotten = unknown_scripts(replies)
+                if forgotten:
+                    again = self._exchange(*pack_again(request, forgotten), 0)
+                    replace_replies(replies, forgotten, again)
+                return result(request, replies, self.address)
+            except NETWORK_ERRORS as error:
+                self._drop()
+                raise outage(error, self.address) from error
+            except StoreUnavailable as error:
+                if has_stale_session(error):
+                    self._drop()
+                raise
+            except BaseException as error:
+                # Ctrl-C between request and reply: the next request must not get this reply.
+                if not isinstance(error, ReplyError):
+                    self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the socket; a later request opens another."""
+        with self._lock:
+            self._drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _exchange(self, packed: bytes, count: int, block_s: float) -> list[Any]:
+        if not count:
+            return []
+        sock = self._ready_socket()
+        timeout = self._endpoint.timeout + block_s
+        if sock.gettimeout() != timeout:  # setting it costs a system call
+            sock.settimeout(timeout)
+        sock.sendall(packed)
+        replies = [self._read_reply(sock) for _ in range(count)]
+        self._used_at = time.monotonic()
+        return replies
+
+    def _read_reply(self, sock: socket.socket) -> Any:
+        while (reply := self._reader.gets()) is INCOMPLETE:
+            received = sock.recv(READ_SIZE)
+            if not received:
+                raise BrokenReply("it closed the connection")
+            self._reader.feed(received)
+        return reply
+
+    def _ready_socket(self) -> socket.socket:
+        if self._socket is not None and self._has_hung_up(self._socket):
+            self._drop()
+        if self._socket is None:
+            self._socket = open_socket(self._endpoint)
+            self._open_session(self._socket)
+        return self._socket
+
+    def _open_session(self, sock: socket.socket) -> None:
+        self._reader = new_reader()
+        commands = self._endpoint.handshake()
+        if not commands:
+            return
+        sock.settimeout(self._endpoint.timeout)
+        sock.sendall(pack_commands(commands))
+        for reply in [self._read_reply(sock) for _ in commands]:
+            if isinstance(reply, ReplyError):
+                self._drop()
+                raise reply_failure(reply, self.address)
+
+    def _has_hung_up(self, sock: socket.socket) -> bool:
+        """Whether the server closed an idle connection, e.g. because it was restarted.
+
+        Nothing was sent yet, so connecting again is safe. A request sent into such a
+        socket would be lost, and its caller could not know that it was never performed.
+        """
+        if time.monotonic() - self._used_at < IDLE_S:
+            return False
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _leave_to_parent(self) -> None:
+        """After a fork: close our copy of the socket; the parent's session goes on."""
+        self._drop()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+
+class AsyncStoreConnection:
+    """A connection for the coroutines of one event loop.
+
+    Requests of several coroutines go out as they come and are answered in order. A
+    cancelled request is still performed by the server; its reply is read and dropped.
+    A cancelled *blocking* one closes the connection, and with it what waits behind it.
+    """
+
+    def __init__(self, address: StoreAddress) -> None:
+        self.address = address
+        self._endpoint = address.endpoint()
+        self._connecting = asyncio.Lock()
+        self._session: Session | None = None
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Perform an operation; its errors are thrown into it, so that it can clean up."""
+        try:
+            request = next(operation)
+            while True:
+                try:
+                    reply = await self.execute(request)
+                except BaseException as error:
+                    request = operation.throw(error)
+                else:
+                    request = operation.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def execute(self, request: Request) -> Any:
+        """Perform a request in one round trip; a script the server forgot costs one more.
+
+        Raises StoreUnavailable, or ReplyError for a mistake in a command or script.
+        """
+        packed, count = pack(request)
+        try:
+            replies = await self._exchange(packed, count, block_seconds(request))
+            forgotten = unknown_scripts(replies)
+            if forgotten:
+                again = await self._exchange(*pack_again(request, forgotten), 0)
+                replace_replies(replies, forgotten, again)
+            return result(request, replies, self.address)
+        except NETWORK_ERRORS as error:
+            raise outage(error, self.address) from error
+        except StoreUnavailable as error:
+            if has_stale_session(error):
+                self._abort()
+            raise
+
+    async def close(self) -> None:
+        """Close the socket; what waits for a reply fails. A later request opens another."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.abort()
+            await session.closed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _exchange(self, packed: bytes, count: int, block_s: float) -> list[Any]:
+        if not count:
+            return []
+        session = self._session
+        if session is None or session.is_lost:
+            session = await self._connect()
+        try:
+            return await session.send(packed, count, self._endpoint.timeout + block_s)
+        except asyncio.CancelledError:
+            if block_s:
+                session.abort()
+            raise
+
+    async def _connect(self) -> Session:
+        async with self._connecting:
+            if self._session is None or self._session.is_lost:
+                self._session = await open_session(self.address, self._endpoint)
+            return self._session
+
+    def _abort(self) -> None:
+        if self._session is not None:
+            self._session.abort()

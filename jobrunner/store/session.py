@@ -1,0 +1,174 @@
+"""The asynchronous socket to the server: many requests on their way, replies in their order."""
+
+import asyncio
+import socket
+from collections import deque
+from typing import Any, cast
+
+import hiredis
+
+from jobrunner.store.address import Endpoint, StoreAddress
+from jobrunner.store.failures import BrokenReply, ReplyError
+from jobrunner.store.wire import INCOMPLETE, new_reader, pack_commands, reply_failure, set_options
+
+
+class _Waiter:
+    """A request whose replies have not all come."""
+
+    __slots__ = ("count", "deadline", "future", "replies")
+
+    def __init__(self, future: "asyncio.Future[list[Any]]", count: int, deadline: float) -> None:
+        self.future = future
+        self.count = count
+        self.deadline = deadline  # by the loop's clock
+        self.replies: list[Any] = []
+
+
+class Session(asyncio.Protocol):
+    """One connected socket: requests out, replies in the same order to those who wait."""
+
+    # A loop that was blocked or stopped past a deadline first gets this long to read what
+    # has arrived meanwhile, or each pause of a worker would look like an outage.
+    LATE_GRACE_S = 1.0
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = new_reader()
+        self._waiting: deque[_Waiter] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._failure: Exception = BrokenReply("it closed the connection")
+        self.is_lost = False
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+
+    def send(self, packed: bytes, count: int, timeout: float) -> "asyncio.Future[list[Any]]":
+        """The future replies; it fails with one of NETWORK_ERRORS."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        deadline = self._loop.time() + timeout
+        if self._waiting:
+            # Whoever waits behind a blocking read cannot be answered before it.
+            deadline = max(deadline, self._waiting[-1].deadline)
+        self._waiting.append(_Waiter(future, count, deadline))
+        self._transport.write(packed)
+        if self._watch is None:
+            self._watch = self._loop.call_at(deadline, self._check_deadline)
+        return future
+
+    def abort(self) -> None:
+        """Close at once, without waiting for replies."""
+        self.is_lost = True
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio.Transport.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, received: bytes) -> None:
+        try:
+            self._reader.feed(received)
+            while (reply := self._reader.gets()) is not INCOMPLETE:
+                self._deliver(reply)
+        except (BrokenReply, hiredis.ProtocolError) as error:
+            self._failure = error
+            self.abort()
+
+    def _deliver(self, reply: Any) -> None:
+        if not self._waiting:
+            raise BrokenReply("it sent a reply that nobody asked for")
+        waiter = self._waiting[0]
+        waiter.replies.append(reply)
+        if len(waiter.replies) == waiter.count:
+            self._waiting.popleft()
+            if not waiter.future.done():
+                waiter.future.set_result(waiter.replies)
+
+    def eof_received(self) -> None:
+        self.is_lost = True  # the transport closes itself
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        if self._watch is not None:
+            self._watch.cancel()
+        for waiter in self._waiting:
+            if not waiter.future.done():
+                waiter.future.set_exception(error or self._failure)
+        self._waiting.clear()
+        self.closed.set_result(None)
+
+    def _check_deadline(self) -> None:
+        """One timer watches all requests: the first in line has the earliest deadline."""
+        self._watch = None
+        if not self._waiting:
+            return
+        now = self._loop.time()
+        first = self._waiting[0]
+        if now >= first.deadline + self.LATE_GRACE_S:
+            first.deadline = now + self.LATE_GRACE_S
+        elif now >= first.deadline:
+            self._failure = TimeoutError("no answer in time")
+            self.abort()
+            return
+        self._watch = self._loop.call_at(first.deadline, self._check_deadline)
+
+
+async def open_session(address: StoreAddress, endpoint: Endpoint) -> Session:
+    """Connect and log in. Raises StoreUnavailable for a refusal, else one of NETWORK_ERRORS."""
+    async with asyncio.timeout(endpoint.connect_timeout):
+        session = await _connected_session(endpoint)
+        commands = endpoint.handshake()
+        if not commands:
+            return session
+        try:
+            replies = await session.send(
+                pack_commands(commands), len(commands), endpoint.connect_timeout
+            )
+        except BaseException:
+            session.abort()
+            raise
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            session.abort()
+            raise reply_failure(reply, address)
+    return session
+
+
+async def _connected_session(endpoint: Endpoint) -> Session:
+    loop = asyncio.get_running_loop()
+    if endpoint.path is not None:
+        _, session = await loop.create_unix_connection(Session, endpoint.path)
+        return session
+    context = None if endpoint.tls is None else endpoint.tls.context()
+    sock = await _connected_socket(endpoint)
+    try:
+        _, session = await loop.create_connection(
+            Session,
+            sock=sock,
+            ssl=context,
+            server_hostname=endpoint.host if context else None,
+        )
+    except BaseException:
+        sock.close()
+        raise
+    return session
+
+
+async def _connected_socket(endpoint: Endpoint) -> socket.socket:
+    """A connected non-blocking TCP socket. Raises OSError: the failure of the last address."""
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError("the host has no address")
+    for family, _, _, _, where in await loop.getaddrinfo(
+        endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            set_options(sock)
+            await loop.sock_connect(sock, where)
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure

@@ -1,0 +1,170 @@
+"""Requests as bytes, replies as results, and how a socket to the server is opened.
+
+What the synchronous and the asynchronous connection have in common. Protocol 2, replies raw.
+"""
+
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from jobrunner.errors import StoreUnavailable
+from jobrunner.store.address import Endpoint, StoreAddress
+from jobrunner.store.failures import STALE_CODES, BrokenReply, ReplyError, refusal
+from jobrunner.store.requests import Argument, Command, Pipeline, Request, Script
+from jobrunner.store.scripts import lua_script
+
+INCOMPLETE: Any = object()  # what `Reader.gets` returns until a whole reply was fed
+READ_SIZE = 65536
+NETWORK_ERRORS = (OSError, BrokenReply, hiredis.ProtocolError)
+
+# A dead peer is noticed after 30 + 3 × 5 seconds, also by a blocking read.
+KEEPALIVE_IDLE_S = 30
+KEEPALIVE_EVERY_S = 5
+KEEPALIVE_PROBES = 3
+
+
+def new_reader() -> hiredis.Reader:
+    return hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
+
+
+def pack(request: Request) -> tuple[bytes, int]:
+    """The request's bytes, and how many replies it gets.
+
+    Raises TypeError for an argument that is not bytes, str, int or float.
+    """
+    if isinstance(request, Pipeline):
+        return b"".join([_pack_one(one) for one in request.requests]), len(request.requests)
+    return _pack_one(request), 1
+
+
+def pack_commands(commands: Sequence[tuple[Argument, ...]]) -> bytes:
+    return b"".join([_packed(command) for command in commands])
+
+
+def _pack_one(request: Command | Script) -> bytes:
+    if isinstance(request, Command):
+        return _packed(request.args)
+    keys = request.keys
+    sha = lua_script(request.name).sha
+    return _packed((b"EVALSHA", sha, len(keys), *keys, *request.args))
+
+
+def _packed(args: tuple[Argument, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub has no `...`
+    return packed
+
+
+def block_seconds(request: Request) -> float:
+    """How long the server may hold the replies back, seconds."""
+    if isinstance(request, Command):
+        return request.block_ms / 1000
+    if isinstance(request, Pipeline):
+        return sum(block_seconds(one) for one in request.requests)
+    return 0
+
+
+def unknown_scripts(replies: list[Any]) -> list[int]:
+    """Positions of the replies that say that the server has forgotten the script."""
+    return [
+        at
+        for at, reply in enumerate(replies)
+        if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"
+    ]
+
+
+def pack_again(request: Request, positions: list[int]) -> tuple[bytes, int]:
+    """Load the forgotten scripts, then call them: every second reply is a script's."""
+    requests = request.requests if isinstance(request, Pipeline) else [request]
+    packed = []
+    for at in positions:
+        script = requests[at]
+        if isinstance(script, Script):
+            packed += [_packed(("SCRIPT", "LOAD", lua_script(script.name).text)), _pack_one(script)]
+    return b"".join(packed), len(packed)
+
+
+def replace_replies(replies: list[Any], positions: list[int], again: list[Any]) -> None:
+    """Put the replies to `pack_again` where they belong.
+
+    When a script could not even be loaded, that error takes the place of NOSCRIPT.
+    """
+    for at, loaded, reply in zip(positions, again[::2], again[1::2], strict=True):
+        replies[at] = loaded if isinstance(loaded, ReplyError) else reply
+
+
+def result(request: Request, replies: list[Any], address: StoreAddress) -> Any:
+    """The reply, or the list of a pipeline's replies; the first error among them is raised.
+
+    Raises StoreUnavailable for a server that refuses to serve, ReplyError for our mistakes.
+    """
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise reply_failure(reply, address)
+    return replies if isinstance(request, Pipeline) else replies[0]
+
+
+def reply_failure(error: ReplyError, address: StoreAddress) -> StoreUnavailable | ReplyError:
+    found = refusal(error, address)
+    if found is None:
+        return error
+    found.__cause__ = error
+    return found
+
+
+def has_stale_session(error: StoreUnavailable) -> bool:
+    """Whether only a new connection can help, e.g. after the server became a replica."""
+    return isinstance(error.__cause__, ReplyError) and error.__cause__.code in STALE_CODES
+
+
+def open_socket(endpoint: Endpoint) -> socket.socket:
+    """A connected blocking socket, with TLS where asked for. Raises OSError."""
+    if endpoint.path is not None:
+        return _connected(socket.AF_UNIX, endpoint.path, endpoint.connect_timeout)
+    failure: OSError = OSError("the host has no address")
+    for family, _, _, _, where in socket.getaddrinfo(
+        endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+    ):
+        try:
+            plain = _connected(family, where, endpoint.connect_timeout)
+        except OSError as error:
+            failure = error
+            continue
+        return _with_tls(plain, endpoint)
+    raise failure
+
+
+def _connected(family: int, where: Any, timeout: float) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(where)
+        set_options(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _with_tls(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+    if endpoint.tls is None:
+        return sock
+    try:
+        return endpoint.tls.context().wrap_socket(sock, server_hostname=endpoint.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def set_options(sock: socket.socket) -> None:
+    """Send small requests at once, and notice a dead peer."""
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
