@@ -80,7 +80,7 @@ class Keys:
 
     def lock_waiting(self, name: str) -> str:
         """Zset of job ids that wait for the lock, by the time (ms) they began to wait."""
-        return self._key(f"lock:{name}:waiting")
+        return self._key(f"waiting:{name}")
 
     def locks(self) -> str:
         """Zset of lock names by the latest lease end (ms): the locks that are held."""
@@ -108,7 +108,7 @@ class Keys:
 
     def cron_boots(self, cron: str) -> str:
         """Set: boot ids of machines for which this `@reboot` cron has fired."""
-        return self._key(f"cron:{cron}:boots")
+        return self._key(f"boots:{cron}")
 
     def manifest(self) -> str:
         """Hash: published tasks and crons, without secrets, for the CLI and clients."""
