@@ -1,4 +1,4 @@
-"""What the runners are given and what they give back: an attempt, its outcome, and the stop signal."""
+"""What runners are given and give back: an attempt, its outcome, and the stop signal."""
 
 import asyncio
 from collections.abc import Callable
@@ -79,7 +79,7 @@ class Stop:
         self._callbacks: list[Callable[[StopReason], None]] = []
 
     def set(self, reason: StopReason) -> None:
-        """Stop the attempt; a second call changes nothing. From another thread: `set_from_thread`."""
+        """Stop the attempt; a second call changes nothing. In the loop's thread only."""
         if self.reason is not None:
             return
         self.reason = reason
