@@ -1,0 +1,30 @@
+"""`python -m jobrunner.discover FD`: the child. Question on stdin, answer into the file FD."""
+
+import faulthandler
+import os
+import sys
+
+import msgspec
+
+from jobrunner.discover.answer import Discovery, Importing, Question
+from jobrunner.discover.scan import Scan
+
+
+def main() -> None:
+    answer = int(sys.argv[1])
+    os.set_inheritable(answer, False)  # a process started by a module has no use for it
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    # Prints where it hangs and ends the process, also when the parent was killed meanwhile.
+    faulthandler.dump_traceback_later(question.timeout.total_seconds(), exit=True)
+    sys.path.insert(0, question.folder)
+
+    def say(step: Importing | Discovery) -> None:
+        os.write(answer, msgspec.json.encode(step) + b"\n")
+
+    say(Scan(question, say).run())
+    # Not sys.exit: threads and exit handlers of user code have no say in when this ends.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
