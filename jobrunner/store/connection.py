@@ -3,22 +3,21 @@
 A connection is one socket for one purpose, opened at its first request and again after a
 loss. It never repeats a request by itself: when a reply is lost the caller gets
 StoreUnavailable and decides, because only the caller knows whether a repetition is safe.
+asyncio is loaded at the first asynchronous request only, to keep it out of the CLI.
 """
 
-import asyncio
 import os
 import select
 import socket
 import threading
 import time
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.failures import BrokenReply, ReplyError, outage
 from jobrunner.store.requests import Operation, Request
-from jobrunner.store.session import Session, open_session
 from jobrunner.store.wire import (
     INCOMPLETE,
     NETWORK_ERRORS,
@@ -35,6 +34,9 @@ from jobrunner.store.wire import (
     result,
     unknown_scripts,
 )
+
+if TYPE_CHECKING:
+    from jobrunner.store.session import Line
 
 T = TypeVar("T")
 IDLE_S = 1.0  # after so long without a request, look first whether the server has hung up
@@ -187,8 +189,7 @@ class AsyncStoreConnection:
     def __init__(self, address: StoreAddress) -> None:
         self.address = address
         self._endpoint = address.endpoint()
-        self._connecting = asyncio.Lock()
-        self._session: Session | None = None
+        self._line: Line | None = None
 
     async def run(self, operation: Operation[T]) -> T:
         """Perform an operation; its errors are thrown into it, so that it can clean up."""
@@ -211,26 +212,25 @@ class AsyncStoreConnection:
         Raises StoreUnavailable, or ReplyError for a mistake in a command or script.
         """
         packed, count = pack(request)
+        line = self._line or self._new_line()
         try:
-            replies = await self._exchange(packed, count, block_seconds(request))
+            replies = await line.exchange(packed, count, block_seconds(request))
             forgotten = unknown_scripts(replies)
             if forgotten:
-                again = await self._exchange(*pack_again(request, forgotten), 0)
+                again = await line.exchange(*pack_again(request, forgotten), 0)
                 replace_replies(replies, forgotten, again)
             return result(request, replies, self.address)
         except NETWORK_ERRORS as error:
             raise outage(error, self.address) from error
         except StoreUnavailable as error:
             if has_stale_session(error):
-                self._abort()
+                line.abort()
             raise
 
     async def close(self) -> None:
         """Close the socket; what waits for a reply fails. A later request opens another."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.abort()
-            await session.closed
+        if self._line is not None:
+            await self._line.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -243,25 +243,8 @@ class AsyncStoreConnection:
     ) -> None:
         await self.close()
 
-    async def _exchange(self, packed: bytes, count: int, block_s: float) -> list[Any]:
-        if not count:
-            return []
-        session = self._session
-        if session is None or session.is_lost:
-            session = await self._connect()
-        try:
-            return await session.send(packed, count, self._endpoint.timeout + block_s)
-        except asyncio.CancelledError:
-            if block_s:
-                session.abort()
-            raise
+    def _new_line(self) -> "Line":
+        from jobrunner.store.session import Line
 
-    async def _connect(self) -> Session:
-        async with self._connecting:
-            if self._session is None or self._session.is_lost:
-                self._session = await open_session(self.address, self._endpoint)
-            return self._session
-
-    def _abort(self) -> None:
-        if self._session is not None:
-            self._session.abort()
+        self._line = Line(self.address, self._endpoint)
+        return self._line

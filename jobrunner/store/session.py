@@ -12,6 +12,52 @@ from jobrunner.store.failures import BrokenReply, ReplyError
 from jobrunner.store.wire import INCOMPLETE, new_reader, pack_commands, reply_failure, set_options
 
 
+class Line:
+    """One socket to the server for the coroutines of a loop: opened on demand and after a loss."""
+
+    def __init__(self, address: StoreAddress, endpoint: Endpoint) -> None:
+        self._address = address
+        self._endpoint = endpoint
+        self._connecting = asyncio.Lock()
+        self._session: Session | None = None
+
+    async def exchange(self, packed: bytes, count: int, block_s: float) -> list[Any]:
+        """Send bytes and await `count` replies. Raises one of NETWORK_ERRORS.
+
+        When cancelled, the replies are read and dropped; those of a blocking read might
+        never come, so then the socket is closed, and the server forgets the read.
+        """
+        if not count:
+            return []
+        session = self._session
+        if session is None or session.is_lost:
+            session = await self._connect()
+        try:
+            return await session.send(packed, count, self._endpoint.timeout + block_s)
+        except asyncio.CancelledError:
+            if block_s:
+                session.abort()
+            raise
+
+    def abort(self) -> None:
+        """Close at once; the next exchange opens another socket."""
+        if self._session is not None:
+            self._session.abort()
+
+    async def close(self) -> None:
+        """Close, and return when the socket is closed."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.abort()
+            await session.closed
+
+    async def _connect(self) -> "Session":
+        async with self._connecting:
+            if self._session is None or self._session.is_lost:
+                self._session = await open_session(self._address, self._endpoint)
+            return self._session
+
+
 class _Waiter:
     """A request whose replies have not all come."""
 
