@@ -421,7 +421,7 @@ def test_modules_beside_the_manifest_do_not_hide_jobrunner(tmp_path: Path, write
 def test_a_problem_without_a_place_gets_that_of_its_key(tmp_path: Path) -> None:
     places: dict[Key, Location] = {("imports", 0): Location("jobs.yaml", 7, 3)}
 
-    [problem] = discover(["nowhere"], {}, tmp_path).located(lambda key: places.get(key))
+    [problem] = discover(["nowhere"], {}, tmp_path).located(places.__getitem__)
 
     assert problem.where == Location("jobs.yaml", 7, 3)
 
