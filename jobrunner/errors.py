@@ -6,6 +6,7 @@ Every error a user can meet derives from `JobrunnerError`; the one boundary in
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -68,7 +69,13 @@ class LeaseLost(JobrunnerError):
 
 
 class JobFailed(JobrunnerError):
-    """The awaited job ended in another state than `completed`."""
+    """The awaited job ended in another state than `completed`; `job` is its record."""
+
+    def __init__(
+        self, what: str, *, job: Any, why: str | None = None, fix: str | None = None
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.job = job  # a `model.Job`, which this layer does not know
 
 
 class JobTimeout(JobrunnerError):
