@@ -36,7 +36,8 @@ def duration_text(duration: timedelta | None) -> str:
     if duration < _SECOND:
         return f"{duration // timedelta(milliseconds=1)}ms"
     if duration < 10 * _SECOND:
-        return f"{duration / _SECOND:.1f}s"
+        tenths = duration // timedelta(milliseconds=100)
+        return f"{tenths // 10}.{tenths % 10}s"
     if duration < _MINUTE:
         return f"{duration // _SECOND}s"
     if duration < _HOUR:
