@@ -3,10 +3,25 @@
 Used by the manifest, by clients (with what the daemon published) and again by the worker.
 """
 
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+from jobrunner.clock import rfc3339
+from jobrunner.errors import InvalidArguments
+
+MASK = "***"
+LARGEST_INTEGER = (1 << 63) - 1  # what every JSON reader and every script can carry
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# `{{name}}` is tried first, so that it stands for the text `{name}`; other braces mean themselves.
+_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 
 
 class ParamType(StrEnum):
@@ -32,3 +47,308 @@ class ParamSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     max: float | None = None
     secret: bool = False
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One thing that is wrong with the arguments."""
+
+    what: str
+    why: str
+    fix: str
+
+
+def check_arguments(
+    task: str,
+    specs: Sequence[ParamSpec],
+    given: Mapping[str, object],
+    *,
+    from_text: bool,
+    today: date,
+) -> dict[str, Any]:
+    """The arguments of a job as JSON values, defaults filled in; in the order of `specs`.
+
+    With `from_text` the values are texts from a command line. `today` stands for the words `today`
+    and `now`: an aware datetime in the caller's zone, or a date (`now` is then its start in UTC).
+    A datetime without an offset is taken as UTC. None means "not given", except for type `any`.
+    `min` and `max` bind numbers only, `pattern` strings only.
+    Raises InvalidArguments, which names every fault.
+    """
+    known = [spec.name for spec in specs]
+    faults = [_unknown(task, name, known) for name in given if name not in known]
+    checked: dict[str, Any] = {}
+    for spec in specs:
+        try:
+            if _is_given(spec, given):
+                value = given[spec.name]
+                checked[spec.name] = check_value(spec, value, from_text=from_text, today=today)
+            elif spec.default is not None:
+                checked[spec.name] = default_value(spec, today)
+            elif spec.required:
+                faults.append(_missing(task, spec))
+        except ValueError as error:
+            faults.append(_unfit(task, spec, str(error)))
+    _refuse(faults)
+    return checked
+
+
+def _is_given(spec: ParamSpec, given: Mapping[str, object]) -> bool:
+    return given.get(spec.name) is not None or (spec.type is ParamType.ANY and spec.name in given)
+
+
+def _refuse(faults: Sequence[_Fault]) -> None:
+    if faults:
+        raise InvalidArguments(
+            _joined(fault.what for fault in faults),
+            why=_joined(fault.why for fault in faults),
+            fix=_joined(fault.fix for fault in faults),
+        )
+
+
+def default_value(spec: ParamSpec, today: date) -> Any:
+    """The default as a JSON value; it may be written as a text, whatever the type.
+
+    Raises ValueError, which goes on after "the default …".
+    """
+    is_text = isinstance(spec.default, str) and spec.type is not ParamType.ANY
+    return check_value(spec, spec.default, from_text=is_text, today=today)
+
+
+def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date) -> Any:
+    """One argument as a JSON value. Raises ValueError: "must be a date …, not 'x'"."""
+    try:
+        converted = _CONVERTERS[spec.type](value, from_text, today)
+    except ValueError as error:
+        raise ValueError(f"{error}, not {_shown(spec, value)}") from None
+    if spec.choices is not None and converted not in _choices(spec, today):
+        allowed = ", ".join(as_text(choice) for choice in spec.choices)
+        raise ValueError(f"must be one of {allowed}, not {_shown(spec, value)}")
+    _check_pattern(spec, converted)
+    _check_range(spec, converted)
+    return converted
+
+
+def _choices(spec: ParamSpec, today: date) -> list[Any]:
+    """The choices as values of the type, so that `20261121` equals `2026-11-21`."""
+    found = []
+    for choice in spec.choices or []:
+        from_text = isinstance(choice, str)
+        try:
+            found.append(_CONVERTERS[spec.type](choice, from_text, today))
+        except ValueError:
+            continue
+    return found
+
+
+def _check_pattern(spec: ParamSpec, value: object) -> None:
+    if spec.pattern is None or not isinstance(value, str):
+        return
+    if spec.type is ParamType.STRING and not re.fullmatch(spec.pattern, value):
+        raise ValueError(f"must match {spec.pattern!r}, and {_shown(spec, value)} does not")
+
+
+def _check_range(spec: ParamSpec, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if spec.min is not None and value < spec.min:
+        raise ValueError(f"must be at least {spec.min:g}, not {_shown(spec, value)}")
+    if spec.max is not None and value > spec.max:
+        raise ValueError(f"must be at most {spec.max:g}, not {_shown(spec, value)}")
+
+
+def _to_string(value: object, _from_text: bool, _today: date) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if "\0" in value or (not value.isascii() and _has_surrogate(value)):
+        raise ValueError("must be text without NUL characters, and valid UTF-8")
+    return value
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _to_integer(value: object, from_text: bool, _today: date) -> int:
+    number: int | None = None
+    if isinstance(value, str):
+        if from_text and _WHOLE.fullmatch(value.strip()):
+            number = int(value)
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)  # other languages write 5 as 5.0
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    if number is None:
+        raise ValueError("must be a whole number")
+    if abs(number) > LARGEST_INTEGER:
+        raise ValueError("must be a whole number of 64 bits")
+    return number
+
+
+def _to_number(value: object, from_text: bool, today: date) -> float:
+    try:
+        if isinstance(value, float) or (isinstance(value, str) and from_text):
+            number = float(value)
+            if math.isfinite(number):
+                return int(number) if _is_whole_text(value) else number
+        return _to_integer(value, from_text, today)
+    except ValueError:
+        raise ValueError("must be a number") from None
+
+
+def _is_whole_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) < 16 and bool(_WHOLE.fullmatch(value.strip()))
+
+
+def _to_boolean(value: object, from_text: bool, _today: date) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) and from_text else None
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("must be true or false")
+
+
+def _to_date(value: object, _from_text: bool, today: date) -> str:
+    if value == "today":
+        value = today.date() if isinstance(today, datetime) else today
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value.strip()).isoformat()
+    except ValueError:
+        pass
+    raise ValueError("must be a date such as 2026-11-21, or today")
+
+
+def _to_datetime(value: object, _from_text: bool, today: date) -> str:
+    if value == "now":
+        value = today if isinstance(today, datetime) else datetime.combine(today, time(), UTC)
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value.strip())
+        if isinstance(value, datetime):
+            return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # the second: year 1 or 9999, moved by an offset
+        pass
+    raise ValueError("must be a date and time such as 2026-11-21T02:00:00Z, or now")
+
+
+def _to_any(value: object, from_text: bool, _today: date) -> Any:
+    if from_text and isinstance(value, str):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return _to_string(value, from_text, _today)
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise ValueError("must be a value that JSON can carry") from None
+
+
+_CONVERTERS: Mapping[ParamType, Callable[[object, bool, date], Any]] = {
+    ParamType.STRING: _to_string,
+    ParamType.INTEGER: _to_integer,
+    ParamType.NUMBER: _to_number,
+    ParamType.BOOLEAN: _to_boolean,
+    ParamType.DATE: _to_date,
+    ParamType.DATETIME: _to_datetime,
+    ParamType.ANY: _to_any,
+}
+
+
+def _unknown(task: str, name: str, known: list[str]) -> _Fault:
+    # Imported here: only a wrong call pays for it.
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:100], known, 1)
+    return _Fault(
+        f"task {task!r} has no parameter {name!r}",
+        f"it accepts {', '.join(known)}" if known else "it accepts no parameters",
+        f"rename it to {near[0]!r}" if near else f"leave {name!r} out",
+    )
+
+
+def _missing(task: str, spec: ParamSpec) -> _Fault:
+    return _Fault(
+        f"parameter {spec.name!r} of task {task!r} is missing",
+        f"{spec.name!r} is required and has no default",
+        f"give {spec.name!r} {_wanted(spec)}",
+    )
+
+
+def _unfit(task: str, spec: ParamSpec, why: str) -> _Fault:
+    return _Fault(
+        f"parameter {spec.name!r} of task {task!r} {why}",
+        f"{spec.name!r} is declared as {_declared(spec)}",
+        f"give {spec.name!r} {_wanted(spec)}",
+    )
+
+
+def _declared(spec: ParamSpec) -> str:
+    parts = [spec.type.value]
+    parts += [f"at least {spec.min:g}"] if spec.min is not None else []
+    parts += [f"at most {spec.max:g}"] if spec.max is not None else []
+    parts += [f"pattern {spec.pattern!r}"] if spec.pattern is not None else []
+    return ", ".join(parts)
+
+
+def _wanted(spec: ParamSpec) -> str:
+    if spec.choices:
+        return f"one of {', '.join(as_text(choice) for choice in spec.choices)}"
+    return _EXAMPLES[spec.type]
+
+
+_EXAMPLES: Mapping[ParamType, str] = {
+    ParamType.STRING: "a text",
+    ParamType.INTEGER: "a whole number such as 3",
+    ParamType.NUMBER: "a number such as 2.5",
+    ParamType.BOOLEAN: "true or false",
+    ParamType.DATE: "a date such as 2026-11-21",
+    ParamType.DATETIME: "a date and time such as 2026-11-21T02:00:00Z",
+    ParamType.ANY: "a value that JSON can carry",
+}
+
+
+def _shown(spec: ParamSpec, value: object) -> str:
+    text = MASK if spec.secret else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def as_text(value: object) -> str:
+    """A JSON value as argv and the environment carry it: `true`, `5`, texts as they are."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return msgspec.json.encode(value).decode()
+
+
+def placeholders(text: str) -> list[str]:
+    """The parameters that `text` refers to as `{name}`, in order, each once."""
+    return list(dict.fromkeys(match[2] for match in _PLACEHOLDER.finditer(text) if match[2]))
+
+
+def substitute(text: str, arguments: Mapping[str, object]) -> str:
+    """`text` with each `{name}` replaced by its argument, in one pass; nothing is split.
+
+    `{{name}}` becomes `{name}`. A name that has no argument (an optional one) becomes nothing.
+    Other braces stay as they are, as in `find -exec rm {} +`.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        return f"{{{match[1]}}}" if match[1] else as_text(arguments.get(match[2]))
+
+    return _PLACEHOLDER.sub(replacement, text)
+
+
+def mask_secrets(specs: Iterable[ParamSpec], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as they may be shown."""
+    secret = {spec.name for spec in specs if spec.secret}
+    return {name: MASK if name in secret else value for name, value in arguments.items()}
