@@ -26,6 +26,7 @@ class JobrunnerError(Exception):
     """An expected error: one line on what is wrong, and optionally why and how to fix it."""
 
     exit_code = ExitCode.FAILED
+    excerpt: str | None = None  # source text with a caret line under the bad part, if that helps
 
     def __init__(self, what: str, *, why: str | None = None, fix: str | None = None) -> None:
         super().__init__(what)
