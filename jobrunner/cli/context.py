@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from jobrunner.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
-PIPE_WIDTH = 200  # columns: a table in a pipe is read by programs, nothing is cut short
+PIPE_WIDTH = 10_000  # cells: in a pipe nothing is cut, and no table is wider than its contents
 
 
 @dataclass(slots=True)
@@ -44,17 +44,13 @@ class CliContext:
         indent = 2 if self.stdout.isatty() else None
         self.write(json.dumps(value, ensure_ascii=False, indent=indent))
 
-    def print(self, renderable: "RenderableType") -> None:
-        """A table or text of `render_…` to stdout."""
-        self.console().print(renderable)
-
     def console(self) -> "Console":
         """A console on stdout that keeps NO_COLOR and, in a pipe, neither colours nor cuts."""
         from rich.console import Console
 
         return Console(
             file=self.stdout,
-            width=None if self.stdout.isatty() else self._pipe_width(),
+            width=None if self.stdout.isatty() else PIPE_WIDTH,
             no_color=not self.has_colours(self.stdout),
             markup=False,
             emoji=False,
@@ -65,7 +61,3 @@ class CliContext:
     def has_colours(self, stream: TextIO) -> bool:
         """Whether colours are wanted there: a terminal, and no NO_COLOR (no-color.org)."""
         return stream.isatty() and not self.environ.get("NO_COLOR")
-
-    def _pipe_width(self) -> int:
-        columns = self.environ.get("COLUMNS", "")
-        return int(columns) if columns.isdecimal() and int(columns) > 0 else PIPE_WIDTH

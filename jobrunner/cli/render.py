@@ -95,7 +95,8 @@ def error_text(error: JobrunnerError, colours: bool = False) -> str:
     if isinstance(error, ManifestError):
         parts = [problem_text(problem, colours) for problem in error.problems]
         return "\n".join([*parts, f"{error.what[:1].upper()}{error.what[1:]}."])
-    return problem_text(Problem(None, error.what, error.why, error.fix), colours)
+    problem = Problem(None, error.what, error.why, error.fix, error.excerpt)
+    return problem_text(problem, colours)
 
 
 def problem_text(problem: Problem, colours: bool = False) -> str:

@@ -1,0 +1,59 @@
+"""Coming fire times, for `next`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from jobrunner.cli.columns import Column, fitted_table
+from jobrunner.cli.fires import ComingFire
+from jobrunner.cli.render import relative_text
+from jobrunner.clock import rfc3339
+from jobrunner.cron import describe
+
+COLUMNS = (
+    Column("LOCAL TIME", 0),
+    Column("IN", 2),
+    Column("CRON", 1, least=10),
+    Column("SCHEDULE", 4, least=14),
+    Column("ZONE", 5),
+    Column("NOTE", 3, least=30),
+)
+
+
+def fires_json(fires: Sequence[ComingFire]) -> list[dict[str, Any]]:
+    """As docs/json.md has it."""
+    return [
+        {
+            "cron": fire.cron.name or None,
+            "fire_time": rfc3339(fire.fire_time),
+            "local_time": fire.local_time.isoformat(timespec="seconds"),
+            "note": fire.note,
+        }
+        for fire in fires
+    ]
+
+
+def fires_table(fires: Sequence[ComingFire], now: datetime, width: int) -> RenderableType:
+    """In local time; the columns that say nothing are left out."""
+    if not fires:
+        return Text("no fire time is coming", style="dim")
+    rows = [
+        (
+            f"{fire.local_time:%a %Y-%m-%d %H:%M:%S %Z}",
+            relative_text(fire.fire_time, now),
+            fire.cron.name,
+            describe(fire.cron),
+            fire.cron.timezone,
+            Text(fire.note or "", style="yellow"),
+        )
+        for fire in fires
+    ]
+    told = [index for index in range(len(COLUMNS)) if any(str(row[index]) for row in rows)]
+    return fitted_table(
+        [COLUMNS[index] for index in told],
+        [[row[index] for index in told] for row in rows],
+        width,
+    )
