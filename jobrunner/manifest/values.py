@@ -1,0 +1,85 @@
+"""A manifest's tree as plain values, with `${VAR}` filled in from the environment.
+
+`${VAR}` and `${VAR:-default}` work in every text but `shell`, which has a shell's own variables;
+`$${` stands for `${`. Keys are taken as they are.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jobrunner.errors import Problem
+from jobrunner.manifest.nodes import Items, Keys, Node, Scalar
+
+_REFERENCE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\$\{)", re.ASCII)
+
+Path = tuple[str | int, ...]
+
+
+class Values:
+    """Turns nodes into plain values; what cannot be filled in becomes a problem."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[Problem] = []
+
+    def of(self, node: Node, path: Path = ()) -> Any:
+        """The node's value: a scalar, list or dictionary. `path` is the node's in the manifest."""
+        if isinstance(node, Keys):
+            return {key: self.of(entry.node, (*path, key)) for key, entry in node.entries.items()}
+        if isinstance(node, Items):
+            return [self.of(item, (*path, index)) for index, item in enumerate(node.items)]
+        if _is_script(path):
+            return node.value
+        value = node.text if _is_text(path) and node.value is not None else node.value
+        return self._filled_in(node, value) if isinstance(value, str) else value
+
+    def _filled_in(self, node: Scalar, text: str) -> str:
+        return _REFERENCE.sub(self._replacement(node), text) if "${" in text else text
+
+    def _replacement(self, node: Scalar) -> Callable[[re.Match[str]], str]:
+        def replacement(match: re.Match[str]) -> str:
+            escaped, name, default, stray = match.groups()
+            if escaped or stray:
+                if stray:
+                    self.problems.append(_stray(node, match))
+                return "${"
+            value = self._environ.get(name)
+            if value is None and default is None:
+                self.problems.append(_missing(node, name))
+            # As in a shell, `:-` stands in for an empty variable, too.
+            return value or default or ""
+
+        return replacement
+
+
+def _missing(node: Scalar, name: str) -> Problem:
+    return Problem(
+        node.where,
+        f"environment variable {name!r} is not set",
+        f"the value refers to it as ${{{name}}}",
+        f"set {name}, or give a default: ${{{name}:-default}}",
+    )
+
+
+def _stray(node: Scalar, match: re.Match[str]) -> Problem:
+    rest = match.string[match.start() : match.start() + 20].split("\n", 1)[0]
+    return Problem(
+        node.where,
+        f"{rest!r} does not refer to an environment variable",
+        "${ begins ${VAR} or ${VAR:-default}; VAR has letters, digits and underscores",
+        "close the brace, or write $${ for a plain ${",
+    )
+
+
+def _is_script(path: Path) -> bool:
+    return len(path) == 3 and path[0] == "tasks" and path[2] == "shell"
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a value is one for a program, which must get it as written: `1.10`, not `1.1`."""
+    if path[0] == "tasks":
+        path = path[2:]
+    elif path[0] == "defaults":
+        path = path[1:]
+    return (len(path) == 2 and path[0] in ("env", "command")) or path == ("command",)
