@@ -44,4 +44,4 @@ class Context:
     @property
     def logger(self) -> logging.Logger:
         """Its lines go to the job's output."""
-        return logging.getLogger(f"jobrunner.task.{self.task}")
+        return logging.getLogger(f"task.{self.task}")

@@ -5,12 +5,12 @@ fewer the writes. When the store is away, attempts keep what their cap allows an
 """
 
 import asyncio
-import logging
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
+from jobrunner.log import EventLog
 from jobrunner.runner.output import Held, Output
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
@@ -20,8 +20,6 @@ from jobrunner.store.requests import Operation
 T = TypeVar("T")
 RETRY_AFTER_S = 0.5  # while the store is away
 BATCH_BYTES = 1 << 20  # per round trip
-
-log = logging.getLogger(__name__)
 
 
 class Performer(Protocol):
@@ -54,7 +52,7 @@ class LogWriter:
         while not self._closing.is_set() or (self._waiting and not self.is_away):
             await self._pause(await self.tick())
         if self._waiting:
-            log.error("lost output of %d jobs: the store was away at the end", len(self._waiting))
+            EventLog().error("lost output: the store was away at the end", jobs=len(self._waiting))
 
     def close(self) -> None:
         """Let `run` write what is left and return; it gives up at once when the store is away."""
@@ -109,7 +107,7 @@ class LogWriter:
             return False
         except ReplyError:
             # One key of a wrong type must not silence all jobs: lose this batch, and say so.
-            log.exception("lost output of %d chunks: the store refused them", len(batch))
+            EventLog().error("lost output: the store refused it", exc_info=True, chunks=len(batch))
             ids = [""] * len(batch)
         self.is_away = False
         for (output, held), entry_id in zip(batch, ids, strict=True):
@@ -118,7 +116,7 @@ class LogWriter:
 
     def _keep(self, batch: list[tuple[Output, Held]], error: StoreUnavailable) -> None:
         if not self.is_away:
-            log.warning("kept output until the store is back: %s", error)
+            EventLog().warning("kept output until the store is back", error=error)
         self.is_away = True
         for output, held in batch:
             output.unsent(held)

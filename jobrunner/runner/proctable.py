@@ -1,0 +1,129 @@
+"""Facts about processes of this machine: identity, children, environment.
+
+On Linux read from /proc directly, since some are asked for at every spawn; elsewhere from psutil.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+DEAD_STATES = (b"Z", b"X")
+
+
+def boot_id() -> str:
+    """Names this run of the machine: pids and start times of another one mean nothing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"boot-{psutil.boot_time():.0f}"
+
+
+def started_at(pid: int) -> float | None:
+    """When the process started, which tells it from a later one of the same pid; None once dead.
+
+    Seconds since boot on Linux (the wall clock may be set), else since the epoch. A zombie is dead.
+    """
+    if sys.platform != "linux":
+        return _started_at_elsewhere(pid)
+    stat = _read(f"/proc/{pid}/stat")
+    if not stat:
+        return None
+    # The name in parentheses may itself hold parentheses and spaces: count from its end.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    if fields[0] in DEAD_STATES:
+        return None
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process; empty when it is gone."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return [] if sys.platform == "linux" else _children_elsewhere(pid)
+    if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):
+        return _children_elsewhere(pid)  # a kernel without CONFIG_PROC_CHILDREN, or just gone
+    lists = (_read(f"/proc/{pid}/task/{thread}/children") for thread in threads)
+    return [int(child) for found in lists for child in found.split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children and so on, whatever session or group they moved to."""
+    found: list[int] = []
+    below = children(pid)
+    while below:
+        found += below
+        below = [child for parent in below for child in children(parent)]
+    return found
+
+
+def carries(pid: int, markers: Iterable[bytes]) -> bool:
+    """Whether a process was started with all these `NAME=value` in its environment.
+
+    False when it is gone, or belongs to another user.
+    """
+    variables = set(_environment(pid))
+    return bool(variables) and variables.issuperset(markers)
+
+
+def all_pids() -> list[int]:
+    """Every process of the machine that we may see."""
+    if sys.platform == "linux":
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    import psutil
+
+    return psutil.pids()
+
+
+def group_members(group: int) -> list[int]:
+    """Pids in a process group, those that wait to be reaped included."""
+    return [pid for pid in all_pids() if _group_of(pid) == group]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _environment(pid: int) -> list[bytes]:
+    if sys.platform == "linux":
+        return _read(f"/proc/{pid}/environ").split(b"\0")
+    import psutil
+
+    try:
+        return [f"{k}={v}".encode() for k, v in psutil.Process(pid).environ().items()]
+    except (psutil.Error, OSError):
+        return []
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc; empty when the process is gone or not ours."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except OSError:
+        return b""
+
+
+def _started_at_elsewhere(pid: int) -> float | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def _children_elsewhere(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []

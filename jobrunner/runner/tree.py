@@ -1,0 +1,109 @@
+"""The process tree of one attempt, and how it is stopped to the last member.
+
+A tree is the leader's process group, its descendants even when they moved to another session, and
+orphans of them: these carry the attempt's variables in their environment, and are now children of
+the reaper (the supervisor) if there is one.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from jobrunner.log import EventLog
+from jobrunner.runner.proctable import carries, children, descendants, group_members, started_at
+
+KILL_ROUNDS = 5  # a tree that forks while it is killed is looked at again
+KILL_PATIENCE_S = 0.5  # per round; the kernel may be busy freeing memory
+FIRST_POLL_S = 0.002
+LONGEST_POLL_S = 0.05  # nothing announces the end of a process group, so it is asked for
+
+
+class Tree:
+    """The processes that began with `leader`, which has a process group of its own."""
+
+    def __init__(self, leader: int, markers: frozenset[bytes], reaper: int | None = None) -> None:
+        self.leader = leader
+        self.started_at = started_at(leader) or 0.0
+        self._markers = markers
+        self._reaper = reaper
+        self._known: dict[int, float] = {}  # members outside of the group may be among them
+        self._has_group = True
+
+    def is_alive(self) -> bool:
+        """Whether any member lives; those that only wait to be reaped do not."""
+        self._look()
+        return self._has_living_group() or any(map(self._is_same, list(self._known)))
+
+    async def stop(self, grace_s: float) -> None:
+        """TERM to every member, after `grace_s` KILL; returns when all are gone."""
+        if grace_s > 0:
+            self._look()
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # a stopped process acts on TERM only when continued
+            if await self._is_gone_within(grace_s):
+                return
+        for _ in range(KILL_ROUNDS):
+            self.kill()
+            if await self._is_gone_within(KILL_PATIENCE_S):
+                return
+        EventLog().error(
+            "left processes that KILL did not end", group=self.leader, others=list(self._known)
+        )
+
+    def kill(self) -> None:
+        """KILL to every member, now. From any thread."""
+        self._look()
+        self._signal(signal.SIGKILL)
+
+    async def _is_gone_within(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + seconds
+        delay = FIRST_POLL_S
+        while self.is_alive():
+            if loop.time() >= give_up_at:
+                return False
+            await asyncio.sleep(min(delay, seconds))
+            delay = min(delay * 2, LONGEST_POLL_S)
+        return True
+
+    def _look(self) -> None:
+        found = descendants(self.leader)
+        if self._reaper is not None:
+            orphans = [pid for pid in children(self._reaper) if self._is_orphan(pid)]
+            found += orphans + [pid for orphan in orphans for pid in descendants(orphan)]
+        for pid in found:
+            started = started_at(pid)
+            if started is not None:
+                self._known[pid] = started
+
+    def _is_orphan(self, pid: int) -> bool:
+        return pid not in self._known and pid != self.leader and carries(pid, self._markers)
+
+    def _is_same(self, pid: int) -> bool:
+        return started_at(pid) == self._known[pid]
+
+    def _has_living_group(self) -> bool:
+        if not self._has_group:
+            return False
+        try:
+            os.killpg(self.leader, 0)
+        except ProcessLookupError:
+            self._has_group = False  # for good: its number may be given to a stranger
+            return False
+        except PermissionError:
+            return True  # members of another user
+        return any(started_at(pid) is not None for pid in group_members(self.leader))
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._has_group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.leader, number)
+        for pid in list(self._known):
+            if self._is_same(pid):
+                self._signal_outsider(pid, number)
+
+    def _signal_outsider(self, pid: int, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) != self.leader:
+                os.kill(pid, number)

@@ -1,0 +1,248 @@
+"""Trees of real processes: found and killed to the last member."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from jobrunner.runner.prctl import become_subreaper
+from jobrunner.runner.processes import (
+    ProcessGroup,
+    ProcessRegistry,
+    find_marked,
+    kill_leftovers,
+    parse_groups,
+)
+from jobrunner.runner.proctable import boot_id, descendants, started_at
+from jobrunner.runner.tree import Tree
+
+pytestmark = pytest.mark.anyio
+Spawn = Callable[..., subprocess.Popen[bytes]]
+
+# Grandchildren of three kinds: in the group, in a session of its own, and one that left the tree.
+FAMILY = """
+sleep 1000 &
+setsid sleep 1001 &
+(setsid sleep 1002 &)
+"""
+
+
+@pytest.fixture
+def worker() -> str:
+    return f"w-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def spawn(worker: str) -> Iterator[Spawn]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def spawn(script: str, **variables: str) -> subprocess.Popen[bytes]:
+        env = os.environ | {"JOBRUNNER_WORKER": worker} | variables
+        child = subprocess.Popen(["/bin/sh", "-c", script], env=env, start_new_session=True)
+        started.append(child)
+        return child
+
+    yield spawn
+    for child in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    reap_orphans()
+
+
+@pytest.fixture
+def reaper() -> int:
+    """This process, to which orphans go from now on."""
+    if not become_subreaper():
+        pytest.skip("only Linux has subreapers")
+    return os.getpid()
+
+
+def reap_orphans() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def eventually(check: Callable[[], bool], within: float = 5.0) -> None:
+    give_up_at = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not come true"
+        time.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    return started_at(pid) is not None
+
+
+def test_a_process_has_one_start_time_until_it_dies(spawn: Spawn) -> None:
+    child = spawn("exec sleep 100")
+    first = started_at(child.pid)
+
+    child.kill()
+
+    assert first is not None
+    eventually(lambda: started_at(child.pid) is None)  # a zombie is dead
+    child.wait()
+    assert started_at(child.pid) is None
+
+
+def test_descendants_are_found_in_other_sessions(spawn: Spawn) -> None:
+    child = spawn("setsid sh -c 'sleep 1000; true' & wait")
+
+    eventually(lambda: len(descendants(child.pid)) == 2)
+
+
+async def test_stop_ends_children_that_moved_to_another_session(
+    spawn: Spawn, reaper: int, worker: str
+) -> None:
+    child = spawn(f"{FAMILY} wait", JOBRUNNER_JOB_ID="j")
+    tree = ProcessRegistry(worker, reaper).add(child.pid, "j", "JOBRUNNER_JOB_ID=j")
+    eventually(lambda: len(find_marked(worker)) == 4)
+    members = find_marked(worker)
+
+    await tree.stop(grace_s=5)
+
+    assert not any(is_alive(pid) for pid in members)
+
+
+async def test_a_tree_that_ignores_term_is_killed_after_the_grace(
+    spawn: Spawn, worker: str, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    child = spawn(f"trap '' TERM; touch {ready}; while :; do sleep 0.1; done")
+    tree = Tree(child.pid, frozenset())
+    eventually(ready.exists)
+
+    began = time.monotonic()
+    await tree.stop(grace_s=0.3)
+
+    assert 0.3 <= time.monotonic() - began < 2
+    assert child.wait() == -signal.SIGKILL
+
+
+async def test_a_stopped_process_is_terminated(spawn: Spawn) -> None:
+    child = spawn("kill -STOP $$; sleep 100")
+    eventually(lambda: os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is not None)
+
+    await Tree(child.pid, frozenset()).stop(grace_s=5)
+
+    assert child.wait() == -signal.SIGTERM
+
+
+def test_kill_all_ends_every_tree_at_once(spawn: Spawn, worker: str) -> None:
+    registry = ProcessRegistry(worker)
+    children = [spawn("trap '' TERM; sleep 100") for _ in range(3)]
+    for number, child in enumerate(children):
+        registry.add(child.pid, f"j{number}")
+
+    registry.kill_all()
+
+    assert [child.wait(timeout=5) for child in children] == [-signal.SIGKILL] * 3
+
+
+def test_kill_job_ends_its_tree_only(spawn: Spawn, worker: str) -> None:
+    registry = ProcessRegistry(worker)
+    one, other = spawn("sleep 100"), spawn("sleep 100")
+    registry.add(one.pid, "one")
+    registry.add(other.pid, "other")
+
+    registry.kill_job("one")
+
+    assert one.wait(timeout=5) == -signal.SIGKILL
+    assert other.poll() is None
+
+
+def test_groups_on_record_are_read_back(spawn: Spawn, worker: str) -> None:
+    registry = ProcessRegistry(worker)
+    child = spawn("sleep 100")
+    tree = registry.add(child.pid, "j")
+
+    recorded = parse_groups(registry.groups_json())
+
+    assert recorded == [ProcessGroup(child.pid, tree.started_at)] == [registry.group_of("j")]
+    assert started_at(child.pid) == recorded[0].started_at
+
+
+def test_leftovers_of_a_dead_worker_are_found_by_their_environment(
+    spawn: Spawn, worker: str, reaper: int
+) -> None:
+    spawn(FAMILY).wait()  # their parent is gone, as after the death of a worker
+    eventually(lambda: len(find_marked(worker)) == 3)
+
+    survivors = kill_leftovers(worker)
+
+    assert survivors == []
+    assert find_marked(worker) == []
+
+
+def test_leftovers_without_the_marker_are_found_by_the_record(worker: str) -> None:
+    child = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True)
+    group = ProcessGroup(child.pid, started_at(child.pid) or 0)
+
+    survivors = kill_leftovers(worker, [group], boot_id())
+
+    assert survivors == []
+    assert child.wait(timeout=5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("change", ["start time", "boot"])
+def test_a_pid_that_was_given_to_another_process_is_spared(worker: str, change: str) -> None:
+    child = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True)
+    started = started_at(child.pid) or 0
+    group = ProcessGroup(child.pid, started - 1 if change == "start time" else started)
+
+    kill_leftovers(worker, [group], "another boot" if change == "boot" else boot_id())
+
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_processes_of_other_workers_are_spared(spawn: Spawn, worker: str) -> None:
+    child = spawn("exec sleep 100")
+
+    assert kill_leftovers(worker[:-1]) == []
+
+    assert child.poll() is None
+
+
+def test_a_process_dies_with_its_parent(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    child = (
+        "import os, sys, time\n"
+        "from jobrunner.runner.prctl import die_with_parent\n"
+        "if not die_with_parent(int(sys.argv[1])): sys.exit('not on this system')\n"
+        f"open({str(pid_file)!r} + '.new', 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(pid_file)!r} + '.new', {str(pid_file)!r})\n"
+        "time.sleep(100)\n"
+    )
+    parent = (
+        "import os, subprocess, sys\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}, str(os.getpid())])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    eventually(lambda: pid_file.exists() or process.poll() is not None)
+
+    process.kill()
+    process.wait()
+
+    eventually(lambda: not is_alive(int(pid_file.read_text())))
+
+
+def test_a_process_whose_parent_is_gone_already_exits() -> None:
+    script = "from jobrunner.runner.prctl import die_with_parent; die_with_parent(1)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert "the parent process is gone" in done.stderr
