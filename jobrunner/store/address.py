@@ -70,11 +70,13 @@ class StoreAddress:
     def __repr__(self) -> str:
         return f"StoreAddress(name={self.name!r}, {self.display})"
 
-    def endpoint(self) -> Endpoint:
-        """What a connection needs to know. Raises UsageError for a URL that cannot be used."""
-        if self.url is None:
-            return Endpoint(path=self.socket)
-        return parse_url(self.url)
+    def endpoint(self, timeout: float | None = None) -> Endpoint:
+        """What a connection needs to know; `timeout` (seconds) instead of the address's own.
+
+        Raises UsageError for a URL that cannot be used.
+        """
+        parsed = Endpoint(path=self.socket) if self.url is None else parse_url(self.url)
+        return parsed if timeout is None else replace(parsed, timeout=timeout)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

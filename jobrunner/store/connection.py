@@ -45,9 +45,10 @@ IDLE_S = 1.0  # after so long without a request, look first whether the server h
 class StoreConnection:
     """A connection for synchronous code. Threads may share it: they take turns."""
 
-    def __init__(self, address: StoreAddress) -> None:
+    def __init__(self, address: StoreAddress, timeout: float | None = None) -> None:
+        """`timeout` for a reply, seconds, instead of the address's own (default 10)."""
         self.address = address
-        self._endpoint = address.endpoint()
+        self._endpoint = address.endpoint(timeout)
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._socket: socket.socket | None = None
@@ -186,9 +187,10 @@ class AsyncStoreConnection:
     A cancelled *blocking* one closes the connection, and with it what waits behind it.
     """
 
-    def __init__(self, address: StoreAddress) -> None:
+    def __init__(self, address: StoreAddress, timeout: float | None = None) -> None:
+        """`timeout` for a reply, seconds, instead of the address's own (default 10)."""
         self.address = address
-        self._endpoint = address.endpoint()
+        self._endpoint = address.endpoint(timeout)
         self._line: Line | None = None
 
     async def run(self, operation: Operation[T]) -> T:

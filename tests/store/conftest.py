@@ -10,12 +10,13 @@ from uuid import uuid4
 
 import pytest
 
-from jobrunner.embedded import bundled_binary
+from jobrunner.embedded.binary import bundled_binary
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command
+from tests.store.factories import Store, check_indexes
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +72,11 @@ def connection(address: StoreAddress) -> Iterator[StoreConnection]:
 async def async_connection(address: StoreAddress) -> AsyncIterator[AsyncStoreConnection]:
     async with AsyncStoreConnection(address) as opened:
         yield opened
+
+
+@pytest.fixture
+def store(keys: Keys, connection: StoreConnection) -> Iterator[Store]:
+    """A fresh namespace; after the test its indexes are held against its records."""
+    opened = Store(keys, connection)
+    yield opened
+    check_indexes(opened)

@@ -1,0 +1,247 @@
+"""The embedded server: found, started, adopted and stopped.
+
+It listens on a Unix socket in a private folder and on no port. It lives in a session of its
+own, so that it survives a killed daemon; the next daemon adopts it. While it lives it holds a
+lock on `server.lock`, inherited at its start: the kernel frees that lock when the server ends,
+however it ends. So nobody starts a second server on the same append-only file, and no pid has
+to be trusted.
+"""
+
+import subprocess
+import time
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from jobrunner.embedded.binary import find_binary
+from jobrunner.embedded.files import ServerFiles, try_lock
+from jobrunner.errors import StoreUnavailable
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.requests import Command
+
+LOG_LINES = 5  # of the server's log, in an error
+LOG_LIMIT = 1_000_000  # bytes; a longer log is set aside at the next start
+POLL_S = 0.002  # while a server starts or stops: it takes 20 to 50 ms
+SLOW_POLL_S = 0.05  # while it loads its data
+START_PATIENCE_S = 15.0  # until a started server answers at all; it may load data after that
+ANSWER_S = 10.0  # longer than a busy server needs
+TERM_PATIENCE_S = 2.0
+STOP_PATIENCE_S = 10.0  # for writing the last second to disk
+KILL_PATIENCE_S = 5.0
+
+
+class Start(StrEnum):
+    """How a running server came about."""
+
+    STARTED = "started"
+    ADOPTED = "adopted"
+
+
+class EmbeddedServer:
+    """The server of one state folder (which exists, mode 0700).
+
+    `durability` is `everysec` or `always`. `binary` is a path or a name on PATH; by
+    default the one of the package, or what the machine has. `answer_s`: a server that
+    has not answered within so many seconds is taken for hung, and replaced.
+    """
+
+    def __init__(
+        self,
+        state_folder: Path,
+        durability: str,
+        binary: str | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._files = ServerFiles(state_folder)
+        self._durability = durability
+        self._binary = binary
+        self._answer_s = answer_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def address(self, name: str) -> StoreAddress:
+        """Where the namespace `name` is, on this server."""
+        return StoreAddress(name, socket=str(self._files.socket()))
+
+    def ensure(self) -> Start:
+        """Adopt the running server or start one; return when it serves.
+
+        Raises StoreUnavailable when it cannot be started, with the end of its log.
+        """
+        if self.is_alive():
+            if self._info() is not None:
+                self._wait_until_loaded()
+                self._request("CONFIG", "SET", "appendfsync", self._durability)
+                return Start.ADOPTED
+            # It hangs, or its socket was removed: nobody can reach it, and its file is needed.
+            self._end_process()
+        self._start()
+        return Start.STARTED
+
+    def is_alive(self) -> bool:
+        """Whether a server process of this state folder exists, also one that hangs."""
+        if self._process is not None:
+            self._process.poll()  # take its exit status, or it stays a zombie
+        with self._files.lock() as lock:
+            return not try_lock(lock)
+
+    def stop(self) -> None:
+        """Shut down cleanly, the data on disk; by TERM and KILL if it does not obey."""
+        if self.is_alive():
+            if self._info() is not None:
+                with suppress(StoreUnavailable):  # it hangs up instead of answering
+                    self._request("SHUTDOWN")
+            if not self._has_ended_within(STOP_PATIENCE_S):
+                self._end_process()
+        if self._process is not None:
+            self._process.wait()
+        self._files.remove_socket()
+
+    def pid(self) -> int | None:
+        """The process id of the server; None when it does not answer."""
+        info = self._info()
+        return int(info["process_id"]) if info else None
+
+    def _start(self) -> None:
+        binary = find_binary(self._binary)
+        self._files.prepare(LOG_LIMIT)
+        log_start = self._files.log.stat().st_size
+        socket = self._files.new_socket()
+        with self._files.lock() as lock, self._files.log.open("ab") as log:
+            if not try_lock(lock):
+                raise StoreUnavailable(
+                    "the embedded server cannot be started: another one was just started",
+                    why=f"it holds {self._files.lock_path}",
+                    fix="start only one daemon for a state folder",
+                )
+            try:
+                self._process = subprocess.Popen(
+                    [binary, *self._options(socket)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._files.data,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                    umask=0o077,
+                )
+            except OSError as error:
+                raise _cannot_execute(binary, error) from error
+        self._wait_until_it_answers(self._process, log_start)
+        self._wait_until_loaded()
+
+    def _options(self, socket: Path) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(socket),
+            "unixsocketperm": "700",
+            "dir": str(self._files.data),
+            "daemonize": "no",
+            "set-proc-title": "no",  # the command line tells our server from others
+            "appendonly": "yes",
+            "appendfsync": self._durability,
+            "aof-load-truncated": "yes",  # the last write before a crash may be half done
+            "auto-aof-rewrite-percentage": "100",
+            "auto-aof-rewrite-min-size": "64mb",
+            "save": "",  # the append-only file is all there is to keep
+            "maxmemory-policy": "noeviction",
+            "enable-debug-command": "no",
+            "enable-module-command": "no",
+        }
+        return [part for key, value in options.items() for part in (f"--{key}", value)]
+
+    def _wait_until_it_answers(self, process: "subprocess.Popen[bytes]", log_start: int) -> None:
+        give_up_at = time.monotonic() + START_PATIENCE_S
+        while self._info() is None:
+            if process.poll() is not None:
+                raise self._failed_start(log_start)
+            if time.monotonic() > give_up_at:
+                self._end_process()
+                raise self._failed_start(log_start)
+            time.sleep(POLL_S)
+
+    def _wait_until_loaded(self) -> None:
+        """However long it takes: the data is needed, and the server says that it is at it."""
+        while (info := self._info()) is not None and info.get("loading", "0") != "0":
+            time.sleep(SLOW_POLL_S)
+        if info is None:
+            raise self._failed_start(0)
+
+    def _failed_start(self, log_start: int) -> StoreUnavailable:
+        lines = self._files.log_since(log_start)
+        return StoreUnavailable(
+            "the embedded server did not start",
+            why="\n".join(lines[-LOG_LINES:]) or "it wrote no log",
+            fix=_fix_for("\n".join(lines), self._files),
+        )
+
+    def _info(self) -> dict[str, str] | None:
+        """What the server says about itself; None when it does not answer."""
+        try:
+            reply = self._request("INFO")
+        except StoreUnavailable:
+            return None
+        lines = reply.decode().splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def _request(self, *args: str) -> bytes:
+        with StoreConnection(self.address(""), timeout=self._answer_s) as connection:
+            reply: bytes = connection.execute(Command(args))
+            return reply
+
+    def _end_process(self) -> None:
+        """End a server that cannot be asked to. What it answered is in its file already."""
+        for process in self._find_processes():
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        if self._has_ended_within(TERM_PATIENCE_S):
+            return
+        for process in self._find_processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        if not self._has_ended_within(KILL_PATIENCE_S):
+            raise StoreUnavailable(
+                "the embedded server does not answer and cannot be ended",
+                why=f"a process of another user, or one in the kernel's hands, "
+                f"holds {self._files.lock_path}",
+                fix=f"end the process that `fuser {self._files.lock_path}` names",
+            )
+
+    def _find_processes(self) -> list[psutil.Process]:
+        """The server, and the child that rewrites its file, by the data folder they were given."""
+        folder = str(self._files.data)
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if folder in (process.info["cmdline"] or ())
+        ]
+
+    def _has_ended_within(self, seconds: float) -> bool:
+        give_up_at = time.monotonic() + seconds
+        while self.is_alive():
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+
+def _cannot_execute(binary: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the embedded server cannot be started: {error.strerror}: {binary}",
+        why="its file system may be mounted noexec, or the program is for another machine",
+        fix="install a server and name it in store.server, or set store.url",
+    )
+
+
+def _fix_for(log: str, files: ServerFiles) -> str:
+    if "No space left" in log:
+        return f"make room on the disk of {files.data}, then start again"
+    if "Bad file format" in log or "Unrecoverable error" in log or "corrupt" in log.lower():
+        return (
+            "repair the file with `valkey-check-aof --fix "
+            f"{files.data}/appendonlydir/appendonly.aof.manifest`, after a copy; "
+            f"or set {files.data} aside to start empty"
+        )
+    return f"read {files.log}"
