@@ -60,8 +60,6 @@ class TimesOfDay:
 
     def count_before(self, since_midnight: timedelta) -> int:
         """How many times of a day are earlier."""
-        if since_midnight >= ONE_DAY:
-            return len(self)
         hour, rest = divmod(max(0, int(since_midnight.total_seconds())), 3600)
         place = bisect_left(self.hours, hour)
         is_hour = place < len(self.hours) and self.hours[place] == hour

@@ -141,7 +141,7 @@ def _whole(found: list[Token]) -> Token:
 
 def _require_possible(fields: Fields, calendar: Calendar) -> None:
     """Refuse 30 February and the like. Any start will do, since the calendar repeats itself."""
-    if fields.day.is_every or calendar.first_from(datetime(2000, 1, 1)) is not None:  # noqa: DTZ001
+    if calendar.first_from(datetime(2000, 1, 1)) is not None:  # noqa: DTZ001
         return
     day, month, weekday = (f.token.text for f in (fields.day, fields.month, fields.weekday))
     raise fields.day.token.refusal(

@@ -111,7 +111,7 @@ def stretches(
         if is_wild or abs(jump) > LONGEST_CHANGE:
             low = high + jump
         else:
-            low = max(low, high)
+            low = high
             if jump > timedelta(0):
                 # With the second after the gap: a time just then belongs to the same fire time.
                 yield Stretch(low, high + jump + ONE_SECOND, offset, moved_to=change)

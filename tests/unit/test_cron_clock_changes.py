@@ -126,6 +126,16 @@ def test_a_change_of_more_than_three_hours_moves_nothing() -> None:
     check_row("Pacific/Apia", "0 12 * * *", noon)
 
 
+def test_a_repeat_of_more_than_three_hours_fires_in_both_passes() -> None:
+    # Alaska had 19 October 1867 twice, as it came to the other side of the date line.
+    cron = parse_cron("0 9 * * *", "America/Juneau", "x")
+    first, second = utc("10-18T17:57:41", 1867), utc("10-19T17:57:41", 1867)
+
+    assert list(fire_times(cron, utc("10-18T12:00", 1867), second)) == [first, second]
+    assert list(fire_times(cron, utc("10-19T12:00", 1867), second)) == [second]
+    assert clock_note(cron, second) == "clocks go back: 09:00 comes twice, this is the second"
+
+
 def test_an_interval_knows_no_clock_change() -> None:
     check_row(NEW_YORK, "@every 30m", [utc("03-08T06:30"), utc("03-08T07:00"), utc("03-08T07:30")])
 
