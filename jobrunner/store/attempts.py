@@ -144,7 +144,7 @@ def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry 
     """The entry in a stream's fields."""
     # Their order is that of the XADDs in the scripts: reading by place is the fastest, per job.
     try:
-        id_name, job_id, _, message, _, attempts, _, lost, _, fence, _, base = flat
+        id_name, job_id, _, message, _, attempts, _, lost, _, fence, _, base, *_ = flat
         if id_name != b"id":
             raise ValueError(id_name)
         return Entry(
@@ -167,18 +167,17 @@ def start(
 ) -> Operation[list[tuple[StartedAs, str]]]:
     """Write start records and take locks; per job what happened, and the lock's token or holder."""
     names = [keys.running(), keys.counts(), keys.cancelling()]
-    names += [keys.locks(), keys.tokens(), keys.blocked()]
-    args: list[Argument] = [GROUP, worker, len(starts)]
+    names += [keys.locks(), keys.tokens(), keys.blocked(), keys.scheduled()]
+    args: list[Argument] = [GROUP, worker, keys.wake_channel(), len(starts)]
     for item in starts:
         entry, lock = item.entry, item.lock
         names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
-        args += [entry.job_id, item.task, entry.entry_id, entry.attempt, entry.fence]
-        args.append(item.elapsed_ms)
+        args += [entry.job_id, item.task, entry.entry_id, entry.attempt, item.elapsed_ms]
         if lock is None:
-            args += ["", 0, 0, ""]
+            args += [0, "", 0, ""]
         else:
             names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
-            args += [lock.name, lock.slots, lock.ttl_ms, lock.conflict]
+            args += [lock.slots, lock.name, lock.ttl_ms, lock.conflict]
     replies = yield Script("start", names, args)
     return [(StartedAs(what.decode()), _text(detail)) for what, detail in replies]
 
@@ -221,17 +220,17 @@ def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument])
         names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
     if end.cron:
         names.append(keys.cron(end.cron))
-    args += [entry.job_id, end.task, entry.entry_id, end.state, end.reason or ""]
+    args += [entry.job_id, entry.entry_id, end.state, end.reason or ""]
     args += [end.result, end.error, end.detail]
     args += [entry.attempts + end.counts_attempt, end.duration_ms]
     args.append("" if end.retry_delay_ms is None else end.retry_delay_ms)
     args.append("" if end.result_life_ms is None else end.result_life_ms)
-    args += [lock.name if lock else "", lock.slots if lock else 0, 1 if end.cron else ""]
+    args += [lock.slots if lock else 0, lock.name if lock else "", 1 if end.cron else ""]
 
 
 class Requeued(StrEnum):
     QUEUED = "queued"
-    STALE = "stale"
+    STALE = "stale"  # it belongs to others, or has no record any more
     CANCELLING = "cancelling"  # untouched: to be finished as cancelled
 
 

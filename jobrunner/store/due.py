@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobrunner.clock import from_ms
-from jobrunner.model import LIVE, JobState, Reason
+from jobrunner.model import JobState, Reason
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Command, Operation, Pipeline, Script
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 from jobrunner.store.settling import settle
 
 BATCH = 500  # jobs per script call, so that a million due jobs never hold up the server
@@ -27,8 +27,7 @@ class _Waiting:
     job_id: str
     queue: str
     priority: str
-    after: str | None
-    is_any_end_good: bool
+    upstream: str | None  # the job it waits for
 
 
 def promote_due(keys: Keys) -> Operation[Promotion]:
@@ -59,52 +58,49 @@ def promote(keys: Keys, job_ids: Sequence[str]) -> Operation[int]:
     promoted = 0
     while job_ids:
         waiting = yield from _read_waiting(keys, job_ids)
-        gone = set(job_ids) - {job.job_id for job in waiting}
-        if gone:
-            yield Command(("ZREM", keys.scheduled(), *gone))
-        failed_upstream = yield from _upstream_failures(keys, waiting)
-        promoted += yield from _move(keys, [j for j in waiting if j.job_id not in failed_upstream])
+        replies = yield from _move(keys, waiting)
+        promoted += replies.count(b"promoted")
         woken: list[str] = []
-        for job_id, upstream in failed_upstream.items():
-            ended = yield from settle(keys, job_id, JobState.FAILED, Reason.UPSTREAM, upstream)
-            woken += ended.woken
+        for job, reply in zip(waiting, replies, strict=True):
+            if reply == b"upstream":
+                woken += yield from _fail(keys, job)
         job_ids = woken
     return promoted
 
 
-def _move(keys: Keys, ready: Sequence[_Waiting]) -> Operation[int]:
-    if not ready:
-        return 0
-    names = [keys.scheduled(), keys.blocked(), keys.counts()]
-    for job in ready:
-        names += [keys.job(job.job_id), keys.queue(job.queue, job.priority)]
-    moved: list[int] = yield Script("promote", names, [job.job_id for job in ready])
-    return sum(moved)
-
-
 def _read_waiting(keys: Keys, job_ids: Sequence[str]) -> Operation[list[_Waiting]]:
-    fields = ("queue", "priority", "after", "after_any")
+    fields = ("queue", "priority", "awaits", "after")
     replies = yield Pipeline([Command(("HMGET", keys.job(i), *fields)) for i in job_ids])
-    return [
-        _Waiting(
-            job_id, queue.decode(), priority.decode(), after.decode() if after else None, bool(any_)
-        )
-        for job_id, (queue, priority, after, any_) in zip(job_ids, replies, strict=True)
-        if queue
-    ]
+    waiting, gone = [], []
+    for job_id, (queue, priority, awaits, after) in zip(job_ids, replies, strict=True):
+        if queue is None:
+            gone.append(job_id)
+        else:
+            upstream = after.decode() if awaits else None
+            waiting.append(_Waiting(job_id, queue.decode(), priority.decode(), upstream))
+    if gone:
+        yield Command(("ZREM", keys.scheduled(), *gone))
+    return waiting
 
 
-def _upstream_failures(keys: Keys, waiting: Sequence[_Waiting]) -> Operation[dict[str, str]]:
-    """Waiting jobs whose upstream job ended otherwise than completed, with that job's id."""
-    strict = [job for job in waiting if job.after and not job.is_any_end_good]
-    if not strict:
-        return {}
-    replies = yield Pipeline(
-        [Command(("HGET", keys.job(job.after or ""), "state")) for job in strict]
+def _move(keys: Keys, waiting: Sequence[_Waiting]) -> Operation[list[bytes]]:
+    if not waiting:
+        return []
+    names = [keys.scheduled(), keys.blocked(), keys.counts()]
+    args: list[Argument] = []
+    for job in waiting:
+        names += [keys.job(job.job_id), keys.queue(job.queue, job.priority)]
+        args += [job.job_id, 1 if job.upstream else ""]
+        if job.upstream:
+            names += [keys.job(job.upstream), keys.watchers(job.upstream)]
+    replies: list[bytes] = yield Script("promote", names, args)
+    return replies
+
+
+def _fail(keys: Keys, job: _Waiting) -> Operation[list[str]]:
+    """End a job for its upstream job; returns the jobs woken by that."""
+    detail = job.upstream or ""
+    ended = yield from settle(
+        keys, job.job_id, JobState.FAILED, Reason.UPSTREAM, detail, only_if=JobState.BLOCKED
     )
-    good = {*LIVE, JobState.COMPLETED}
-    return {
-        job.job_id: job.after or ""
-        for job, state in zip(strict, replies, strict=True)
-        if (state or b"").decode() not in good
-    }
+    return ended.woken

@@ -33,46 +33,55 @@ class LockRecord:
 
 def read_locks(keys: Keys, limit: int = 1000) -> Operation[list[LockRecord]]:
     """The locks that are held or waited for, by name."""
-    names = [
-        item.decode() for item in (yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV")))
-    ]
-    records = []
-    for name in sorted(names):
-        record = yield from read_lock(keys, name)
-        if record.holders or record.waiting:
-            records.append(record)
-    return records
+    names = yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV"))
+    records = yield from _read_records(keys, sorted(name.decode() for name in names))
+    return [record for record in records if record.holders or record.waiting]
 
 
 def read_lock(keys: Keys, name: str) -> Operation[LockRecord]:
     """One lock; empty lists when it is free."""
-    flat, waiting = yield Pipeline(
-        [
-            Command(("ZRANGE", keys.lock(name), 0, -1, "WITHSCORES")),
-            Command(("ZRANGE", keys.lock_waiting(name), 0, -1)),
-        ]
-    )
-    holders = yield from _holders(keys, flat)
-    return LockRecord(name, holders, [item.decode() for item in waiting])
+    records = yield from _read_records(keys, [name])
+    return records[0]
 
 
-def _holders(keys: Keys, flat: Sequence[bytes]) -> Operation[list[LockHolder]]:
-    ends = {job_id.decode(): int(end) for job_id, end in zip(flat[::2], flat[1::2], strict=True)}
-    if not ends:
+def _read_records(keys: Keys, names: Sequence[str]) -> Operation[list[LockRecord]]:
+    """Two round trips, whatever the number of locks."""
+    if not names:
         return []
-    fields = ("task", "worker", "lock_token", "started_at")
-    replies = yield Pipeline([Command(("HMGET", keys.job(i), *fields)) for i in ends])
+    holding = [Command(("ZRANGE", keys.lock(name), 0, -1, "WITHSCORES")) for name in names]
+    waiting = [Command(("ZRANGE", keys.lock_waiting(name), 0, -1)) for name in names]
+    replies = yield Pipeline([*holding, *waiting])
+    ends = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in replies[: len(names)]]
+    holders = yield from _read_holders(keys, [end for some in ends for end in some])
     return [
-        LockHolder(
-            job_id,
+        LockRecord(
+            name,
+            [holders[job_id] for job_id, _ in some],
+            [item.decode() for item in line],
+        )
+        for name, some, line in zip(names, ends, replies[len(names) :], strict=True)
+    ]
+
+
+def _read_holders(
+    keys: Keys, ends: Sequence[tuple[bytes, bytes]]
+) -> Operation[dict[bytes, LockHolder]]:
+    """Holders by job id. A job has one lock at most."""
+    if not ends:
+        return {}
+    fields = ("task", "worker", "lock_token", "started_at")
+    replies = yield Pipeline([Command(("HMGET", keys.job(i.decode()), *fields)) for i, _ in ends])
+    return {
+        job_id: LockHolder(
+            job_id.decode(),
             (task or b"").decode(),
             (worker or b"").decode(),
             int(token or 0),
             from_ms(int(since)) if since else None,
-            from_ms(end),
+            from_ms(int(end)),
         )
-        for (job_id, end), (task, worker, token, since) in zip(ends.items(), replies, strict=True)
-    ]
+        for (job_id, end), (task, worker, token, since) in zip(ends, replies, strict=True)
+    }
 
 
 def wake_free_locks(keys: Keys) -> Operation[int]:

@@ -64,7 +64,8 @@ def _queued_ids(keys: Keys, count: int) -> Operation[list[str]]:
         [Command(("XREVRANGE", stream, "+", "-", "COUNT", count)) for stream in streams]
     )
     entries = sorted(((entry[0], entry[1]) for reply in replies for entry in reply), reverse=True)
-    return [fields[1].decode() for _, fields in entries if fields[0] == b"id"]
+    # What is no job's entry must not break a list; no record has such an id.
+    return [fields[1].decode(errors="replace") for _, fields in entries if fields[0] == b"id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
     found: dict[str, Job] = {}
     for index in _indexes(keys, selection):
         yield from _collect(keys, index, selection, found)
-    if JobState.QUEUED in selection.states or JobState.RUNNING in selection.states:
+    if JobState.QUEUED in selection.states:
         queued = yield from _queued_ids(keys, max(selection.limit, PAGE))
         _keep(found, (yield from read_jobs(keys, queued)), selection)
     jobs = sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)
@@ -117,7 +118,7 @@ def _collect(
             ("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, PAGE)
         )
         jobs = yield from read_jobs(keys, [item.decode() for item in ids])
-        kept += _keep(found, jobs[: max(selection.limit, PAGE)], selection)
+        kept += _keep(found, jobs, selection)
         start += PAGE
         if len(ids) < PAGE:
             return
@@ -140,3 +141,11 @@ def history(keys: Keys, task: str, limit: int) -> Operation[list[Job]]:
     ids = yield Command(("ZRANGE", keys.task_done(task), 0, limit - 1, "REV"))
     jobs = yield from read_jobs(keys, [item.decode() for item in ids])
     return jobs
+
+
+def count_live(keys: Keys, *states: JobState) -> Operation[int]:
+    """How many jobs are in these live states; by default those that are or could be running."""
+    flat = yield Command(("HGETALL", keys.counts()))
+    wanted = {state.value for state in states or (JobState.QUEUED, JobState.RUNNING)}
+    names = [name.decode().partition(":")[0] for name in flat[::2]]
+    return sum(int(n) for name, n in zip(names, flat[1::2], strict=True) if name in wanted)

@@ -14,8 +14,13 @@ BATCH = 200  # jobs per step: a prune of many must not hold up other callers
 
 def delete_jobs(keys: Keys, job_ids: Sequence[str]) -> Operation[list[str]]:
     """Delete finished jobs; per job `deleted`, `gone`, or the live state that forbids it."""
-    if not job_ids:
-        return []
+    outcomes: list[str] = []
+    for start in range(0, len(job_ids), BATCH):
+        outcomes += yield from _delete_batch(keys, job_ids[start : start + BATCH])
+    return outcomes
+
+
+def _delete_batch(keys: Keys, job_ids: Sequence[str]) -> Operation[list[str]]:
     fields = yield Pipeline(
         [Command(("HMGET", keys.job(job_id), "task", "key")) for job_id in job_ids]
     )

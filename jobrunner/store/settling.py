@@ -5,19 +5,22 @@ from enum import StrEnum
 
 from jobrunner.model import JobState, Reason
 from jobrunner.store.keys import GROUP, Keys
-from jobrunner.store.requests import Command, Operation, Script
+from jobrunner.store.requests import Argument, Command, Operation, Script
+
+_FIELDS = ("task", "queue", "priority", "lock", "cron")
 
 
 class Settled(StrEnum):
     SETTLED = "settled"  # it has ended by this call
     CLAIMED = "claimed"  # a worker has it and was told to cancel it
     TERMINAL = "terminal"  # it had ended before
+    MOVED = "moved"  # it is not in the state that was asked for
     GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of the job; `detail` is the worker, or the state it ended in."""
+    """What became of the job; `detail` is the worker, or the state it was in or is in."""
 
     what: Settled
     detail: str
@@ -25,11 +28,20 @@ class Settlement:
 
 
 def settle(
-    keys: Keys, job_id: str, state: JobState, reason: Reason | None = None, detail: str = ""
+    keys: Keys,
+    job_id: str,
+    state: JobState,
+    reason: Reason | None = None,
+    detail: str = "",
+    *,
+    only_if: JobState | None = None,
 ) -> Operation[Settlement]:
-    """End a job that no worker has; note the wish for a claimed one."""
-    reply = yield Command(("HMGET", keys.job(job_id), "task", "queue", "priority", "lock"))
-    task, queue, priority, lock = (item.decode() if item else "" for item in reply)
+    """End a job that no worker has; note the wish for a claimed one.
+
+    With `only_if`, a job in another state stays as it is.
+    """
+    reply = yield Command(("HMGET", keys.job(job_id), *_FIELDS))
+    task, queue, priority, lock, cron = (item.decode() if item else "" for item in reply)
     if not task:
         return Settlement(Settled.GONE, "", [])
     names = [
@@ -45,6 +57,10 @@ def settle(
     ]
     if lock:
         names.append(keys.lock_waiting(lock))
-    what, *rest = yield Script("settle", names, [GROUP, job_id, state, reason or "", detail])
+    if cron:
+        names.append(keys.cron(cron))
+    args: list[Argument] = [GROUP, job_id, state, reason or "", detail, only_if or ""]
+    args += [1 if lock else "", 1 if cron else ""]
+    what, *rest = yield Script("settle", names, args)
     woken = [item.decode() for item in rest[1]] if len(rest) > 1 else []
     return Settlement(Settled(what.decode()), rest[0].decode() if rest else "", woken)

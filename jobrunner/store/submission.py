@@ -62,7 +62,7 @@ class Submitted:
 def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Submitted]]:
     """Make the jobs; safe to repeat. Raises JobNotFound for an unknown upstream job.
 
-    The jobs before one that is refused are made.
+    The other jobs of its batch are made.
     """
     results: list[Submitted] = []
     for start in range(0, len(submissions), BATCH):
@@ -107,6 +107,12 @@ def retry_job(keys: Keys, job_id: str) -> Operation[Job]:
         state = (yield _retry_script(keys, job)).decode()
     if not state:
         raise job_not_found(job_id)
+    if state == "unreadable":
+        raise IllegalTransition(
+            f"cannot retry job {job_id}: what it was asked to do could not be read",
+            why="it records a damaged entry of a queue",
+            fix="submit the job again",
+        )
     if state != JobState.QUEUED or not job.is_terminal:
         raise IllegalTransition(
             f"cannot retry job {job_id}: it is {state}",

@@ -11,7 +11,7 @@ if not lease_end or tonumber(lease_end) < now_ms() then
   return false
 end
 local queues, free, rotation = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[7])
-local taken = {}
+local taken, failure = {}, nil
 local HIGH, NORMAL, LOW = 0, 1, 2
 
 local function take(level, most)
@@ -21,9 +21,11 @@ local function take(level, most)
       return
     end
     local index = level * queues + (step + rotation) % queues
-    local reply = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', wanted,
+    local reply = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', wanted,
       'STREAMS', KEYS[2 + index], '>')
-    if reply then
+    if reply and reply.err then
+      failure = reply
+    elseif reply then
       local entries = reply[1][2]
       taken[#taken + 1] = {index, entries}
       wanted = wanted - #entries
@@ -37,4 +39,5 @@ take(NORMAL, tonumber(ARGV[6]))
 take(HIGH, free)
 take(NORMAL, free)
 take(LOW, free)
-return taken
+-- An error must not hide entries of other streams: they are this worker's by now.
+return #taken == 0 and failure or taken

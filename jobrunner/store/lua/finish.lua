@@ -6,8 +6,8 @@
 -- KEYS per job: record hash, queue stream, task's done zset, watchers set; with a lock: lock zset,
 --   its waiting zset; with a cron: cron hash
 -- ARGV[1] group            ARGV[2] wake channel  ARGV[3] worker          ARGV[4] number of jobs
--- ARGV per job: id, task, entry, state, reason, result, error, detail, attempt, duration ms,
---   retry delay ms or '', result's life ms or '', lock name or '', lock slots, 1 with a cron else ''
+-- ARGV per job: id, entry, state, reason, result, error, detail, attempt, duration ms,
+--   retry delay ms or '', result's life ms or '', lock slots or 0, lock name, 1 with a cron else ''
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
 local now = now_ms()
@@ -18,6 +18,7 @@ local key_at, arg_at = 11, 5
 
 local function release_lock(holders, waiting, lock, slots, id)
   redis.call('ZREM', holders, id)
+  redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
   redis.call('ZREM', waiting, id)
   local free = slots - redis.call('ZCARD', holders)
   local next_ids = free > 0 and redis.call('ZRANGE', waiting, 0, free - 1) or {}
@@ -31,13 +32,14 @@ local function release_lock(holders, waiting, lock, slots, id)
 end
 
 for _ = 1, tonumber(ARGV[4]) do
-  local id, task, entry, state, reason, result, error_text, detail, attempt, duration,
-    retry_delay, result_life, lock, slots, has_cron = unpack(ARGV, arg_at, arg_at + 14)
-  arg_at = arg_at + 15
+  local id, entry, state, reason, result, error_text, detail, attempt, duration, retry_delay,
+    result_life, slots, lock, has_cron = unpack(ARGV, arg_at, arg_at + 13)
+  arg_at = arg_at + 14
   local record, stream, task_done, watchers = unpack(KEYS, key_at, key_at + 3)
   key_at = key_at + 4
+  slots = tonumber(slots)
   local holders, waiting, cron
-  if lock ~= '' then
+  if slots > 0 then
     holders, waiting = KEYS[key_at], KEYS[key_at + 1]
     key_at = key_at + 2
   end
@@ -46,14 +48,16 @@ for _ = 1, tonumber(ARGV[4]) do
     key_at = key_at + 1
   end
 
-  if redis.call('XACK', stream, ARGV[1], entry) == 0 then
+  local is_ours = redis.call('XACK', stream, ARGV[1], entry) == 1
+  local before, task
+  if is_ours then
+    redis.call('XDEL', stream, entry)
+    before, task = unpack(redis.call('HMGET', record, 'state', 'task'))
+  end
+  if not before then
     results[#results + 1] = ''
   else
-    redis.call('XDEL', stream, entry)
-    local before = redis.call('HGET', record, 'state')
-    if before then
-      count(before, task, -1)
-    end
+    count(before, task, -1)
     local fields = {'attempt', attempt, 'duration_ms', duration, 'worker', ARGV[3]}
     local function set(name, value)
       if value ~= '' then
@@ -70,11 +74,17 @@ for _ = 1, tonumber(ARGV[4]) do
     if retry_delay ~= '' and is_cancelling then
       state, reason, retry_delay = 'cancelled', '', ''
     end
+    if attempt ~= '0' and attempt ~= '1' then
+      -- What the attempt before left must not be read as the outcome of this one.
+      redis.call('HDEL', record, 'reason', 'result', 'error', 'detail')
+    end
     if retry_delay ~= '' then
       state = 'scheduled'
-      set('due_at', now + tonumber(retry_delay))
-      schedule(KEYS[3], id, now + tonumber(retry_delay), ARGV[2])
+      local due = now + tonumber(retry_delay)
+      set('due_at', due)
+      schedule(KEYS[3], id, due, ARGV[2])
       count('scheduled', task, 1)
+      redis.call('HDEL', record, 'progress')
     else
       set('finished_at', now)
       redis.call('ZADD', KEYS[DONE[state]], now, id)
@@ -94,8 +104,8 @@ for _ = 1, tonumber(ARGV[4]) do
     set('error', error_text)
     set('detail', detail)
     redis.call('HSET', record, unpack(fields))
-    if holders then
-      release_lock(holders, waiting, lock, tonumber(slots), id)
+    if slots > 0 then
+      release_lock(holders, waiting, lock, slots, id)
     end
     results[#results + 1] = state
   end

@@ -25,6 +25,9 @@ if (previous or '') ~= ARGV[11] then
   return {'changed', previous or ''}
 end
 redis.call('HSET', KEYS[1], 'handled', fire_time)
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  return {'handled'} -- its job was made by a backfill
+end
 
 local reason, detail, state = ARGV[12], ARGV[13], 'queued'
 if reason == '' and KEYS[11] and ARGV[10] ~= 'allow' then
@@ -56,7 +59,7 @@ if reason ~= '' then
 else
   if state == 'blocked' then
     set('after', previous)
-    set('after_any', 1)
+    set('awaits', 'end')
     redis.call('ZADD', KEYS[8], now, ARGV[2])
     redis.call('SADD', KEYS[12], 'job:' .. ARGV[2])
   elseif tonumber(ARGV[9]) > 0 then

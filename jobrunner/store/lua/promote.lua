@@ -1,29 +1,54 @@
--- Move due jobs from scheduled or blocked to their queues.
+-- Move due jobs from scheduled or blocked to their queues, unless an upstream job forbids it.
 -- include: clock counts
 -- KEYS[1] scheduled zset  KEYS[2] blocked zset  KEYS[3] counts hash
--- KEYS per job: record hash, queue stream
--- ARGV: ids of the jobs
--- Returns per job 1 if it was promoted, else 0 (not due any more, or gone).
+-- KEYS per job: record hash, queue stream; if it awaits an upstream job: its record, its watchers
+-- ARGV per job: id, 1 if it awaits an upstream job else ''
+-- Returns per job: 'promoted'; 'upstream' when the caller must end it, as its upstream job did not
+--   complete; 'waiting' when that job was retried meanwhile; 'idle' (not due, gone, not waiting).
 local now = now_ms()
 local replies = {}
-for index, id in ipairs(ARGV) do
-  local record, stream = KEYS[2 + index * 2], KEYS[3 + index * 2]
+local key_at = 4
+for arg_at = 1, #ARGV, 2 do
+  local id, has_upstream = ARGV[arg_at], ARGV[arg_at + 1] ~= ''
+  local record, stream = KEYS[key_at], KEYS[key_at + 1]
+  local upstream, watchers
+  key_at = key_at + 2
+  if has_upstream then
+    upstream, watchers = KEYS[key_at], KEYS[key_at + 1]
+    key_at = key_at + 2
+  end
+
+  local reply = 'idle'
   local due = redis.call('ZSCORE', KEYS[1], id)
-  replies[index] = 0
   if due and tonumber(due) <= now then
-    redis.call('ZREM', KEYS[1], id)
-    local state, task, message, attempt, lost, fence, base = unpack(redis.call('HMGET', record,
-      'state', 'task', 'message', 'attempt', 'lost', 'fence', 'base'))
-    if state == 'scheduled' or state == 'blocked' then
-      redis.call('ZREM', KEYS[2], id)
+    local state, task, message, attempt, lost, fence, base, awaits = unpack(redis.call('HMGET',
+      record, 'state', 'task', 'message', 'attempt', 'lost', 'fence', 'base', 'awaits'))
+    local upstream_state = upstream and awaits and redis.call('HGET', upstream, 'state')
+    if state ~= 'scheduled' and state ~= 'blocked' then
+      redis.call('ZREM', KEYS[1], id)
+    elseif LIVE[upstream_state] then
+      reply = 'waiting'
+      redis.call('ZREM', KEYS[1], id)
+      redis.call('SADD', watchers, 'job:' .. id)
+    elseif upstream and awaits == 'completed' and upstream_state ~= 'completed' then
+      reply = 'upstream'
+    else
+      reply = 'promoted'
+      redis.call('ZREM', KEYS[1], id)
+      if state == 'blocked' then
+        redis.call('ZREM', KEYS[2], id)
+        redis.call('HDEL', record, 'awaits', 'detail')
+      end
+      -- A record without a fence: at most fence 1 was handed out, by the submit.
+      local next_fence = (fence or 1) + 1
       local entry = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempt or 0,
-        'l', lost or 0, 'f', (fence or 0) + 1, 'b', base or 0)
-      redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'fence', (fence or 0) + 1)
+        'l', lost or 0, 'f', next_fence, 'b', base or 0)
+      redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'fence', next_fence)
       count(state, task, -1)
       count('queued', task, 1)
-      replies[index] = 1
     end
   end
+  replies[#replies + 1] = reply
 end
 write_counts(KEYS[3])
 return replies

@@ -4,7 +4,7 @@
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group         ARGV[2] 1 if the attempts count as lost, else 0   ARGV[3] number of entries
 -- ARGV per entry: id, entry, message, attempts before, lost before, fence, base
--- Returns per entry: 'queued'; 'stale' when it was acked before; 'cancelling' when nothing was
+-- Returns per entry: 'queued'; 'stale' when it was acked before, or has no record any more; 'cancelling' when nothing was
 --   done since the user cancels it: the caller finishes it as cancelled.
 local lost = tonumber(ARGV[2])
 local replies = {}
@@ -20,18 +20,20 @@ for _ = 1, tonumber(ARGV[3]) do
     reply = 'cancelling'
   elseif redis.call('XACK', stream, ARGV[1], entry) == 1 then
     redis.call('XDEL', stream, entry)
-    reply = 'queued'
-    local added = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempts + lost,
-      'l', losses + lost, 'f', fence + 1, 'b', base)
     local before, task = unpack(redis.call('HMGET', record, 'state', 'task'))
-    if before == 'running' then
-      redis.call('ZREM', KEYS[1], id)
+    if before then
+      reply = 'queued'
+      local added = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempts + lost,
+        'l', losses + lost, 'f', fence + 1, 'b', base)
+      if before == 'running' then
+        redis.call('ZREM', KEYS[1], id)
+      end
+      count(before, task, -1)
+      count('queued', task, 1)
+      redis.call('HSET', record, 'state', 'queued', 'entry', added, 'attempt', attempts + lost,
+        'lost', losses + lost, 'fence', fence + 1)
+      redis.call('HDEL', record, 'started_at', 'worker', 'progress')
     end
-    count(before, task, -1)
-    count('queued', task, 1)
-    redis.call('HSET', record, 'state', 'queued', 'entry', added, 'attempt', attempts + lost,
-      'lost', losses + lost, 'fence', fence + 1)
-    redis.call('HDEL', record, 'started_at', 'worker')
   end
   replies[#replies + 1] = reply
 end

@@ -2,17 +2,22 @@
 -- include: clock counts holder watchers
 -- KEYS[1] record hash     KEYS[2] queue stream   KEYS[3] scheduled zset  KEYS[4] blocked zset
 -- KEYS[5] counts hash     KEYS[6] done zset of the wanted state          KEYS[7] task's done zset
--- KEYS[8] watchers set    KEYS[9] cancelling set KEYS[10] waiting zset of its lock, if it has one
+-- KEYS[8] watchers set    KEYS[9] cancelling set
+-- KEYS with a lock: its waiting zset; with a cron: cron hash
 -- ARGV[1] group           ARGV[2] id             ARGV[3] wanted terminal state
--- ARGV[4] reason or ''    ARGV[5] detail or ''
--- Returns {'settled', state before, woken job ids}, {'claimed', worker}, {'terminal', state}
---   or {'gone'}.
+-- ARGV[4] reason or ''    ARGV[5] detail or ''   ARGV[6] the only state to end it in, or ''
+-- ARGV[7] 1 with a lock else ''                  ARGV[8] 1 with a cron else ''
+-- Returns {'settled', state before, woken job ids}, {'claimed', worker}, {'terminal', state},
+--   {'moved', state} when it is not in the state of ARGV[6], or {'gone'}.
 local state, task, entry = unpack(redis.call('HMGET', KEYS[1], 'state', 'task', 'entry'))
 if not state then
   return {'gone'}
 end
 if not LIVE[state] then
   return {'terminal', state}
+end
+if ARGV[6] ~= '' and state ~= ARGV[6] then
+  return {'moved', state}
 end
 local worker = entry and holder_of(KEYS[2], ARGV[1], entry)
 if worker then
@@ -23,15 +28,17 @@ end
 
 local now = now_ms()
 local woken = {}
+local waiting = ARGV[7] ~= '' and KEYS[10]
+local cron = ARGV[8] ~= '' and KEYS[#KEYS]
 if entry then
   redis.call('XDEL', KEYS[2], entry)
 end
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
-if KEYS[10] then
-  redis.call('ZREM', KEYS[10], ARGV[2])
+if waiting then
+  redis.call('ZREM', waiting, ARGV[2])
   -- It may have been the one just woken by a release; the next in line must not sleep on.
-  local follower = redis.call('ZRANGE', KEYS[10], 0, 0)[1]
+  local follower = redis.call('ZRANGE', waiting, 0, 0)[1]
   if follower then
     redis.call('ZADD', KEYS[3], 'NX', now, follower)
     woken[1] = follower
@@ -43,6 +50,11 @@ if ARGV[4] ~= '' then
 end
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[1], 'detail', ARGV[5])
+end
+if cron then
+  redis.call('HSET', cron, 'last_id', ARGV[2], 'last_state', ARGV[3], 'last_reason', ARGV[4],
+    'last_finished_at', now)
+  redis.call('HDEL', cron, 'last_duration_ms')
 end
 redis.call('ZADD', KEYS[6], now, ARGV[2])
 redis.call('ZADD', KEYS[7], now, ARGV[2])

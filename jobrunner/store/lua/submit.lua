@@ -62,6 +62,8 @@ for _ = 1, tonumber(ARGV[1]) do
       state = 'blocked'
       fields[#fields + 1] = 'after'
       fields[#fields + 1] = after
+      fields[#fields + 1] = 'awaits'
+      fields[#fields + 1] = 'completed'
       redis.call('ZADD', KEYS[5], now, id)
       local upstream_state = redis.call('HGET', upstream, 'state')
       if LIVE[upstream_state] then

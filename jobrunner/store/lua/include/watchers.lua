@@ -9,7 +9,8 @@ local function tell_watchers(watchers, id, scheduled, now, woken)
   for _, member in ipairs(members) do
     local kind, name = string.match(member, '^(%a+):(.*)$')
     if kind == 'job' then
-      redis.call('ZADD', scheduled, now, name)
+      -- NX: a job that was cancelled and now waits for a retry keeps its own due time.
+      redis.call('ZADD', scheduled, 'NX', now, name)
       woken[#woken + 1] = name
     else
       redis.call('PUBLISH', name, id)
