@@ -3,20 +3,24 @@
 -- KEYS[1] record hash  KEYS[2] queue stream  KEYS[3] done zset of its state  KEYS[4] task's done zset
 -- KEYS[5] counts hash  KEYS[6] results zset
 -- ARGV[1] id           ARGV[2] the state the caller saw
--- Returns 'queued', or the state that it has instead ('' when it is gone).
+-- Returns 'queued'; 'unreadable' for the record of an entry that was no job; or the state that it
+--   has instead ('' when it is gone).
 local state, task, message, attempt, fence = unpack(redis.call('HMGET', KEYS[1],
   'state', 'task', 'message', 'attempt', 'fence'))
+if state == ARGV[2] and not message then
+  return 'unreadable'
+end
 if state ~= ARGV[2] or redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then
   return state or ''
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 local entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[1], 'm', message, 'n', attempt or 0,
-  'l', 0, 'f', (fence or 0) + 1, 'b', attempt or 0)
-redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', (fence or 0) + 1,
+  'l', 0, 'f', (fence or 1) + 1, 'b', attempt or 0)
+redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', (fence or 1) + 1,
   'lost', 0, 'base', attempt or 0)
 redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'due_at', 'started_at',
-  'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'after', 'after_any')
+  'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'awaits')
 count('queued', task, 1)
 write_counts(KEYS[5])
 return 'queued'
