@@ -1,0 +1,302 @@
+"""Valid defaults for what store tests need, and a store that performs operations for them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, TypeVar
+
+from jobrunner import message
+from jobrunner.message import Message
+from jobrunner.model import LIVE, TERMINAL, Job, JobState
+from jobrunner.store.attempts import (
+    Entry,
+    Finish,
+    Finished,
+    HeldLock,
+    Start,
+    StartedAs,
+    Unreadable,
+    claim,
+    ensure_groups,
+    finish,
+    start,
+)
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.due import promote
+from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.leases import WorkerEntry, enlist
+from jobrunner.store.records import fields_of, read_job
+from jobrunner.store.requests import Argument, Command, Operation
+from jobrunner.store.submission import Submission, submit
+
+T = TypeVar("T")
+QUEUES = ("default", "web")
+MESSAGE = message.encode(Message("demo", {"n": 1}))
+LONG_AGO = 1_000  # milliseconds since the epoch
+A_LOCK = HeldLock("report", slots=1, ttl_ms=60_000, conflict="skip")
+A_WAITED_LOCK = HeldLock("report", slots=1, ttl_ms=60_000, conflict="wait")
+
+
+def a_worker(worker: str = "w1") -> WorkerEntry:
+    return WorkerEntry(
+        id=worker,
+        host="host",
+        pid=4711,
+        started_at=datetime(2026, 11, 21, tzinfo=UTC),
+        boot_id="boot",
+        slots=64,
+        queues=list(QUEUES),
+        daemon="d1",
+    )
+
+
+@dataclass
+class Store:
+    """A namespace; its methods are one operation each, or a short way into a state."""
+
+    keys: Keys
+    connection: StoreConnection
+    queues: Sequence[str] = QUEUES
+    numbers: Any = field(default_factory=lambda: count(1))
+
+    def run(self, operation: Operation[T]) -> T:
+        return self.connection.run(operation)
+
+    def command(self, *args: Argument) -> Any:
+        return self.connection.execute(Command(args))
+
+    def texts(self, *args: Argument) -> list[str]:
+        """A reply that is a list of texts."""
+        return [item.decode() for item in self.command(*args)]
+
+    def job(self, job_id: str) -> Job:
+        return self.run(read_job(self.keys, job_id))
+
+    def state(self, job_id: str) -> JobState:
+        return self.job(job_id).state
+
+    def record(self, job_id: str) -> dict[str, str]:
+        return fields_of(self.command("HGETALL", self.keys.job(job_id)))
+
+    def now_ms(self) -> int:
+        seconds, micros = self.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def add_worker(self, worker: str = "w1") -> str:
+        self.run(ensure_groups(self.keys, self.queues))
+        self.run(enlist(self.keys, a_worker(worker)))
+        return worker
+
+    def end_lease(self, worker: str) -> None:
+        """As if it had not renewed for a lease's time."""
+        self.command("ZADD", self.keys.workers(), LONG_AGO, worker)
+
+    def submission(self, **changes: Any) -> Submission:
+        values: dict[str, Any] = {"id": f"job{next(self.numbers)}", "task": "demo", "message": MESSAGE}
+        return Submission(**values | changes)
+
+    def submit(self, **changes: Any) -> str:
+        """Submit one job, and return its id."""
+        return self.run(submit(self.keys, [self.submission(**changes)]))[0].id
+
+    def claim(self, worker: str = "w1", free: int = 100, **options: Any) -> list[Entry]:
+        entries = self.run(claim(self.keys, worker, self.queues, free, **options))
+        assert entries is not None
+        return [entry for entry in entries if isinstance(entry, Entry)]
+
+    def claim_unreadable(self, worker: str = "w1") -> list[Unreadable]:
+        entries = self.run(claim(self.keys, worker, self.queues, 100)) or []
+        return [entry for entry in entries if isinstance(entry, Unreadable)]
+
+    def claimed(self, worker: str = "w1", **changes: Any) -> Entry:
+        """A new job that the worker has claimed."""
+        self.submit(**changes)
+        (entry,) = self.claim(worker)
+        return entry
+
+    def running(
+        self, worker: str = "w1", lock: HeldLock | None = None, task: str = "demo", **changes: Any
+    ) -> Entry:
+        """A new job that the worker runs."""
+        entry = self.claimed(worker, task=task, **changes)
+        what, _ = self.start(entry, worker, lock, task)
+        assert what is StartedAs.STARTED
+        return entry
+
+    def start(
+        self,
+        entry: Entry,
+        worker: str = "w1",
+        lock: HeldLock | None = None,
+        task: str = "demo",
+        elapsed_ms: int = 0,
+    ) -> tuple[StartedAs, str]:
+        return self.run(start(self.keys, worker, [Start(entry, task, elapsed_ms, lock)]))[0]
+
+    def end(self, entry: Entry, state: JobState = JobState.COMPLETED, **changes: Any) -> Finish:
+        values: dict[str, Any] = {"task": "demo", "duration_ms": 5}
+        return Finish(entry, state=state, **values | changes)
+
+    def finish(
+        self, entry: Entry, state: JobState = JobState.COMPLETED, worker: str = "w1", **changes: Any
+    ) -> Finished:
+        return self.run(finish(self.keys, worker, [self.end(entry, state, **changes)]))
+
+    def finished(self, state: JobState = JobState.COMPLETED, **changes: Any) -> str:
+        """A new job that has ended."""
+        entry = self.claimed(**changes)
+        self.finish(entry, state, task=changes.get("task", "demo"))
+        return entry.job_id
+
+    def retrying(self, **changes: Any) -> str:
+        """A new job that failed once and waits for its retry."""
+        entry = self.running(**changes)
+        self.finish(entry, JobState.FAILED, retry_delay_ms=60_000)
+        return entry.job_id
+
+    def blocked(self, lock: HeldLock = A_WAITED_LOCK, **changes: Any) -> str:
+        """A new job that waits for a lock that another job holds."""
+        entry = self.claimed(**changes)
+        what, _ = self.start(entry, lock=lock)
+        assert what is StartedAs.BLOCKED
+        return entry.job_id
+
+    def make_due(self, job_id: str) -> None:
+        self.command("ZADD", self.keys.scheduled(), "XX", LONG_AGO, job_id)
+
+    def promote(self, *job_ids: str) -> int:
+        return self.run(promote(self.keys, job_ids))
+
+    def due_jobs(self) -> list[str]:
+        """Scheduled and woken jobs whose time has come."""
+        return self.texts("ZRANGE", self.keys.scheduled(), "-inf", self.now_ms(), "BYSCORE")
+
+    def entries(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Every entry in a queue: its stream and id -> the fields."""
+        return {
+            (stream, entry_id.decode()): _fields_of_any(flat)
+            for stream in self.texts("KEYS", self.keys.queue("*", "*"))
+            for entry_id, flat in self.command("XRANGE", stream, "-", "+")
+        }
+
+    def entry_of(self, job_id: str) -> dict[str, str]:
+        """The fields of a job's one entry."""
+        (fields,) = [fields for fields in self.entries().values() if fields["id"] == job_id]
+        return fields
+
+    def holders(self, lock: HeldLock = A_LOCK) -> list[str]:
+        return self.texts("ZRANGE", self.keys.lock(lock.name), 0, -1)
+
+    def waiting(self, lock: HeldLock = A_LOCK) -> list[str]:
+        return self.texts("ZRANGE", self.keys.lock_waiting(lock.name), 0, -1)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All keys and values, to prove that a refused call changed nothing."""
+        readers = {b"hash": ("HGETALL",), b"set": ("SMEMBERS",), b"string": ("GET",)}
+        found = {}
+        for key in sorted(self.texts("KEYS", f"jr:{{{self.keys.name}}}:*")):
+            kind = self.connection.execute(Command(("TYPE", key)))
+            if kind == b"zset":
+                found[key] = self.command("ZRANGE", key, 0, -1, "WITHSCORES")
+            elif kind == b"stream":
+                pending = self.command("XPENDING", key, GROUP)[0] if self.has_group(key) else 0
+                found[key] = (self.command("XRANGE", key, "-", "+"), pending)
+            elif kind == b"list":
+                found[key] = self.command("LRANGE", key, 0, -1)
+            else:
+                found[key] = self.command(*readers[kind], key)
+        return found
+
+    def has_group(self, stream: str) -> bool:
+        return bool(self.command("XINFO", "GROUPS", stream))
+
+    def records(self) -> dict[str, dict[str, str]]:
+        prefix = self.keys.job("")
+        found = self.texts("KEYS", f"{prefix}*")
+        return {key.removeprefix(prefix): self.record(key.removeprefix(prefix)) for key in found}
+
+
+def _fields_of_any(flat: Sequence[bytes]) -> dict[str, str]:
+    """As `fields_of`, also of garbage."""
+    texts = [item.decode(errors="replace") for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def check_indexes(store: Store) -> None:
+    """Every index says the same as the records, and every queued job has its one entry."""
+    records = store.records()
+    _check_counts(store, records)
+    _check_zsets(store, records)
+    _check_done(store, records)
+    _check_entries(store, records)
+    _check_waiting(store, records)
+
+
+Records = dict[str, dict[str, str]]
+
+
+def _ids(records: Records, *states: JobState) -> set[str]:
+    return {job_id for job_id, fields in records.items() if fields["state"] in states}
+
+
+def _members(store: Store, key: str) -> set[str]:
+    return set(store.texts("ZRANGE", key, 0, -1))
+
+
+def _check_counts(store: Store, records: Records) -> None:
+    live = [f for f in records.values() if f["state"] in LIVE]
+    expected = Counter(f"{fields['state']}:{fields['task']}" for fields in live)
+    counts = fields_of(store.command("HGETALL", store.keys.counts()))
+    assert {name: int(number) for name, number in counts.items()} == expected
+
+
+def _check_zsets(store: Store, records: Records) -> None:
+    keys = store.keys
+    assert _members(store, keys.running()) == _ids(records, JobState.RUNNING)
+    assert _members(store, keys.blocked()) == _ids(records, JobState.BLOCKED)
+    # Woken jobs are members while they are still `blocked`.
+    scheduled = _members(store, keys.scheduled())
+    assert _ids(records, JobState.SCHEDULED) <= scheduled
+    assert scheduled <= _ids(records, JobState.SCHEDULED, JobState.BLOCKED)
+
+
+def _check_done(store: Store, records: Records) -> None:
+    for state in TERMINAL:
+        assert _members(store, store.keys.done(state)) == _ids(records, state)
+    done = _ids(records, *TERMINAL)
+    tasks = {fields["task"] for fields in records.values()}
+    for task in tasks:
+        expected = {job_id for job_id in done if records[job_id]["task"] == task}
+        assert _members(store, store.keys.task_done(task)) == expected
+
+
+def _check_entries(store: Store, records: Records) -> None:
+    entries = sorted(
+        (stream, entry_id, fields["id"])
+        for (stream, entry_id), fields in store.entries().items()
+        if fields.get("id") in records
+    )
+    assert entries == sorted(
+        (
+            store.keys.queue(records[job_id]["queue"], records[job_id]["priority"]),
+            records[job_id]["entry"],
+            job_id,
+        )
+        for job_id in _ids(records, JobState.QUEUED, JobState.RUNNING)
+    )
+
+
+def _check_waiting(store: Store, records: Records) -> None:
+    may_wait = _ids(records, JobState.BLOCKED, JobState.QUEUED)
+    for key in store.texts("KEYS", store.keys.lock_waiting("*")):
+        assert _members(store, key) <= may_wait
+    for key in store.texts("KEYS", store.keys.lock("*")):
+        assert _members(store, key) <= _ids(records, *LIVE)
+    for job_id in store.texts("SMEMBERS", store.keys.cancelling()):
+        assert job_id in _ids(records, JobState.QUEUED, JobState.RUNNING)
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
