@@ -184,7 +184,12 @@ def resume_cron(keys: Keys, cron: str) -> Operation[None]:
     yield Script("resume", [keys.cron(cron)], [])
 
 
-def claim_boot(keys: Keys, cron: str, boot_id: str) -> Operation[bool]:
-    """True for the first caller per boot of a machine: `@reboot` fires once for each."""
-    first: int = yield Command(("SADD", keys.cron_boots(cron), boot_id))
-    return bool(first)
+def has_booted(keys: Keys, cron: str, boot_id: str) -> Operation[bool]:
+    """Whether an `@reboot` cron has fired for this boot of a machine."""
+    known: int = yield Command(("SISMEMBER", keys.cron_boots(cron), boot_id))
+    return bool(known)
+
+
+def note_boot(keys: Keys, cron: str, boot_id: str) -> Operation[None]:
+    """Note that an `@reboot` cron has fired for this boot."""
+    yield Command(("SADD", keys.cron_boots(cron), boot_id))

@@ -1,0 +1,290 @@
+"""The scheduler's loop: fire times make jobs, due jobs go to their queues.
+
+Any number of daemons run it at the same time. What a fire time does is decided by `fire.lua`,
+whose fence is the cron's last handled fire time; this loop only proposes. Killed between two
+fire times, the next one goes on after the last handled one. It sleeps until the next due instant
+and is woken when an earlier one arrives; an instant that was missed (a lost wake-up, a clock that
+was set, a machine that was suspended) is found by the next tick, after five seconds at most. What
+"now" means is read from the clock once per tick, so that a jump never replays old fire times as if
+they were live: they are misfires, and the cron's misfire policy decides.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from jobrunner import message
+from jobrunner.clock import Clock, rfc3339, to_ms
+from jobrunner.crons import Cron, NeverFires, next_fire
+from jobrunner.errors import IllegalTransition, InvalidArguments, JobNotFound, StoreUnavailable
+from jobrunner.log import EventLog
+from jobrunner.manifest.spec import CronSpec, Overlap, Task
+from jobrunner.message import Message
+from jobrunner.model import JobState, Reason
+from jobrunner.params import check_arguments
+from jobrunner.policy import decide_misfire, jitter_delay
+from jobrunner.store.backoff import Backoff
+from jobrunner.store.cancelling import cancel
+from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.crons import (
+    Enrolment,
+    Fire,
+    enrol,
+    fire,
+    has_booted,
+    note_boot,
+    note_next_fires,
+    read_crons,
+)
+from jobrunner.store.due import promote_due
+from jobrunner.store.keys import Keys
+from jobrunner.store.submission import Submission, submit
+
+LATE_AFTER = timedelta(seconds=1)  # a fire noticed later than this is worth a warning
+PROMPT = timedelta(milliseconds=1)  # the shortest sleep while a batch of due jobs is left
+IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far shorter
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledCron:
+    """A cron of the manifest with its parsed schedule and its task."""
+
+    name: str
+    spec: CronSpec
+    cron: Cron
+    task: Task
+
+    @property
+    def schedule(self) -> str:
+        """What must not change for the last handled fire time to stay good."""
+        return f"{self.cron.expression} {self.cron.timezone}"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a cron is, as this daemon knows."""
+
+    handled: datetime
+    previous: str  # id of its last job
+
+
+class Scheduler:
+    """Crons and due jobs of one daemon."""
+
+    def __init__(
+        self, keys: Keys, connection: AsyncStoreConnection, clock: Clock, wake: asyncio.Event
+    ) -> None:
+        self._keys = keys
+        self._connection = connection
+        self._clock = clock
+        self._wake = wake
+        self._crons: dict[str, ScheduledCron] = {}
+        self._progress: dict[str, _Progress] = {}
+        self._due: list[tuple[datetime, str]] = []  # heap of next fire times
+        self._backoff = Backoff()
+
+    async def take_up(self, crons: Sequence[ScheduledCron]) -> None:
+        """Schedule these crons from now on, and no others. Raises StoreUnavailable."""
+        timed = {item.name: item for item in crons if item.spec.enabled and not item.cron.is_reboot}
+        now = self._clock.now()
+        run = self._connection.run
+        since = await run(
+            enrol(self._keys, [Enrolment(i.name, i.schedule, now) for i in timed.values()])
+        )
+        records = await run(read_crons(self._keys, list(timed)))
+        self._crons = timed
+        self._progress = {
+            record.name: _Progress(handled, record.job or "")
+            for record, handled in zip(records, since, strict=True)
+        }
+        self._due = []
+        for name in timed:
+            self._push_next(name)
+        await self._note_next(timed)
+        self._wake.set()
+
+    async def fire_at_boot(self, crons: Sequence[ScheduledCron], boot_id: str) -> None:
+        """Make the jobs of `@reboot` crons, once per boot of this machine.
+
+        The job first: killed before the note, it is made again under the same id, which does
+        nothing.
+        """
+        now = self._clock.now()
+        for item in crons:
+            if not (item.spec.enabled and item.cron.is_reboot):
+                continue
+            if await self._connection.run(has_booted(self._keys, item.name, boot_id)):
+                continue
+            submission = Submission(
+                f"{item.name}@boot-{boot_id[:8]}",
+                item.spec.task,
+                self._message(item, now),
+                item.task.queue,
+                item.task.priority,
+                cron=item.name,
+            )
+            await self._connection.run(submit(self._keys, [submission]))
+            await self._connection.run(note_boot(self._keys, item.name, boot_id))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Tick until stopped. `wake`, given to the constructor, ends a sleep."""
+        while not stopping.is_set():
+            self._wake.clear()
+            try:
+                wake_at = await self.tick(self._clock.now())
+            except StoreUnavailable as error:
+                EventLog().warning("could not schedule", error=error)
+                await asyncio.sleep(self._backoff.next_delay())
+                continue
+            self._backoff.reset()
+            await self._clock.sleep_until(wake_at, self._wake)
+
+    async def tick(self, now: datetime) -> datetime:
+        """Handle what is due; returns when the next thing will be."""
+        await self._fire_due(now)
+        promotion = await self._connection.run(promote_due(self._keys))
+        if promotion.is_more_due:
+            return now + PROMPT
+        instants = [now + IDLE]
+        if self._due:
+            instants.append(self._due[0][0])
+        if promotion.next_due_at is not None:
+            instants.append(promotion.next_due_at)
+        return min(instants)
+
+    async def _fire_due(self, now: datetime) -> None:
+        names = self._pop_due(now)
+        if not names:
+            return
+        fires = [item for name in names for item in self._fires_of(self._crons[name], now)]
+        try:
+            await self._fire(fires)
+        except StoreUnavailable:
+            # Nothing is noted as handled, so the next tick proposes the same fire times.
+            self._push_back(names, now)
+            raise
+        for name in names:
+            self._progress[name].handled = max(self._progress[name].handled, now)
+            self._push_next(name)
+        await self._note_next(names)
+
+    def _pop_due(self, now: datetime) -> list[str]:
+        names = []
+        while self._due and self._due[0][0] <= now:
+            names.append(heapq.heappop(self._due)[1])
+        return names
+
+    def _push_back(self, names: Sequence[str], at: datetime) -> None:
+        for name in names:
+            heapq.heappush(self._due, (at, name))
+
+    def _push_next(self, name: str) -> None:
+        try:
+            at = next_fire(self._crons[name].cron, self._progress[name].handled)
+        except NeverFires:
+            return
+        heapq.heappush(self._due, (at, name))
+
+    async def _note_next(self, names: Mapping[str, object] | Sequence[str]) -> None:
+        now = self._clock.now()
+        at = {name: instant for instant, name in self._due}
+        upcoming = {name: at.get(name) for name in names}
+        for name, instant in upcoming.items():
+            if instant is not None and instant <= now:
+                upcoming[name] = None  # missed while no daemon ran; the next tick handles it
+        await self._connection.run(note_next_fires(self._keys, upcoming))
+
+    def _fires_of(self, item: ScheduledCron, now: datetime) -> list[Fire]:
+        decision = decide_misfire(item.cron, item.spec, self._progress[item.name].handled, now)
+        fires = []
+        if decision.skipped is not None:
+            span = decision.skipped
+            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
+            record = self._fire_of(item, span.last)
+            fires.append(replace(record, skip=Reason.MISFIRE, detail=detail))
+        for fire_time in decision.fire:
+            self._warn_if_late(item.name, fire_time, now)
+            fires.append(self._fire_of(item, fire_time))
+        return fires
+
+    def _warn_if_late(self, cron: str, fire_time: datetime, now: datetime) -> None:
+        late = now - fire_time
+        if late > LATE_AFTER:
+            seconds = round(late.total_seconds(), 1)
+            EventLog().warning(
+                "fired late", cron=cron, fire_time=rfc3339(fire_time), seconds=seconds
+            )
+
+    def _fire_of(self, item: ScheduledCron, fire_time: datetime) -> Fire:
+        task = item.task
+        return Fire(
+            item.name,
+            fire_time,
+            item.spec.task,
+            self._message(item, fire_time),
+            task.queue,
+            task.priority,
+            delay=jitter_delay(item.name, fire_time, item.spec.jitter),
+            overlap=item.spec.overlap,
+        )
+
+    def _message(self, item: ScheduledCron, fire_time: datetime) -> bytes:
+        """The job's message, with arguments as of the fire time's day in the cron's zone."""
+        today = fire_time.astimezone(item.cron.zone).date()
+        arguments = dict(item.spec.params)
+        try:
+            arguments = check_arguments(
+                item.spec.task, item.task.param_specs(), arguments, from_text=False, today=today
+            )
+        except InvalidArguments as error:
+            # The worker checks again and fails the job for it, where people look for it.
+            EventLog().warning("found bad arguments", cron=item.name, error=error)
+        body = Message(item.spec.task, arguments, cron=item.name, fire_time=to_ms(fire_time))
+        return message.encode(body)
+
+    async def _fire(self, fires: Sequence[Fire]) -> None:
+        """Propose fire times, in order per cron; again for those that saw an old previous job."""
+        pending = list(fires)
+        while pending:
+            replies = await self._connection.run(fire(self._keys, self._with_previous(pending)))
+            again = []
+            for item, reply in zip(pending, replies, strict=True):
+                if reply.what == "changed":
+                    self._progress[item.cron].previous = reply.previous
+                    again.append(item)
+                else:
+                    await self._after_fire(item, reply.what, reply.previous)
+            pending = again
+
+    def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
+        """Several fire times of one cron follow one another: each one's job precedes the next."""
+        chained = []
+        previous = {item.cron: self._progress[item.cron].previous for item in fires}
+        for item in fires:
+            chained.append(replace(item, previous=previous[item.cron]))
+            if item.skip is None:
+                previous[item.cron] = item.job_id
+        return chained
+
+    async def _after_fire(self, item: Fire, what: str, previous: str) -> None:
+        log = EventLog()
+        fields = {"cron": item.cron, "fire_time": rfc3339(item.fire_time)}
+        if what in ("handled", "paused"):
+            log.debug("left a fire time alone", why=what, **fields)
+            return
+        if what == JobState.SKIPPED:
+            log.info("skipped a fire time", reason=item.skip or Reason.OVERLAP, **fields)
+            return
+        self._progress[item.cron].previous = item.job_id
+        log.info("fired", job_id=item.job_id, task=item.task, **fields)
+        if what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
+            await self._replace(previous)
+
+    async def _replace(self, job_id: str) -> None:
+        try:
+            await self._connection.run(cancel(self._keys, job_id, Reason.REPLACED))
+        except (IllegalTransition, JobNotFound):
+            return  # it has ended meanwhile, which is what was wanted
+        EventLog().info("replaced job", job_id=job_id)
