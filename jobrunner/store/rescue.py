@@ -49,6 +49,15 @@ def read_claimed(keys: Keys, orphan: Orphan) -> Operation[list[Entry | Unreadabl
     ]
 
 
+def find_claimed_by(keys: Keys, worker: str, queues: Sequence[str]) -> Operation[list[Entry]]:
+    """Up to one batch per queue and level of what a worker still has claimed."""
+    found: list[Entry] = []
+    for queue, level, _ in queue_streams(keys, queues):
+        claimed = yield from read_claimed(keys, Orphan(worker, queue, level))
+        found += [entry for entry in claimed if isinstance(entry, Entry)]
+    return found
+
+
 def forget_worker(keys: Keys, worker: str) -> Operation[None]:
     """Drop a buried worker's hash and control list, once it holds nothing."""
     yield Command(("DEL", keys.worker(worker), keys.control(worker)))

@@ -1,0 +1,178 @@
+"""The rescuer's loop: what dead workers had claimed goes back to the queues.
+
+A worker is dead when its lease has ended or its supervisor saw it die; never for being slow. The
+order is: bury (it cannot renew any more), kill whatever it left on this host, then requeue. A job
+whose attempts were lost `max_lost` times is failed instead: it may be what kills its workers. Any
+number of rescuers may work on the same worker: each entry's ack succeeds once. One that is killed
+half-way leaves entries of a worker without a lease, which the next tick finds.
+"""
+
+import asyncio
+import socket
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from jobrunner.clock import Clock
+from jobrunner.errors import StoreUnavailable
+from jobrunner.log import EventLog
+from jobrunner.model import Job, JobError, JobState, Reason
+from jobrunner.runner.processes import ProcessGroup, kill_leftovers
+from jobrunner.store.attempts import (
+    Entry,
+    Finish,
+    HeldLock,
+    Requeued,
+    Unreadable,
+    finish,
+    requeue,
+)
+from jobrunner.store.backoff import Backoff
+from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.due import promote
+from jobrunner.store.keys import Keys
+from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, WorkerEntry, read_worker
+from jobrunner.store.locks import wake_free_locks
+from jobrunner.store.records import read_jobs
+from jobrunner.store.rescue import Orphan, find_orphans, forget_worker, read_claimed
+from jobrunner.store.unreadable import refuse_unreadable
+
+TICK = LEASE_TTL * RENEW_EVERY
+DEFAULT_MAX_LOST = 3  # for tasks that this daemon's manifest does not have
+
+
+class Rescuer:
+    """Takes back the jobs of dead workers."""
+
+    def __init__(
+        self, keys: Keys, connection: AsyncStoreConnection, clock: Clock, queues: Sequence[str]
+    ) -> None:
+        self._keys = keys
+        self._connection = connection
+        self._clock = clock
+        self._host = socket.gethostname()
+        self._queues = list(queues)
+        self._max_lost: Mapping[str, int] = {}
+        self._wake = asyncio.Event()  # never set: ticks come by time alone
+        self._backoff = Backoff()
+
+    def take_up(self, queues: Sequence[str], max_lost: Mapping[str, int]) -> None:
+        """Use these queues and limits (by task) from now on."""
+        self._queues = list(queues)
+        self._max_lost = max_lost
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Tick until stopped."""
+        while not stopping.is_set():
+            try:
+                wake_at = await self.tick(self._clock.now())
+            except StoreUnavailable as error:
+                EventLog().warning("could not look for dead workers", error=error)
+                await asyncio.sleep(self._backoff.next_delay())
+                continue
+            self._backoff.reset()
+            await self._clock.sleep_until(wake_at, stopping)
+
+    async def tick(self, now: datetime) -> datetime:
+        """Rescue what is orphaned; wake who waits for a lock that a dead worker held."""
+        await self._rescue("")
+        await self._connection.run(wake_free_locks(self._keys))
+        return now + TICK
+
+    async def rescue(self, worker: str) -> None:
+        """Rescue the jobs of a worker that is known to be dead, at once.
+
+        Raises StoreUnavailable; the next tick after the lease's end does it then.
+        """
+        await self._rescue(worker)
+
+    async def _rescue(self, dead: str) -> None:
+        orphans = await self._connection.run(find_orphans(self._keys, self._queues, dead))
+        by_worker: dict[str, list[Orphan]] = defaultdict(list)
+        for orphan in orphans:
+            by_worker[orphan.worker].append(orphan)
+        if dead and dead not in by_worker:
+            by_worker[dead] = []
+        for worker, held in by_worker.items():
+            await self._rescue_worker(worker, held)
+
+    async def _rescue_worker(self, worker: str, orphans: Sequence[Orphan]) -> None:
+        entry = await self._connection.run(read_worker(self._keys, worker))
+        if entry is None or entry.host == self._host:
+            await self._kill_leftovers(worker, entry)
+        taken = 0
+        for orphan in orphans:
+            taken += await self._take_back(orphan)
+        await self._connection.run(forget_worker(self._keys, worker))
+        if taken:
+            EventLog().warning("rescued jobs of a dead worker", worker=worker, jobs=taken)
+
+    async def _kill_leftovers(self, worker: str, entry: WorkerEntry | None) -> None:
+        """The worker itself, too: its lease may have ended since it was stopped or starved."""
+        groups = [
+            ProcessGroup(*pair) for pair in msgspec.json.decode(entry.groups if entry else "[]")
+        ]
+        boot = entry.boot_id if entry else None
+        survivors = await asyncio.to_thread(kill_leftovers, worker, groups, boot)
+        if survivors:
+            EventLog().error(
+                "could not kill processes of a dead worker", worker=worker, pids=survivors
+            )
+
+    async def _take_back(self, orphan: Orphan) -> int:
+        taken = 0
+        while True:
+            claimed = await self._connection.run(read_claimed(self._keys, orphan))
+            if not claimed:
+                return taken
+            taken += len(claimed)
+            damaged = [item for item in claimed if isinstance(item, Unreadable)]
+            await self._connection.run(refuse_unreadable(self._keys, orphan.worker, damaged))
+            entries = [item for item in claimed if isinstance(item, Entry)]
+            await self._requeue_or_fail(orphan.worker, entries)
+
+    async def _requeue_or_fail(self, worker: str, entries: Sequence[Entry]) -> None:
+        jobs = await self._connection.run(read_jobs(self._keys, [e.job_id for e in entries]))
+        by_id = {job.id: job for job in jobs}
+        again = [entry for entry in entries if not self._is_exhausted(entry, by_id)]
+        exhausted = [entry for entry in entries if self._is_exhausted(entry, by_id)]
+        replies = await self._connection.run(requeue(self._keys, again, is_lost=True))
+        ends = [_lost(entry, by_id.get(entry.job_id)) for entry in exhausted]
+        ends += [
+            _cancelled(entry, by_id.get(entry.job_id))
+            for entry, reply in zip(again, replies, strict=True)
+            if reply is Requeued.CANCELLING
+        ]
+        if ends:
+            finished = await self._connection.run(finish(self._keys, worker, ends))
+            await self._connection.run(promote(self._keys, finished.woken))
+
+    def _is_exhausted(self, entry: Entry, jobs: Mapping[str, Job]) -> bool:
+        job = jobs.get(entry.job_id)
+        limit = self._max_lost.get(job.task if job else "", DEFAULT_MAX_LOST)
+        return entry.lost + 1 >= limit
+
+
+def _lost(entry: Entry, job: Job | None) -> Finish:
+    error = JobError(type="lost", message=f"its worker died {entry.lost + 1} times while it ran")
+    return Finish(
+        entry,
+        job.task if job else "?",
+        JobState.FAILED,
+        Reason.LOST,
+        error=msgspec.json.encode(error),
+        lock=_lock_of(job),
+        cron=job.cron if job else None,
+    )
+
+
+def _cancelled(entry: Entry, job: Job | None) -> Finish:
+    task, cron = (job.task, job.cron) if job else ("?", None)
+    return Finish(entry, task, JobState.CANCELLED, lock=_lock_of(job), cron=cron)
+
+
+def _lock_of(job: Job | None) -> HeldLock | None:
+    """The lock to be freed. One slot is woken at once; `wake_free_locks` finds further ones."""
+    return HeldLock(job.lock, 1, 0, "") if job and job.lock else None
