@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobrunner.cron import Cron, FireSpan, fire_span, fire_times
+from jobrunner.crons import Cron, FireSpan, fire_span, fire_times
 
 if TYPE_CHECKING:
     from jobrunner.manifest.spec import CronSpec, Retry

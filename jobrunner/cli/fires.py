@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import islice
 
-from jobrunner.cron import Cron, NeverFires, clock_note, next_fire
+from jobrunner.crons import Cron, NeverFires, clock_note, next_fire
 from jobrunner.errors import UsageError
 
 

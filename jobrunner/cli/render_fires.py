@@ -11,7 +11,7 @@ from jobrunner.cli.columns import Column, fitted_table
 from jobrunner.cli.fires import ComingFire
 from jobrunner.cli.render import relative_text
 from jobrunner.clock import rfc3339
-from jobrunner.cron import describe
+from jobrunner.crons import describe
 
 COLUMNS = (
     Column("LOCAL TIME", 0),

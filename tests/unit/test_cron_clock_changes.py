@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from jobrunner.cron import clock_note, fire_span, fire_times, next_fire, parse_cron
+from jobrunner.crons import clock_note, fire_span, fire_times, next_fire, parse_cron
 
 NEW_YORK, BERLIN = "America/New_York", "Europe/Berlin"
 LORD_HOWE, KOLKATA = "Australia/Lord_Howe", "Asia/Kolkata"

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from jobrunner.cron import (
+from jobrunner.crons import (
     InvalidCron,
     NeverFires,
     describe,
@@ -201,6 +201,16 @@ def test_intervals_fire_at_multiples_since_the_epoch() -> None:
     assert interval_cron(timedelta(minutes=7), "UTC", "x") == parse_cron("@every 7m", "UTC", "x")
 
 
+def test_a_long_interval_fires_at_its_next_multiple() -> None:
+    cron = parse_cron("@every 30d", "UTC", "x")
+
+    fire_time = next_fire(cron, START)
+
+    days = (fire_time - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(days=30)
+    assert days.is_integer()
+    assert START < fire_time <= START + timedelta(days=30)
+
+
 def test_reboot_has_no_fire_times() -> None:
     cron = parse_cron("@reboot", "UTC", "x")
 
@@ -265,7 +275,7 @@ def test_h_with_a_step_keeps_the_step(name: str) -> None:
 
 def test_importing_crons_and_policies_loads_neither_croniter_nor_pydantic() -> None:
     program = (
-        "import sys, jobrunner.cron, jobrunner.policy\n"
+        "import sys, jobrunner.crons, jobrunner.policy\n"
         "print([name for name in ('croniter', 'pydantic') if name in sys.modules])"
     )
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobrunner.cron import Cron, fire_span, fire_times, next_fire, parse_cron
+from jobrunner.crons import Cron, fire_span, fire_times, next_fire, parse_cron
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobrunner.cron import describe, parse_cron
+from jobrunner.crons import describe, parse_cron
 
 WORDS = [
     ("@reboot", "at boot"),

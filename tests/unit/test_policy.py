@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobrunner.cron import FireSpan, parse_cron
+from jobrunner.crons import FireSpan, parse_cron
 from jobrunner.manifest.spec import CatchUp, CronSpec, Misfire, Retry
 from jobrunner.policy import (
     Failure,

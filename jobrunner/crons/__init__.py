@@ -3,11 +3,11 @@
 croniter is imported when an expression is parsed, not before: the CLI's fast paths need none.
 """
 
-from jobrunner.cron.errors import InvalidCron, NeverFires
-from jobrunner.cron.model import Cron
-from jobrunner.cron.parse import interval_cron, parse_cron
-from jobrunner.cron.times import FireSpan, fire_span, fire_times, next_fire
-from jobrunner.cron.words import clock_note, describe
+from jobrunner.crons.errors import InvalidCron, NeverFires
+from jobrunner.crons.model import Cron
+from jobrunner.crons.parse import interval_cron, parse_cron
+from jobrunner.crons.times import FireSpan, fire_span, fire_times, next_fire
+from jobrunner.crons.words import clock_note, describe
 
 __all__ = [
     "Cron",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from jobrunner.cron.calendar import Calendar, Fields
+from jobrunner.crons.calendar import Calendar, Fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from jobrunner.cron.calendar import Fields
-from jobrunner.cron.fields import MONTH, WEEKDAY, Field
-from jobrunner.cron.model import Cron, Rule
-from jobrunner.cron.zones import LONGEST_CHANGE, offset_at, wall_time
+from jobrunner.crons.calendar import Fields
+from jobrunner.crons.fields import MONTH, WEEKDAY, Field
+from jobrunner.crons.model import Cron, Rule
+from jobrunner.crons.zones import LONGEST_CHANGE, offset_at, wall_time
 
 LONGEST_WORDS = 44  # characters; the expression itself is shorter then
 LONGEST_LIST = 3  # of times or days

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from jobrunner.cron.errors import InvalidCron
+from jobrunner.crons.errors import InvalidCron
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from jobrunner.cron.errors import InvalidCron
-from jobrunner.cron.token import Token
+from jobrunner.crons.errors import InvalidCron
+from jobrunner.crons.token import Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from jobrunner.cron.calendar import Calendar, Fields, build_calendar
-from jobrunner.cron.errors import InvalidCron
-from jobrunner.cron.fields import (
+from jobrunner.crons.calendar import Calendar, Fields, build_calendar
+from jobrunner.crons.errors import InvalidCron
+from jobrunner.crons.fields import (
     DAY,
     HOUR,
     MINUTE,
@@ -14,9 +14,9 @@ from jobrunner.cron.fields import (
     Field,
     parse_field,
 )
-from jobrunner.cron.model import Cron, Rule
-from jobrunner.cron.token import Token, tokens
-from jobrunner.cron.zones import find_zone
+from jobrunner.crons.model import Cron, Rule
+from jobrunner.crons.token import Token, tokens
+from jobrunner.crons.zones import find_zone
 from jobrunner.manifest.units import format_duration, parse_duration
 
 ALIASES = {

@@ -10,15 +10,16 @@ corrections of the clock: all crons follow them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from jobrunner.cron.errors import NeverFires
-from jobrunner.cron.model import Cron, Rule
-from jobrunner.cron.zones import Stretch, offset_at, stretches, wall_time
+from jobrunner.crons.errors import NeverFires
+from jobrunner.crons.model import Cron, Rule
+from jobrunner.crons.zones import Stretch, offset_at, stretches, wall_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HORIZON_YEARS = 8  # 29 February is missing in 2100
 HORIZON = timedelta(days=HORIZON_YEARS * 366)
-LEAP = timedelta(days=7)
+LEAP = timedelta(days=7)  # most crons fire within a week
 LAST_YEAR = 9900  # beyond it, calendar arithmetic would leave what a datetime can hold
 
 
@@ -39,10 +40,10 @@ def next_fire(cron: Cron, after: datetime) -> datetime:
     since = max(after, EPOCH)
     limit = since + HORIZON if since.year < LAST_YEAR else since
     while since < limit:
-        until = min(since + LEAP, limit)
+        until = min(since + LEAP, limit) if cron.rule else limit
         for fire_time in fire_times(cron, since, until):
             return fire_time
-        since = _skip_ahead(cron, until, limit)
+        since = _skip_ahead(cron.zone, cron.rule, until, limit) if cron.rule else limit
     raise NeverFires(
         f"cron '{cron.name}' never fires",
         why=f"'{cron.expression}' has no fire time in the {HORIZON_YEARS} years after {after}",
@@ -50,12 +51,10 @@ def next_fire(cron: Cron, after: datetime) -> datetime:
     )
 
 
-def _skip_ahead(cron: Cron, since: datetime, limit: datetime) -> datetime:
+def _skip_ahead(zone: ZoneInfo, rule: Rule, since: datetime, limit: datetime) -> datetime:
     """An instant up to which surely nothing fires, so that nobody looks for it week by week."""
-    if cron.rule is None:
-        return limit
-    offset = offset_at(cron.zone, since)
-    wall = cron.rule.calendar.first_from(wall_time(since, offset))
+    offset = offset_at(zone, since)
+    wall = rule.calendar.first_from(wall_time(since, offset))
     if wall is None:
         return limit
     # A day earlier, since the offset may be another one by then.

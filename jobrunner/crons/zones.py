@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from jobrunner.cron.errors import InvalidCron
+from jobrunner.crons.errors import InvalidCron
 
 ONE_SECOND = timedelta(seconds=1)  # fire times and clock changes are whole seconds
 # Debian's limit: a longer change corrects the clock, and the new time simply counts.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from jobrunner.cron.fields import Field
+from jobrunner.crons.fields import Field
 
 if TYPE_CHECKING:
     from croniter import croniter
@@ -34,7 +34,7 @@ class Fields:
 
     @property
     def is_wild(self) -> bool:
-        """Whether clock changes are ignored. Source: cron(8), Debian."""
+        """Whether it follows the clock through its changes. Source: cron(8), Debian."""
         return self.minute.starts_with_star or self.hour.starts_with_star
 
     @property
