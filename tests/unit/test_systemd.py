@@ -1,0 +1,106 @@
+"""The text of units: what systemd makes of it, and how it rates it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobrunner.systemd import UnitSettings, unit_name, unit_text
+
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd is not on this machine")
+
+SETTINGS = UnitSettings(
+    name="shop",
+    manifest=Path("/srv/shop/jobs.yaml"),
+    command=[Path(sys.executable), "-m", "jobrunner"],
+    drain=timedelta(seconds=45),
+)
+ODD = replace(SETTINGS, name="my été", manifest=Path('/srv/100%/$HOME/a "b"\\c;/jobs.yaml'))
+
+
+def analyze(tmp_path: Path, settings: UnitSettings, *words: str) -> str:
+    """Output of systemd-analyze on the unit; fails with it if the unit is refused."""
+    unit = tmp_path / unit_name(settings.name)
+    unit.write_text(unit_text(settings))
+    scope = "--user" if settings.is_user else "--system"
+    # Else `--user` fails where nobody is logged in.
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    analyzed = subprocess.run(
+        [str(ANALYZE), scope, *words, str(unit)],
+        env=environ,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert analyzed.returncode == 0, analyzed.stdout
+    return analyzed.stdout
+
+
+@needs_systemd
+@pytest.mark.parametrize("is_user", [False, True])
+@pytest.mark.parametrize("settings", [SETTINGS, ODD], ids=["plain", "odd"])
+def test_systemd_accepts_the_unit(tmp_path: Path, settings: UnitSettings, is_user: bool) -> None:
+    assert analyze(tmp_path, replace(settings, is_user=is_user), "verify") == ""
+
+
+@needs_systemd
+def test_systemd_rates_the_system_unit_as_safe(tmp_path: Path) -> None:
+    output = analyze(tmp_path, SETTINGS, "security", "--offline=true", "--no-pager")
+
+    rating = re.search(r"Overall exposure level for \S+: ([\d.]+)", output)
+    assert rating is not None
+    assert float(rating[1]) <= 4.0
+
+
+@pytest.mark.parametrize("is_user", [False, True])
+def test_every_line_says_why_it_is_there(is_user: bool) -> None:
+    sections = unit_text(replace(SETTINGS, is_user=is_user)).split("\n[")[1:]
+
+    assert [section.partition("]")[0] for section in sections] == ["Unit", "Service", "Install"]
+    for section in sections:
+        lines = section.splitlines()[1:]
+        assert all(line.startswith("# ") for line in lines[::2] if line)
+        assert all("=" in line for line in lines[1::2])
+
+
+def test_the_daemon_is_started_by_absolute_paths() -> None:
+    command = f"ExecStart={sys.executable} -m jobrunner run --file /srv/shop/jobs.yaml\n"
+
+    assert command in unit_text(SETTINGS)
+
+
+def test_odd_characters_reach_the_daemon_as_they_are() -> None:
+    assert r'run --file "/srv/100%%/$$HOME/a \"b\"\\c;/jobs.yaml"' + "\n" in unit_text(ODD)
+
+
+def test_a_dollar_in_the_programs_own_path_stays_since_systemd_expands_none_there() -> None:
+    settings = replace(SETTINGS, command=[Path("/opt/$x/bin/jobrunner")])
+
+    assert "ExecStart=/opt/$x/bin/jobrunner run " in unit_text(settings)
+
+
+def test_systemd_waits_for_the_drain_before_it_kills() -> None:
+    assert "\nTimeoutStopSec=75s\n" in unit_text(SETTINGS)
+    half = replace(SETTINGS, drain=timedelta(milliseconds=500))
+    assert "\nTimeoutStopSec=31s\n" in unit_text(half)
+
+
+def test_a_users_unit_has_nothing_that_only_the_systems_manager_may_do() -> None:
+    text = unit_text(replace(SETTINGS, is_user=True))
+
+    for key in ("CapabilityBoundingSet", "ProtectKernelModules", "StateDirectory"):
+        assert key not in text
+    assert "WantedBy=default.target" in text
+
+
+def test_a_units_name_has_only_characters_that_systemd_allows() -> None:
+    assert unit_name("shop-2.eu") == "jobrunner-shop-2.eu.service"
+    assert unit_name("my été") == r"jobrunner-my\x20\xc3\xa9t\xc3\xa9.service"
