@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 IDLE_S = 1.0  # after so long without a request, look first whether the server has hung up
+SHORTEST_S = 0.001  # a timeout of 0 would make the socket non-blocking
 
 
 class StoreConnection:
@@ -99,6 +100,18 @@ class StoreConnection:
                     self._drop()
                 raise
 
+    def read_push(self, timeout: float | None) -> Any:
+        """What the server sends to a subscribed connection; None after `timeout` seconds.
+
+        Raises StoreUnavailable when the connection is lost.
+        """
+        with self._lock:
+            try:
+                return self._read_push(timeout)
+            except NETWORK_ERRORS as error:
+                self._drop()
+                raise outage(error, self.address) from error
+
     def close(self) -> None:
         """Close the socket; a later request opens another."""
         with self._lock:
@@ -130,6 +143,22 @@ class StoreConnection:
     def _read_reply(self, sock: socket.socket) -> Any:
         while (reply := self._reader.gets()) is INCOMPLETE:
             received = sock.recv(READ_SIZE)
+            if not received:
+                raise BrokenReply("it closed the connection")
+            self._reader.feed(received)
+        return reply
+
+    def _read_push(self, timeout: float | None) -> Any:
+        if self._socket is None:
+            raise BrokenReply("it closed the connection")
+        while (reply := self._reader.gets()) is INCOMPLETE:
+            self._socket.settimeout(None if timeout is None else max(timeout, SHORTEST_S))
+            try:
+                received = self._socket.recv(READ_SIZE)
+            except TimeoutError as error:
+                if error.errno is not None:  # the network's, not ours
+                    raise
+                return None
             if not received:
                 raise BrokenReply("it closed the connection")
             self._reader.feed(received)

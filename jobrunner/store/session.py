@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -84,6 +85,7 @@ class Session(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._failure: Exception = BrokenReply("it closed the connection")
         self.is_lost = False
+        self.on_push: Callable[[Any], None] | None = None  # takes messages of channels
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def send(self, packed: bytes, count: int, timeout: float) -> "asyncio.Future[list[Any]]":
@@ -119,7 +121,9 @@ class Session(asyncio.Protocol):
 
     def _deliver(self, reply: Any) -> None:
         if not self._waiting:
-            raise BrokenReply("it sent a reply that nobody asked for")
+            if self.on_push is None:
+                raise BrokenReply("it sent a reply that nobody asked for")
+            return self.on_push(reply)
         waiter = self._waiting[0]
         waiter.replies.append(reply)
         if len(waiter.replies) == waiter.count:
