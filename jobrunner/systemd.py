@@ -35,12 +35,8 @@ class Directive:
 
 
 def unit_name(name: str) -> str:
-    """`jobrunner-shop.service`; other characters than systemd allows are written as `\\xNN`."""
-    escaped = "".join(
-        char if char.isascii() and (char.isalnum() or char in ":-_.") else _hex(char)
-        for char in name
-    )
-    return f"jobrunner-{escaped}.service"
+    """`jobrunner-shop.service`; systemd allows every character of a manifest's name."""
+    return f"jobrunner-{name}.service"
 
 
 def unit_text(settings: UnitSettings) -> str:
@@ -95,6 +91,9 @@ def _start(settings: UnitSettings) -> Iterator[Directive]:
     yield Directive("Type", "notify", "The daemon says itself when it is ready.")
     yield Directive("NotifyAccess", "main", "No job can speak for the daemon.")
     yield Directive("ExecStart", command, "Absolute paths: systemd knows no working folder.")
+    yield Directive(
+        "EnvironmentFile", "-%E/jobrunner/%N.env", "Values for the manifest's ${VAR}, if there."
+    )
     yield Directive(
         "ExecReload",
         "/bin/kill -HUP $MAINPID",

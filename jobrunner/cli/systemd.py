@@ -1,0 +1,110 @@
+"""`jobrunner systemd`: prints the unit of this manifest, or installs it."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobrunner.cli.context import CliContext
+from jobrunner.cli.group import cli_of
+from jobrunner.errors import IllegalTransition, UsageError
+from jobrunner.systemd import UnitSettings, unit_name, unit_text
+
+SYSTEM_UNITS = Path("/etc/systemd/system")
+
+
+def systemd(
+    ctx: typer.Context,
+    user: Annotated[
+        bool, typer.Option("--user", help="For your own session instead of the system.")
+    ] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="Write it where systemd looks for it.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --install: replace a unit that differs.")
+    ] = False,
+) -> None:
+    cli = cli_of(ctx)
+    settings = _settings(cli, user)
+    text = unit_text(settings)
+    file = None
+    if install:
+        file = unit_folder(user, cli.environ) / unit_name(settings.name)
+        install_unit(file, text, force=force)
+    _tell(cli, settings, text, file)
+
+
+def _settings(cli: CliContext, is_user: bool) -> UnitSettings:
+    from jobrunner.manifest.load import load_manifest
+
+    manifest = load_manifest(cli.manifest_path(), cli.environ).manifest
+    return UnitSettings(
+        name=manifest.name,
+        manifest=Path(manifest.path),
+        command=_own_command(),
+        drain=manifest.workers.drain,
+        is_user=is_user,
+    )
+
+
+def _own_command() -> list[Path | str]:
+    """This installation's console script; without one, the interpreter with the package."""
+    # Not resolved: the link in a virtual environment is what makes it that environment.
+    interpreter = Path(sys.executable).absolute()
+    script = interpreter.parent / "jobrunner"
+    return [script] if script.is_file() else [interpreter, "-m", "jobrunner"]
+
+
+def unit_folder(is_user: bool, environ: Mapping[str, str]) -> Path:
+    """Where an administrator's units are, or those of a user."""
+    if not is_user:
+        return SYSTEM_UNITS
+    config = environ.get("XDG_CONFIG_HOME")
+    return (Path(config) if config else Path.home() / ".config") / "systemd" / "user"
+
+
+def install_unit(file: Path, text: str, *, force: bool) -> None:
+    """Write the unit; one that differs is kept unless `force` says otherwise.
+
+    Raises IllegalTransition for a unit that differs, UsageError when it cannot be written.
+    """
+    try:
+        if not force and file.exists() and file.read_text("utf-8") != text:
+            raise IllegalTransition(
+                f"cannot write {file}: it exists and differs",
+                why="it may have been changed by hand",
+                fix="move your changes into a drop-in and repeat with --force; "
+                f"`jobrunner systemd | diff {file} -` shows them",
+            )
+        if file.parent != SYSTEM_UNITS:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {file}: {error.strerror}",
+            fix="run it as root where systemd is, or install it for yourself with --user",
+        ) from error
+
+
+def _tell(cli: CliContext, settings: UnitSettings, text: str, file: Path | None) -> None:
+    commands = _next_commands(settings)
+    if cli.json:
+        unit = unit_name(settings.name)
+        written = str(file) if file else None
+        cli.write_json({"unit": unit, "text": text, "file": written, "next": commands})
+    elif file is None:
+        cli.write(text.rstrip())
+    else:
+        cli.write(f"wrote {file}; next:")
+        cli.write("\n".join(f"  {command}" for command in commands))
+
+
+def _next_commands(settings: UnitSettings) -> list[str]:
+    control = "systemctl --user" if settings.is_user else "systemctl"
+    unit = unit_name(settings.name)
+    commands = [f"{control} daemon-reload", f"{control} enable --now {unit}"]
+    # Else a user's services end with the last session.
+    return [*commands, "loginctl enable-linger"] if settings.is_user else commands
