@@ -1,0 +1,204 @@
+"""Which manifest and which store a command is about, without loading pydantic or user code.
+
+Only `name` and `store.url` are read from the manifest, so that an error elsewhere in it does not
+keep anybody from looking at the jobs. For an embedded server the daemon leaves a note, with which
+the manifest need not be read at all.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobrunner.embedded.files import ServerFiles
+from jobrunner.errors import ManifestError, UsageError
+from jobrunner.manifest.naming import NAME_RULE, default_name, is_valid_name
+from jobrunner.state import state_folder, state_home
+from jobrunner.store.address import StoreAddress
+
+if TYPE_CHECKING:
+    from jobrunner.manifest.nodes import Node
+
+MANIFEST_PLACES = (Path("jobs.yaml"), Path("/etc/jobrunner/jobs.yaml"))
+SYSTEM_STATE = Path("/var/lib/jobrunner")  # of daemons that systemd started
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A manifest (absolute path) with its namespace, state folder and store."""
+
+    manifest: Path
+    name: str
+    state_folder: Path
+    address: StoreAddress
+
+
+def find_manifest(file: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """`file`, else `$JOBRUNNER_FILE`, else the first of the usual places; absolute.
+
+    Raises UsageError when there is none.
+    """
+    environ = os.environ if environ is None else environ
+    if file is not None:
+        return _existing(Path(file), "it was given with --file")
+    if named := environ.get("JOBRUNNER_FILE"):
+        return _existing(Path(named), "JOBRUNNER_FILE names it")
+    for place in MANIFEST_PLACES:
+        if place.is_file():
+            return place.absolute()
+    raise UsageError(
+        "there is no manifest",
+        why=f"neither {' nor '.join(f'{_shown(place)}' for place in MANIFEST_PLACES)} exists",
+        fix="write one with `jobrunner init`, or name one with --file",
+    )
+
+
+def find_store(file: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Located:
+    """The store of the manifest that `find_manifest` finds.
+
+    Raises UsageError, or ManifestError when `name` or `store.url` cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    manifest = find_manifest(file, environ)
+    return _noted(manifest, environ) or _read(manifest, environ)
+
+
+def note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
+    """Leave a note for `find_store`, when it would tell the same as the manifest.
+
+    The daemon calls it once the embedded server runs. A URL is not noted, it could hold
+    a password; nor is anything that depends on the environment.
+    """
+    note = _note_of(located.manifest, environ)
+    if not located.address.is_embedded or _depends_on_environment(located.manifest):
+        note.unlink(missing_ok=True)
+        return
+    fields = {
+        **_version(located.manifest),
+        "name": located.name,
+        "state_folder": str(located.state_folder),
+    }
+    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = note.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(fields))
+    draft.replace(note)
+
+
+def _existing(path: Path, why: str) -> Path:
+    if path.is_file():
+        return path.absolute()
+    what = "is not a file" if path.exists() else "does not exist"
+    raise UsageError(
+        f"the manifest {path} {what}", why=why, fix="correct the path, or run `jobrunner init`"
+    )
+
+
+def _shown(place: Path) -> str:
+    return str(place) if place.is_absolute() else f"./{place}"
+
+
+def _noted(manifest: Path, environ: Mapping[str, str]) -> Located | None:
+    """What the daemon noted, as long as the manifest is unchanged since."""
+    try:
+        fields = json.loads(_note_of(manifest, environ).read_bytes())
+        if not _version(manifest).items() <= fields.items():
+            return None
+        return _embedded(manifest, fields["name"], Path(fields["state_folder"]))
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def _note_of(manifest: Path, environ: Mapping[str, str]) -> Path:
+    if own := environ.get("JOBRUNNER_STATE"):
+        return Path(own).expanduser() / "endpoint.json"
+    digest = sha1(os.fsencode(manifest.absolute()), usedforsecurity=False).hexdigest()
+    return state_home(environ) / ".endpoints" / f"{digest[:16]}.json"
+
+
+def _version(manifest: Path) -> dict[str, str | int]:
+    status = manifest.stat()
+    return {
+        "manifest": str(manifest.absolute()),
+        "mtime_ns": status.st_mtime_ns,
+        "size": status.st_size,
+    }
+
+
+def _read(manifest: Path, environ: Mapping[str, str]) -> Located:
+    top = _top_of(manifest)
+    name = _filled_in(top.name, ("name",), environ) or default_name(manifest)
+    if not is_valid_name(name):
+        raise UsageError(
+            f"{name!r} in {manifest} is not a valid name", why=NAME_RULE, fix="change `name:`"
+        )
+    url = _filled_in(top.url, ("store", "url"), environ)
+    if url:
+        return Located(manifest, name, state_folder(name, environ), StoreAddress(name, url=url))
+    return _embedded(manifest, name, _folder_in_use(name, environ))
+
+
+def _embedded(manifest: Path, name: str, folder: Path) -> Located:
+    address = StoreAddress(name, socket=str(ServerFiles(folder).socket()))
+    return Located(manifest, name, folder, address)
+
+
+def _folder_in_use(name: str, environ: Mapping[str, str]) -> Path:
+    """The usual state folder, or that of a system service if only it exists."""
+    usual, system = state_folder(name, environ), SYSTEM_STATE / name
+    if environ.get("JOBRUNNER_STATE") or os.path.isdir(usual) or not os.path.isdir(system):
+        return usual
+    return system
+
+
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """The two values of a manifest that matter here, as they stand in it."""
+
+    name: "Node | None"
+    url: "Node | None"
+
+
+def _top_of(manifest: Path) -> _Top:
+    from jobrunner.manifest.source import read_source
+
+    try:
+        text = manifest.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the manifest {manifest} cannot be read: {error}",
+            fix="make it a UTF-8 text file that this user may read",
+        ) from error
+    source = read_source(text, str(manifest))
+    if source.root is None and source.problems:
+        raise ManifestError(source.problems)
+    return _Top(_child(source.root, "name"), _child(_child(source.root, "store"), "url"))
+
+
+def _child(node: "Node | None", key: str) -> "Node | None":
+    from jobrunner.manifest.nodes import Keys
+
+    entry = node.entries.get(key) if isinstance(node, Keys) else None
+    return entry.node if entry else None
+
+
+def _filled_in(node: "Node | None", path: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """The text of a value with its variables filled in; empty for a missing one."""
+    from jobrunner.manifest.values import Values
+
+    if node is None:
+        return ""
+    values = Values(environ)
+    value = values.of(node, path)
+    if values.problems:
+        raise ManifestError(values.problems)
+    return "" if value is None else str(value)
+
+
+def _depends_on_environment(manifest: Path) -> bool:
+    from jobrunner.manifest.nodes import Scalar
+
+    top = _top_of(manifest)
+    return top.url is not None or (isinstance(top.name, Scalar) and "${" in top.name.text)
