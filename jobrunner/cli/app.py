@@ -43,6 +43,8 @@ def run(args: Sequence[str], cli: CliContext) -> int:
         return ExitCode.DONE  # the reader, e.g. `head`, has all it wants
     except Exception:  # the boundary: whatever else happens is a bug, and is told as one
         return _report_bug(cli)
+    finally:
+        cli.close()
     return code
 
 

@@ -14,6 +14,8 @@ from jobrunner.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from jobrunner.cli.store import OpenStore
+
 PIPE_WIDTH = 10_000  # cells: in a pipe nothing is cut, and no table is wider than its contents
 
 
@@ -30,6 +32,7 @@ class CliContext:
     file: Path | None = None  # --file
     json: bool = False  # --json
     debug: bool = False  # --debug
+    _store: "OpenStore | None" = None
 
     def write(self, text: str) -> None:
         """One line, or several, to stdout."""
@@ -43,6 +46,14 @@ class CliContext:
         """The value as JSON: indented on a terminal, one line in a pipe."""
         indent = 2 if self.stdout.isatty() else None
         self.write(json.dumps(value, ensure_ascii=False, indent=indent))
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal; y means yes. Without a terminal nobody can answer: no."""
+        if not self.stdin.isatty():
+            return False
+        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.flush()
+        return self.stdin.readline().strip().lower() in ("y", "yes")
 
     def console(self) -> "Console":
         """A console on stdout that keeps NO_COLOR and, in a pipe, neither colours nor cuts."""
@@ -61,3 +72,23 @@ class CliContext:
     def has_colours(self, stream: TextIO) -> bool:
         """Whether colours are wanted there: a terminal, and no NO_COLOR (no-color.org)."""
         return stream.isatty() and not self.environ.get("NO_COLOR")
+
+    def manifest_path(self) -> Path:
+        """The manifest meant by --file, $JOBRUNNER_FILE or the usual places."""
+        from jobrunner.locate import find_manifest
+
+        return find_manifest(self.file, self.environ)
+
+    def store(self) -> "OpenStore":
+        """The manifest's store; nothing is connected before its first use."""
+        from jobrunner.cli.store import OpenStore
+        from jobrunner.locate import find_store
+
+        if self._store is None:
+            self._store = OpenStore(find_store(self.file, self.environ).address)
+        return self._store
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._store is not None:
+            self._store.close()

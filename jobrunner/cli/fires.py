@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
 
+from jobrunner.cli.instants import instant_option
 from jobrunner.crons import Cron, NeverFires, clock_note, next_fire
-from jobrunner.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,5 @@ def _fires(cron: Cron, after: datetime) -> Iterator[ComingFire]:
 
 def start_of(text: str, cron: Cron) -> datetime:
     """An instant just before the one in the text: RFC 3339, or a date or time local to the cron."""
-    try:
-        start = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"cannot read the instant '{text}'",
-            why="it is neither RFC 3339 nor a local date or time",
-            fix="write e.g. 2026-03-28, 2026-03-28T01:30 or 2026-03-28T00:30:00Z",
-        ) from None
-    if start.tzinfo is None:
-        start = start.replace(tzinfo=cron.zone)
     # A fire time equal to the start counts, and `next_fire` looks strictly later.
-    return start.astimezone(UTC) - timedelta(microseconds=1)
+    return instant_option(text, cron.zone) - timedelta(microseconds=1)

@@ -1,6 +1,6 @@
-"""The card of one job, for `show`, and its output lines, for `logs`."""
+"""The card of one job, for `show`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from rich.console import Group, RenderableType
@@ -15,9 +15,7 @@ from jobrunner.cli.render import (
     relative_text,
 )
 from jobrunner.cli.render_tables import job_state, took
-from jobrunner.clock import from_ms
 from jobrunner.model import Job, JobError, JobState
-from jobrunner.store.logs import LogLine, Stream
 
 LABEL_STYLE = "bold"
 
@@ -103,15 +101,3 @@ def arguments_text(arguments: dict[str, object], secrets: frozenset[str]) -> str
         f"{name}={value if isinstance(value, str) else json_text(value)}"
         for name, value in shown.items()
     )
-
-
-def log_texts(
-    lines: Sequence[LogLine], zone: tzinfo | None, *, with_times: bool
-) -> Iterator[tuple[Stream, str]]:
-    """Each line with its stream; with the local time of day in front if that is wanted."""
-    for line in lines:
-        if with_times:
-            at = from_ms(line.at_ms).astimezone(zone)
-            yield line.stream, f"{at:%H:%M:%S}.{at.microsecond // 1000:03} {line.text}"
-        else:
-            yield line.stream, line.text

@@ -86,6 +86,18 @@ def problem_json(problem: Problem) -> Json:
     }
 
 
+def check_json(file: str, counts: tuple[int, int] | None, problems: Sequence[Problem]) -> Json:
+    """`counts` of tasks and crons; None when the manifest is not valid."""
+    tasks, crons = counts or (None, None)
+    return {
+        "file": file,
+        "valid": not problems,
+        "tasks": tasks,
+        "crons": crons,
+        "problems": [problem_json(problem) for problem in problems],
+    }
+
+
 def overview_json(overview: Overview) -> Json:
     return {
         "daemons": [daemon_json(daemon) for daemon in overview.daemons],

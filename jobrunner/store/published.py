@@ -10,6 +10,9 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline
 
 
+ADHOC_TASK = "exec"  # of commands that no task declares; its parameter `command` is the argv
+
+
 class PublishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a client needs to submit to a task, and `status` to show it."""
 

@@ -1,0 +1,27 @@
+"""`jobrunner history`: the past of a task."""
+
+import typer
+
+from jobrunner.cli.arguments import LimitOption, TaskArgument
+from jobrunner.cli.group import cli_of
+
+
+def history(ctx: typer.Context, task: TaskArgument, limit: LimitOption = 20) -> None:
+    from jobrunner.store.lookup import history as read_history
+
+    cli = cli_of(ctx)
+    store = cli.store()
+    jobs = store.run(read_history(store.keys, task, limit))
+    if not jobs:
+        from jobrunner.cli.names import require_task
+
+        require_task(store, task)
+    if cli.json:
+        from jobrunner.cli.render_json import jobs_json
+
+        cli.write_json(jobs_json(jobs))
+    else:
+        from jobrunner.cli.render_tables import history_table
+
+        console = cli.console()
+        console.print(history_table(jobs, cli.clock.now(), console.width))

@@ -1,0 +1,35 @@
+"""Names a user gives, checked against what the daemon published."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from jobrunner.cli.store import OpenStore
+from jobrunner.errors import JobNotFound
+from jobrunner.store.published import PublishedCron, PublishedTask, read_published
+
+
+def require_task(store: OpenStore, name: str) -> PublishedTask:
+    """The task of that name. Raises JobNotFound, with the nearest name."""
+    tasks = store.run(read_published(store.keys)).tasks
+    if name not in tasks:
+        raise unknown("task", name, tasks)
+    return tasks[name]
+
+
+def published_cron(store: OpenStore, name: str) -> PublishedCron:
+    """The cron of that name. Raises JobNotFound, with the nearest name."""
+    crons = store.run(read_published(store.keys)).crons
+    if name not in crons:
+        raise unknown("cron", name, crons)
+    return crons[name]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> JobNotFound:
+    """There is no task or cron of that name; tells which there are, and the nearest."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    return JobNotFound(
+        f"no {kind} '{name}'",
+        why=f"the {kind}s are {', '.join(names)}" if names else f"there are no {kind}s",
+        fix=f"did you mean '{near[0]}'?" if near else "`jobrunner status` shows what there is",
+    )

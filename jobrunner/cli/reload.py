@@ -1,0 +1,55 @@
+"""`jobrunner reload`: the daemon reads its manifest again."""
+
+import signal
+from datetime import timedelta
+
+import typer
+
+from jobrunner.cli.context import CliContext
+from jobrunner.cli.group import cli_of
+from jobrunner.cli.patience import eventually
+from jobrunner.errors import IllegalTransition, ManifestError
+
+# The daemon imports the manifest's modules anew, which may take as long as discovery allows.
+GOOD_WITHIN = timedelta(seconds=35)
+BAD_WITHIN = timedelta(seconds=3)
+
+
+def reload(ctx: typer.Context) -> None:
+    from jobrunner.cli.daemons import find_daemon
+
+    cli = cli_of(ctx)
+    found = find_daemon(cli)
+    before = _generation(cli, found.daemon.pid)
+    found.send(signal.SIGHUP)
+    problem = _problem(cli)
+    within = GOOD_WITHIN if problem is None else BAD_WITHIN
+    if not eventually(cli.clock, lambda: _generation(cli, found.daemon.pid) != before, within):
+        # Its environment may differ from ours, so only its own answer counts; ours explains it.
+        raise problem or IllegalTransition(
+            "the daemon goes on with the manifest it had",
+            why="a manifest with a problem, or another name or store, is refused as a whole",
+            fix="the daemon's log tells the reason; `jobrunner validate` may, too",
+        )
+    if cli.json:
+        cli.write_json({"pid": found.daemon.pid, "host": found.daemon.host})
+    else:
+        cli.write(f"daemon {found.daemon.pid} has reloaded {found.located.manifest}")
+
+
+def _generation(cli: CliContext, pid: int) -> int | None:
+    from jobrunner.store.leases import read_daemons
+
+    store = cli.store()
+    entries = store.run(read_daemons(store.keys))
+    return next((entry.generation for entry in entries if entry.pid == pid), None)
+
+
+def _problem(cli: CliContext) -> ManifestError | None:
+    from jobrunner.daemon.plan import make_plan
+
+    try:
+        make_plan(cli.manifest_path(), cli.environ)
+    except ManifestError as error:
+        return error
+    return None

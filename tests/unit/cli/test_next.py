@@ -1,0 +1,76 @@
+"""`next`: the coming fire times of an expression, of a cron, of all crons."""
+
+import json
+
+from tests.unit.cli.conftest import Invoke
+
+
+def test_an_expression_is_shown_in_its_zone_with_what_clock_changes_do(invoke: Invoke) -> None:
+    outcome = invoke(
+        "next", "--expr", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28", "-n", "2"
+    )
+
+    lines = outcome.stdout.splitlines()
+    assert lines[0].split() == ["LOCAL", "TIME", "IN", "SCHEDULE", "ZONE", "NOTE"]
+    assert lines[1].startswith("Sat 2026-03-28 02:30:00 CET   238d ago  daily at 02:30  Europe/")
+    assert lines[2].startswith("Sun 2026-03-29 03:00:00 CEST")
+    assert "clocks go forward: 02:30 does not exist" in lines[2]
+    assert (len(lines), outcome.stderr, outcome.code) == (3, "", 0)
+
+
+def test_json_has_the_instant_in_utc_and_in_the_zone(invoke: Invoke) -> None:
+    outcome = invoke(
+        "next", "--expr", "30 2 * * *", "--tz", "Europe/Berlin", "-n", "1", "--json",
+        "--from", "2026-03-28T01:30:00Z",
+    )  # fmt: skip
+
+    assert json.loads(outcome.stdout) == [
+        {
+            "cron": None,
+            "fire_time": "2026-03-28T01:30:00Z",
+            "local_time": "2026-03-28T02:30:00+01:00",
+            "note": None,
+        }
+    ]
+    assert (outcome.stderr, outcome.code) == ("", 0)
+
+
+def test_without_from_the_next_fires_are_later_than_now(invoke: Invoke) -> None:
+    outcome = invoke("next", "--expr", "@every 1h", "-n", "2", "--json")
+
+    times = [fire["fire_time"] for fire in json.loads(outcome.stdout)]
+    assert times == ["2026-11-21T13:00:00Z", "2026-11-21T14:00:00Z"]
+
+
+def test_a_bad_expression_is_shown_with_a_caret(invoke: Invoke) -> None:
+    outcome = invoke("next", "--expr", "61 * * * *")
+
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("error: ")
+    assert "\n    61 * * * *\n    ^" in outcome.stderr
+    assert "\n  fix: " in outcome.stderr
+    assert outcome.code == 2
+
+
+def test_an_instant_that_cannot_be_read_is_a_usage_error(invoke: Invoke) -> None:
+    outcome = invoke("next", "--expr", "@daily", "--from", "tomorrow")
+
+    assert outcome.stderr.startswith("error: cannot read the instant 'tomorrow'\n  why: ")
+    assert (outcome.stdout, outcome.code) == ("", 2)
+
+
+def test_a_zone_or_a_cron_beside_an_expression_is_refused(invoke: Invoke) -> None:
+    zone = invoke("next", "--tz", "Europe/Berlin")
+    cron = invoke("next", "nightly", "--expr", "@daily")
+
+    assert zone.stderr.startswith("error: --tz needs --expr\n")
+    assert cron.stderr.startswith("error: give a cron or --expr, not both\n")
+    assert zone.code == cron.code == 2
+
+
+def test_an_expression_that_never_fires_has_no_fire_times(invoke: Invoke) -> None:
+    table = invoke("next", "--expr", "@reboot")
+    found = invoke("next", "--expr", "@reboot", "--json")
+
+    assert (table.stdout, table.code) == ("no fire time is coming\n", 0)
+    assert (found.stdout, found.code) == ("[]\n", 0)
