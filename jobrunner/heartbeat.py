@@ -17,7 +17,7 @@ from datetime import timedelta
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
-from jobrunner.runner.processes import ProcessRegistry, groups_json
+from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, LockLease, Renewal, renew
@@ -122,7 +122,7 @@ class Heartbeat:
                     self._keys,
                     self._worker,
                     held,
-                    groups=groups_json(self._processes.groups()),
+                    groups=self._processes.groups_json(),
                     busy=self._busy,
                     ttl=self._ttl,
                 )

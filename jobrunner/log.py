@@ -11,7 +11,7 @@ LOGGER = "jobrunner"
 class _LineFormatter(logging.Formatter):
     """`2026-11-21T01:00:00Z INFO started worker worker=… pid=…`, in UTC."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # its argument may be left out, too
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = getattr(record, "fields", {})

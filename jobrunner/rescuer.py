@@ -19,7 +19,7 @@ from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.model import Job, JobError, JobState, Reason
-from jobrunner.runner.processes import ProcessGroup, kill_leftovers
+from jobrunner.runner.processes import kill_leftovers, parse_groups
 from jobrunner.store.attempts import (
     Entry,
     Finish,
@@ -111,9 +111,7 @@ class Rescuer:
 
     async def _kill_leftovers(self, worker: str, entry: WorkerEntry | None) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
-        groups = [
-            ProcessGroup(*pair) for pair in msgspec.json.decode(entry.groups if entry else "[]")
-        ]
+        groups = parse_groups(entry.groups) if entry else []
         boot = entry.boot_id if entry else None
         survivors = await asyncio.to_thread(kill_leftovers, worker, groups, boot)
         if survivors:

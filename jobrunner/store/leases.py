@@ -84,7 +84,7 @@ def renew(
     worker: str,
     locks: Sequence[LockLease],
     *,
-    groups: str,
+    groups: bytes,
     busy: int,
     ttl: timedelta = LEASE_TTL,
 ) -> Operation[Renewal]:

@@ -1,0 +1,26 @@
+"""`python -m jobrunner.worker`: started by the supervisor, with its settings on standard input."""
+
+import sys
+
+import uvloop
+
+from jobrunner import log
+from jobrunner.runner.prctl import die_with_parent
+from jobrunner.worker.settings import WorkerSettings, decode_settings
+from jobrunner.worker.worker import Worker
+
+
+def main() -> int:
+    """Work until told to stop."""
+    settings = decode_settings(sys.stdin.buffer.read())
+    die_with_parent(settings.reaper)
+    log.configure(settings.log_level)
+    return uvloop.run(_work(settings))
+
+
+async def _work(settings: WorkerSettings) -> int:
+    return await Worker(settings).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

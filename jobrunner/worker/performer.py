@@ -1,0 +1,221 @@
+"""One job from its claim to the end of the attempt: the phases, in order.
+
+plan → (lock and start record) → run → finish. Each attempt is one asyncio task and one slot.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from jobrunner import message
+from jobrunner.clock import Clock
+from jobrunner.errors import InvalidArguments
+from jobrunner.heartbeat import Heartbeat
+from jobrunner.log import EventLog
+from jobrunner.manifest.spec import Ack
+from jobrunner.model import JobError, JobState, Reason
+from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
+from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, requeue
+from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.keys import Keys
+from jobrunner.store.leases import LockLease
+from jobrunner.worker.finisher import Finisher
+from jobrunner.worker.outage import until_done
+from jobrunner.worker.plans import PreparedJob, TaskPlan
+from jobrunner.worker.runners import Runners
+from jobrunner.worker.starter import Starter
+
+
+@dataclass(slots=True)
+class Running:
+    """An attempt under way."""
+
+    entry: Entry
+    stop: Stop
+    task: asyncio.Task[None] | None = None
+
+
+class Performer:
+    """Performs claimed jobs; knows all attempts of this worker."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        connection: AsyncStoreConnection,
+        plans: Mapping[str, TaskPlan],
+        clock: Clock,
+        worker: str,
+        runners: Runners,
+        heartbeat: Heartbeat,
+        on_free: Callable[[], None],
+    ) -> None:
+        self._keys = keys
+        self._connection = connection
+        self._plans = plans
+        self._clock = clock
+        self._worker = worker
+        self._runners = runners
+        self._heartbeat = heartbeat
+        self._on_free = on_free
+        self._running: dict[str, Running] = {}
+        self.finisher = Finisher(keys, connection, worker)
+        self.starter = Starter(keys, connection, worker, clock, self._refuse)
+
+    @property
+    def busy(self) -> int:
+        """Attempts under way."""
+        return len(self._running)
+
+    def begin(self, entry: Entry) -> None:
+        """Perform a claimed job, in the background."""
+        running = Running(entry, Stop())
+        self._running[entry.job_id] = running
+        running.task = asyncio.create_task(self._perform(running))
+
+    def stop_job(self, job_id: str, reason: StopReason) -> None:
+        """Stop a job's attempt if it is ours."""
+        running = self._running.get(job_id)
+        if running is not None:
+            running.stop.set(reason)
+
+    def stop_all(self, reason: StopReason) -> None:
+        """Stop every attempt."""
+        for running in list(self._running.values()):
+            running.stop.set(reason)
+
+    async def wait_idle(self) -> None:
+        """Return when no attempt is under way."""
+        tasks = [running.task for running in self._running.values() if running.task]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _refuse(self, job_id: str, what: StartedAs) -> None:
+        is_cancelled = what is StartedAs.CANCELLED
+        self.stop_job(job_id, StopReason.CANCEL if is_cancelled else StopReason.LEASE_LOST)
+
+    async def _perform(self, running: Running) -> None:
+        entry = running.entry
+        try:
+            end = await self._end_of(running)
+            if end is not None:
+                await self._finish(end)
+        except Exception:
+            # A bug here must not lose the job: it stays claimed, and is rescued with this worker.
+            EventLog().error("failed to perform a job", job_id=entry.job_id, exc_info=True)
+        finally:
+            del self._running[entry.job_id]
+            self._on_free()
+
+    async def _finish(self, end: Finish) -> None:
+        plan = self._plans.get(end.task)
+        if plan is not None and plan.task.ack is Ack.EACH:
+            await self.finisher.write_now(end)
+        else:
+            self.finisher.add(end)
+
+    async def _end_of(self, running: Running) -> Finish | None:
+        """The end to be written; None when the job went elsewhere (blocked, given back, lost)."""
+        entry = running.entry
+        try:
+            body = message.decode(entry.message)
+        except msgspec.DecodeError as error:
+            return _refused(entry, "?", Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
+        plan = self._plans.get(body.task)
+        if plan is None:
+            what = f"this worker's manifest has no task {body.task!r}"
+            return _refused(entry, body.task, Reason.UNKNOWN_TASK, what)
+        try:
+            job = plan.prepare(body)
+        except InvalidArguments as error:
+            return _refused(entry, body.task, Reason.INVALID_ARGUMENTS, str(error))
+        return await self._start_and_run(running, plan, job)
+
+    async def _start_and_run(
+        self, running: Running, plan: TaskPlan, job: PreparedJob
+    ) -> Finish | None:
+        if job.lock is not None or plan.is_eager:
+            return await self._run_eagerly(running, plan, job)
+        begun = self.starter.begin(running.entry, plan.name)
+        outcome = await self._run(running, plan, job, str(running.entry.fence))
+        begun.is_ended = True
+        return await self._after(running, plan, job, outcome)
+
+    async def _run_eagerly(
+        self, running: Running, plan: TaskPlan, job: PreparedJob
+    ) -> Finish | None:
+        entry = running.entry
+        asked_at = self._clock.monotonic()
+        what, detail = await self.starter.start_now(Start(entry, plan.name, lock=job.lock))
+        if what is not StartedAs.STARTED:
+            return _not_started(entry, plan, job, what, detail)
+        if job.lock is None:
+            outcome = await self._run(running, plan, job, str(entry.fence))
+        else:
+            lease = LockLease(job.lock.name, entry.job_id, detail, job.lock.ttl_ms)
+            self._heartbeat.hold(lease, asked_at)
+            try:
+                outcome = await self._run(running, plan, job, fence=detail)
+            finally:
+                self._heartbeat.let_go(entry.job_id)
+        return await self._after(running, plan, job, outcome)
+
+    async def _run(self, running: Running, plan: TaskPlan, job: PreparedJob, fence: str) -> Outcome:
+        if not self._heartbeat.is_trusted():
+            # Paused since the claim (a stopped process, a suspended machine): others may have it.
+            running.stop.set(StopReason.LEASE_LOST)
+        attempt = plan.attempt(running.entry, job, fence, self._worker)
+        output = self._runners.output_of(attempt)
+        try:
+            return await self._runners.run(attempt, output, running.stop)
+        finally:
+            await output.close()
+
+    async def _after(
+        self, running: Running, plan: TaskPlan, job: PreparedJob, outcome: Outcome
+    ) -> Finish | None:
+        entry = running.entry
+        if outcome.ended is Ended.ABANDONED:
+            if running.stop.reason is StopReason.SHUTDOWN:
+                return await self._give_back(entry, plan, job, is_lost=False)
+            return None
+        if outcome.reason is Reason.LOST and entry.lost + 1 < plan.task.max_lost:
+            return await self._give_back(entry, plan, job, is_lost=True)
+        return plan.finish_of(entry, job, outcome)
+
+    async def _give_back(
+        self, entry: Entry, plan: TaskPlan, job: PreparedJob, *, is_lost: bool
+    ) -> Finish | None:
+        replies = await until_done(
+            self._connection,
+            lambda: requeue(self._keys, [entry], is_lost=is_lost),
+            "give a job back",
+        )
+        if replies == [Requeued.CANCELLING]:
+            return plan.cancelled(entry, job)
+        return None
+
+
+def _refused(entry: Entry, task: str, reason: Reason, what: str) -> Finish:
+    """A job that cannot even begin; it is a dead letter and can be retried once mended."""
+    error = JobError(type=reason, message=what)
+    return Finish(
+        entry,
+        task,
+        JobState.FAILED,
+        reason,
+        error=msgspec.json.encode(error),
+        counts_attempt=False,
+    )
+
+
+def _not_started(
+    entry: Entry, plan: TaskPlan, job: PreparedJob, what: StartedAs, detail: str
+) -> Finish | None:
+    """What follows when the start script said no; `detail` is the lock's holder."""
+    if what is StartedAs.CANCELLED:
+        return plan.cancelled(entry, job)
+    if what is StartedAs.LOCKED:
+        return plan.locked(entry, job, holder=detail)
+    return None  # stale: it belongs to another worker; blocked: the release wakes it

@@ -1,0 +1,242 @@
+"""A worker process: claims jobs, performs them, writes their ends.
+
+On TERM it drains: it claims nothing more, waits for its attempts, then stops what is left and
+gives it back uncounted; a second TERM ends the wait. On HUP it retires: it claims nothing more and
+goes when its attempts have ended, however long that takes. On a lost lease it stops everything at
+once, writes what had ended before, and goes; the supervisor starts another.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from jobrunner.clock import SystemClock
+from jobrunner.heartbeat import LEASE_LOST_EXIT, Heartbeat, HeartbeatEvents
+from jobrunner.log import EventLog
+from jobrunner.manifest.spec import Manifest
+from jobrunner.runner.attempt import StopReason
+from jobrunner.runner.processes import ProcessRegistry
+from jobrunner.runner.proctable import boot_id
+from jobrunner.store.attempts import Entry, ensure_groups, requeue
+from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
+from jobrunner.store.keys import Keys
+from jobrunner.store.leases import WorkerEntry, enlist, resign
+from jobrunner.store.rescue import find_claimed_by
+from jobrunner.worker.control import obey
+from jobrunner.worker.outage import until_done
+from jobrunner.worker.performer import Performer
+from jobrunner.worker.plans import build_plans
+from jobrunner.worker.reader import Reader
+from jobrunner.worker.runners import Runners
+from jobrunner.worker.settings import WorkerSettings
+
+# After the drain, what is left has its kill_grace; this bounds the writing after it.
+GIVE_BACK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Connections:
+    """One per purpose: a blocking read must not hold up a finish."""
+
+    reading: AsyncStoreConnection
+    writing: AsyncStoreConnection
+    control: AsyncStoreConnection
+    logs: AsyncStoreConnection
+
+    async def close(self) -> None:
+        for connection in (self.reading, self.control, self.writing, self.logs):
+            await connection.close()
+
+
+class Worker:
+    """Puts the parts of a worker together, in the order of their needs."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._id = settings.worker
+        self._keys = Keys(settings.namespace)
+        self._clock = SystemClock()
+        self._loop = asyncio.get_running_loop()
+        self._stop_signals = 0
+        self._stopping = asyncio.Event()  # no more claims
+        self._draining = asyncio.Event()  # the drain's time runs
+        self._stopping_now = asyncio.Event()
+        self._is_lease_lost = False
+        self._processes = ProcessRegistry(settings.worker, settings.reaper)
+        address = settings.address
+        self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
+        self._heartbeat = Heartbeat(
+            self._keys,
+            StoreConnection(address),
+            self._clock,
+            self._id,
+            self._processes,
+            HeartbeatEvents(self._on_lease_lost, self._on_lock_lost, self._on_cancel),
+        )
+        manifest = Manifest.model_validate(settings.manifest)
+        self._runners = Runners(
+            manifest, self._keys, self._connections.logs, self._clock, self._processes
+        )
+        self._performer = Performer(
+            self._keys,
+            self._connections.writing,
+            build_plans(manifest, self._clock),
+            self._clock,
+            self._id,
+            self._runners,
+            self._heartbeat,
+            self._on_free,
+        )
+        self._reader = Reader(
+            self._keys,
+            self._connections.reading,
+            self._id,
+            settings.queues,
+            settings.slots,
+            self._begin,
+        )
+
+    async def run(self) -> int:
+        """Work until stopped; returns the process's exit code."""
+        self._listen_to_signals()
+        await self._enlist()
+        self._heartbeat.start()
+        background = self._start_background()
+        writing_logs = asyncio.create_task(self._runners.write_logs())
+        reading = asyncio.create_task(self._reader.run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done() and not self._stopping.is_set():
+            self._note_end_of_reading(reading)
+        reading.cancel()
+        await self._drain()
+        await self._leave(background, writing_logs)
+        return LEASE_LOST_EXIT if self._is_lease_lost else 0
+
+    def _note_end_of_reading(self, reading: asyncio.Task[None]) -> None:
+        error = reading.exception()
+        if error is not None:
+            EventLog().error("stopped claiming", worker=self._id, error=repr(error))
+        self._is_lease_lost = True
+
+    def _start_background(self) -> list[asyncio.Task[None]]:
+        control = self._connections.control
+        loops: list[Coroutine[Any, Any, None]] = [
+            self._performer.finisher.run(),
+            self._performer.starter.run(),
+            obey(self._keys, control, self._id, self._cancel),
+        ]
+        return [asyncio.create_task(loop) for loop in loops]
+
+    def _listen_to_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_stop_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, self._stopping.set)
+
+    def _on_stop_signal(self) -> None:
+        self._stop_signals += 1
+        self._stopping.set()
+        self._draining.set()
+        if self._stop_signals > 1:
+            self._stopping_now.set()
+
+    async def _enlist(self) -> None:
+        settings = self._settings
+        entry = WorkerEntry(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._clock.now(),
+            boot_id=boot_id(),
+            slots=settings.slots,
+            queues=settings.queues,
+            daemon=settings.daemon,
+        )
+        writing = self._connections.writing
+        await until_done(writing, lambda: ensure_groups(self._keys, settings.queues), "make queues")
+        await until_done(writing, lambda: enlist(self._keys, entry), "enlist")
+        EventLog().info("started worker", worker=self._id, pid=entry.pid, slots=entry.slots)
+
+    def _begin(self, entry: Entry) -> None:
+        self._performer.begin(entry)
+        self._heartbeat.note_busy(self._performer.busy)
+
+    def _on_free(self) -> None:
+        self._heartbeat.note_busy(self._performer.busy)
+        self._reader.give_slot()
+
+    def _cancel(self, job_id: str) -> None:
+        self._performer.stop_job(job_id, StopReason.CANCEL)
+
+    # Called by the heartbeat, in its thread.
+
+    def _on_cancel(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            self._loop.call_soon_threadsafe(self._cancel, job_id)
+
+    def _on_lock_lost(self, job_id: str) -> None:
+        self._loop.call_soon_threadsafe(self._performer.stop_job, job_id, StopReason.LEASE_LOST)
+
+    def _on_lease_lost(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop_for_lost_lease)
+
+    def _stop_for_lost_lease(self) -> None:
+        self._is_lease_lost = True
+        self._performer.stop_all(StopReason.LEASE_LOST)
+        self._stopping.set()
+        self._draining.set()
+        self._stopping_now.set()
+
+    async def _drain(self) -> None:
+        """Let attempts end, for as long as the drain lasts; then stop what is left."""
+        idle = asyncio.create_task(self._performer.wait_idle())
+        draining = asyncio.create_task(self._draining.wait())
+        now = asyncio.create_task(self._stopping_now.wait())
+        await asyncio.wait({idle, draining}, return_when=asyncio.FIRST_COMPLETED)
+        if not idle.done():
+            await asyncio.wait(
+                {idle, now},
+                timeout=self._settings.drain_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            reason = StopReason.LEASE_LOST if self._is_lease_lost else StopReason.SHUTDOWN
+            self._performer.stop_all(reason)
+        await idle
+        draining.cancel()
+        now.cancel()
+
+    async def _leave(
+        self, background: list[asyncio.Task[None]], writing_logs: asyncio.Task[None]
+    ) -> None:
+        """Write what is left to write, then go. What cannot be written is rescued later."""
+        try:
+            async with asyncio.timeout(GIVE_BACK_S):
+                self._runners.close()
+                await writing_logs
+                await self._performer.finisher.wait_idle()
+                # Closed first: the server must not hand out another job to a waiting read.
+                await self._connections.reading.close()
+                if not self._is_lease_lost:
+                    await self._give_back_unbegun()
+                    await until_done(
+                        self._connections.writing, lambda: resign(self._keys, self._id), "resign"
+                    )
+        except TimeoutError:
+            EventLog().error("left without writing everything", worker=self._id)
+        self._heartbeat.stop()
+        for task in (*background, writing_logs):
+            task.cancel()
+        await asyncio.gather(*background, writing_logs, return_exceptions=True)
+        await self._connections.close()
+        EventLog().info("stopped worker", worker=self._id)
+
+    async def _give_back_unbegun(self) -> None:
+        """Jobs that were handed out by a read that was cancelled on its way."""
+        writing = self._connections.writing
+        entries = await writing.run(find_claimed_by(self._keys, self._id, self._settings.queues))
+        if entries:
+            await writing.run(requeue(self._keys, entries, is_lost=False))
