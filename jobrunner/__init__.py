@@ -2,4 +2,6 @@
 
 from jobrunner.tasks import cron, task
 
-__all__ = ["cron", "task"]
+__all__ = ["__version__", "cron", "task"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,33 @@
+"""`jobrunner run`: the daemon, in the foreground."""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobrunner.cli.group import cli_of
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def run(
+    ctx: typer.Context,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work off what is queued, fire no crons, and exit.")
+    ] = False,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="The least important events to log.")
+    ] = LogLevel.INFO,
+) -> None:
+    from jobrunner.daemon.main import run_daemon
+    from jobrunner.daemon.supervisor import DaemonSettings
+
+    manifest = cli_of(ctx).manifest_path().absolute()
+    # The process's own environment: the variables of systemd are taken out of it for good.
+    run_daemon(DaemonSettings(manifest, once, log_level.value), os.environ)

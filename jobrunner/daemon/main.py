@@ -1,0 +1,93 @@
+"""`jobrunner run`: from a manifest's path to a daemon that has stopped."""
+
+import os
+import socket
+from collections.abc import Mapping, MutableMapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+
+from jobrunner import log
+from jobrunner.clock import Clock, SystemClock
+from jobrunner.daemon.plan import Plan, make_plan
+from jobrunner.daemon.serverwatch import ServerWatch
+from jobrunner.daemon.supervisor import DaemonSettings, Supervisor
+from jobrunner.embedded.server import EmbeddedServer
+from jobrunner.errors import StoreUnavailable
+from jobrunner.locate import Located, note_endpoint
+from jobrunner.log import EventLog
+from jobrunner.notify import Notifier, take_notifier
+from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.checks import check_server
+from jobrunner.store.connection import StoreConnection
+
+
+def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> None:
+    """Run until stopped by a signal, or with `is_once` until nothing is left to do.
+
+    Raises ManifestError, IllegalTransition when another daemon has the state folder, and
+    StoreUnavailable.
+    """
+    log.configure(settings.log_level)
+    clock = SystemClock()
+    with take_notifier(environ) as notifier, ExitStack() as stack:
+        plan = make_plan(settings.manifest, environ)
+        folder = _take_state_folder(plan, settings, environ, clock, stack)
+        address, watch = _open_store(plan, folder, clock, stack)
+        note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
+        _check(address)
+        uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
+
+
+async def _serve(
+    settings: DaemonSettings,
+    plan: Plan,
+    address: StoreAddress,
+    watch: ServerWatch | None,
+    notifier: Notifier,
+    clock: Clock,
+) -> None:
+    await Supervisor(settings, plan, address, watch, notifier, clock).run()
+
+
+def _take_state_folder(
+    plan: Plan,
+    settings: DaemonSettings,
+    environ: Mapping[str, str],
+    clock: Clock,
+    stack: ExitStack,
+) -> Path:
+    folder = state_folder(plan.manifest.name, environ)
+    advice = prepare_state_folder(folder)
+    if advice:
+        EventLog().warning(advice)
+    lock = stack.enter_context(DaemonLock(folder))
+    lock.acquire(RunningDaemon(os.getpid(), socket.gethostname(), settings.manifest, clock.now()))
+    return folder
+
+
+def _open_store(
+    plan: Plan, folder: Path, clock: Clock, stack: ExitStack
+) -> tuple[StoreAddress, ServerWatch | None]:
+    """The store's address; an embedded server is started, and stopped last of all."""
+    name, store = plan.manifest.name, plan.manifest.store
+    if store.url:
+        return StoreAddress(name, url=store.url), None
+    server = EmbeddedServer(folder, store.durability, store.server)
+    how = server.ensure()
+    stack.callback(server.stop)
+    EventLog().info(f"{how} the embedded server", pid=server.pid())
+    return server.address(name), ServerWatch(server, clock)
+
+
+def _check(address: StoreAddress) -> None:
+    """Refuse a server that would lose jobs; warn of what is unwise."""
+    with StoreConnection(address) as connection:
+        findings = check_server(connection)
+    for finding in findings:
+        if finding.is_refusal:
+            raise StoreUnavailable(finding.what, why=finding.why, fix=finding.fix)
+        if finding.is_warning:
+            EventLog().warning(finding.what, fix=finding.fix)

@@ -1,0 +1,121 @@
+"""The daemon's plan: the manifest file, the functions its modules declare, and parsed crons.
+
+Everything that can be wrong with a manifest is found here, before anything is changed; so a
+start fails early, and a reload is all or nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
+from jobrunner.discover import discover
+from jobrunner.errors import ManifestError, Problem
+from jobrunner.manifest.found import FoundTask
+from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
+from jobrunner.manifest.spec import CronSpec, Manifest
+from jobrunner.scheduler import ScheduledCron
+from jobrunner.store.published import Published, PublishedCron, PublishedTask
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A manifest that was found good."""
+
+    manifest: Manifest
+    crons: list[ScheduledCron]
+
+
+def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
+    """Load and check everything. Blocks while the modules are imported, in a child process.
+
+    Raises ManifestError with all problems.
+    """
+    loaded = load_manifest(path, environ)
+    loaded = with_found_tasks(loaded, _found(loaded))
+    crons, problems = _parse_crons(loaded)
+    if problems:
+        raise ManifestError(
+            sorted(problems, key=lambda problem: (problem.where is None, problem.where))
+        )
+    return Plan(loaded.manifest, crons)
+
+
+def _found(loaded: LoadedManifest) -> list[FoundTask]:
+    manifest = loaded.manifest
+    targets = {name: task.python for name, task in manifest.tasks.items() if task.python}
+    discovery = discover(manifest.imports, targets, manifest.folder)
+    if discovery.problems:
+        raise ManifestError(discovery.located(loaded.locate))
+    return discovery.found
+
+
+def _parse_crons(loaded: LoadedManifest) -> tuple[list[ScheduledCron], list[Problem]]:
+    crons, problems = [], []
+    for name, spec in loaded.manifest.crons.items():
+        try:
+            cron = parse(name, spec)
+        except InvalidCron as error:
+            key = "cron" if spec.every is None else "every"
+            where = loaded.locate(("crons", name, key))
+            problems.append(Problem(where, error.what, error.why, error.fix, error.excerpt))
+        else:
+            crons.append(ScheduledCron(name, spec, cron, loaded.manifest.tasks[spec.task]))
+    return crons, problems
+
+
+def parse(name: str, spec: CronSpec) -> Cron:
+    """The schedule of a cron of the manifest. Raises InvalidCron."""
+    if spec.every is not None:
+        return interval_cron(spec.every, spec.timezone, name)
+    return parse_cron(spec.cron or "", spec.timezone, name)
+
+
+def published(plan: Plan) -> Published:
+    """What clients may know of the plan."""
+    manifest = plan.manifest
+    tasks = {
+        name: PublishedTask(
+            name,
+            kind=task.kind or "",
+            description=task.description,
+            params=task.param_specs(),
+            queue=task.queue,
+            priority=task.priority,
+            lock=lock.name if (lock := manifest.lock_of(name)) else None,
+            takes_args=task.python is not None,
+        )
+        for name, task in manifest.tasks.items()
+    }
+    crons = {item.name: _published_cron(item) for item in plan.crons}
+    return Published(tasks, crons, allows_adhoc=manifest.adhoc)
+
+
+def _published_cron(item: ScheduledCron) -> PublishedCron:
+    return PublishedCron(
+        item.name,
+        item.spec.task,
+        schedule=item.cron.expression,
+        words=describe(item.cron),
+        timezone=item.cron.timezone,
+        params=item.spec.params,
+        is_enabled=item.spec.enabled,
+        description=item.spec.description or item.task.description,
+    )
+
+
+def raise_if_moved(running: Manifest, changed: Manifest) -> None:
+    """Refuse what a reload cannot change. Raises ManifestError."""
+    for what, before, after in (
+        ("name", running.name, changed.name),
+        ("store.url", running.store.url, changed.store.url),
+        ("store.server", running.store.server, changed.store.server),
+    ):
+        if before != after:
+            problem = Problem(
+                None,
+                f"{what} has changed",
+                why="the running daemon's jobs, locks and history are in the old place",
+                fix="stop the daemon and start it again",
+            )
+            raise ManifestError([problem])

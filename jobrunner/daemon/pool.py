@@ -1,0 +1,161 @@
+"""The worker processes: started, watched, replaced and drained.
+
+A worker that dies is rescued at once and another one takes its place, with a growing delay when it
+keeps dying. At a reload each worker is asked to retire (finish what it has, claim nothing more) as
+soon as its successor runs, so that long jobs are not cut short.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from jobrunner.clock import Clock
+from jobrunner.log import EventLog
+from jobrunner.model import new_job_id
+from jobrunner.runner.processes import WORKER_VARIABLE
+from jobrunner.store.backoff import Backoff
+from jobrunner.worker.settings import WorkerSettings, encode_settings
+
+RETIRE_SIGNAL = signal.SIGHUP
+STEADY_AFTER_S = 30.0  # a worker that lived this long is no sign of trouble when it dies
+GIVE_UP_AFTER_S = 15.0  # past the drain: longer than a worker needs to give back what is left
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """One of the N workers: the process that has it now."""
+
+    number: int
+    worker: str = ""
+    process: asyncio.subprocess.Process | None = None
+    keeper: asyncio.Task[None] | None = None
+    retired: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class WorkerPool:
+    """Keeps `count` workers running."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings_for: Callable[[str], WorkerSettings],
+        environ: Mapping[str, str],
+        rescue: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._settings_for = settings_for
+        self._environ = environ
+        self._rescue = rescue
+        self._seats: list[_Seat] = []
+        self._retiring: set[_Seat] = set()
+        self._is_stopping = False
+
+    async def start(self, count: int) -> None:
+        """Start the workers; they enlist themselves."""
+        for number in range(count):
+            self._seats.append(await self._occupy(number))
+
+    async def replace(self, count: int) -> None:
+        """Start workers with the settings of now, one by one, and let the old ones retire."""
+        old, self._seats = self._seats, []
+        for number in range(max(count, len(old))):
+            if number < count:
+                self._seats.append(await self._occupy(number))
+            if number < len(old):
+                self._retire(old[number])
+
+    async def stop(self, drain: timedelta) -> None:
+        """Drain all workers; those that do not end are killed, and their jobs rescued later."""
+        self._is_stopping = True
+        seats = [*self._seats, *self._retiring]
+        self._signal(seats, signal.SIGTERM)
+        keepers = {seat.keeper for seat in seats if seat.keeper}
+        if not keepers:
+            return
+        seconds = drain.total_seconds() + GIVE_UP_AFTER_S
+        _, stuck = await asyncio.wait(keepers, timeout=seconds)
+        if stuck:
+            EventLog().error("killed workers that did not stop", workers=len(stuck))
+            self._signal(seats, signal.SIGKILL)
+            await asyncio.wait(stuck)
+
+    def stop_now(self) -> None:
+        """End the drain: a second signal stops the workers' jobs at once."""
+        self._signal([*self._seats, *self._retiring], signal.SIGTERM)
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live."""
+        seats = [*self._seats, *self._retiring]
+        return [seat.process.pid for seat in seats if seat.process is not None]
+
+    def _signal(self, seats: list[_Seat], number: signal.Signals) -> None:
+        for seat in seats:
+            if seat.process is not None and seat.process.returncode is None:
+                seat.process.send_signal(number)
+
+    def _retire(self, seat: _Seat) -> None:
+        seat.retired.set()
+        self._retiring.add(seat)
+        self._signal([seat], RETIRE_SIGNAL)
+
+    async def _occupy(self, number: int) -> _Seat:
+        seat = _Seat(number)
+        await self._spawn(seat)
+        seat.keeper = asyncio.create_task(self._keep(seat))
+        return seat
+
+    async def _keep(self, seat: _Seat) -> None:
+        """Wait for the worker's end, rescue its jobs, start the next one."""
+        backoff = Backoff()
+        while True:
+            born_at = self._clock.monotonic()
+            await self._wait_for_end(seat)
+            if self._is_stopping or seat.retired.is_set():
+                self._retiring.discard(seat)
+                return
+            if self._clock.monotonic() - born_at > STEADY_AFTER_S:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_delay())
+            await self._spawn(seat)
+
+    async def _wait_for_end(self, seat: _Seat) -> None:
+        process = seat.process
+        if process is None:
+            return
+        code = await process.wait()
+        seat.process = None
+        if code != 0:
+            EventLog().warning("lost a worker", worker=seat.worker, pid=process.pid, exit=code)
+        await self._rescue(seat.worker)
+
+    async def _spawn(self, seat: _Seat) -> None:
+        seat.worker = new_job_id()
+        settings = self._settings_for(seat.worker)
+        # -P: the working folder of the user must not shadow modules that the worker needs.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "jobrunner.worker",
+            stdin=asyncio.subprocess.PIPE,
+            cwd=settings.folder,
+            env={**self._environ, WORKER_VARIABLE: seat.worker},
+        )
+        seat.process = process
+        if process.stdin is not None:
+            process.stdin.write(encode_settings(settings))
+            process.stdin.close()
+
+
+def worker_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's environment for its workers."""
+    return {**environ, "PYTHONUNBUFFERED": "1"}
+
+
+def auto_processes() -> int:
+    """As `processes: auto` says: one per processor, at most 4."""
+    return max(1, min(os.cpu_count() or 1, 4))

@@ -1,0 +1,321 @@
+"""The daemon: starts everything in the order of its needs, keeps it running, stops it in reverse.
+
+start   plan → state folder's lock → server → checks → rescue of what a killed daemon left →
+        publish → workers → loops → READY
+reload  plan → publish → scheduler, rescuer, pruner → workers replaced one by one; a plan that
+        cannot be made changes nothing
+stop    loops → workers drained → embedded server
+The supervisor runs no job and imports no user code.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobrunner import __version__
+from jobrunner.clock import Clock
+from jobrunner.daemon.children import Reaper, is_worker_alive
+from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
+from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
+from jobrunner.daemon.pruner import Pruner
+from jobrunner.daemon.serverwatch import ServerWatch
+from jobrunner.errors import ManifestError, StoreUnavailable
+from jobrunner.log import EventLog
+from jobrunner.model import new_job_id
+from jobrunner.notify import Notifier
+from jobrunner.rescuer import Rescuer
+from jobrunner.runner.prctl import become_subreaper
+from jobrunner.runner.proctable import boot_id
+from jobrunner.scheduler import Scheduler
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.attempts import ensure_groups
+from jobrunner.store.backoff import Backoff
+from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.keys import Keys
+from jobrunner.store.leases import (
+    LEASE_TTL,
+    RENEW_EVERY,
+    DaemonEntry,
+    announce,
+    read_workers,
+    withdraw,
+)
+from jobrunner.store.lookup import count_live
+from jobrunner.store.published import publish
+from jobrunner.store.subscription import Subscription
+from jobrunner.worker.settings import WorkerSettings
+
+ONCE_TICK_S = 0.1  # how often `run --once` looks whether everything is done
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """How the daemon was called."""
+
+    manifest: Path
+    is_once: bool = False  # drain the queues and exit
+    log_level: str = "info"
+
+
+class Supervisor:
+    """One daemon, from its start to its stop."""
+
+    def __init__(
+        self,
+        settings: DaemonSettings,
+        plan: Plan,
+        address: StoreAddress,
+        watch: ServerWatch | None,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._address = address
+        self._server_watch = watch
+        self._notifier = notifier
+        self._clock = clock
+        self._id = new_job_id()
+        self._keys = Keys(address.name)
+        self._started_at = clock.now()
+        self._generation = 1
+        self._phase = "starting"
+        self._stop_signals = 0
+        self._stopping = asyncio.Event()
+        self._wake_scheduler = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+        self._connections: list[AsyncStoreConnection] = []
+        self._control = self._connect()
+        self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
+        self._rescuer = Rescuer(self._keys, self._connect(), clock, self._queues())
+        self._pruner = Pruner(self._keys, self._connect(), clock)
+        self._pool = WorkerPool(
+            clock, self._worker_settings, worker_environ(os.environ), self._rescue
+        )
+
+    async def run(self) -> None:
+        """Start, serve until a signal, stop. Raises StoreUnavailable when it cannot start."""
+        self._listen_to_signals()
+        become_subreaper()
+        await self._take_up()
+        await self._rescue_leftovers()
+        await self._pool.start(self._process_count())
+        await self._scheduler.fire_at_boot(self._plan.crons, boot_id())
+        loops = [asyncio.create_task(loop) for loop in self._loops()]
+        self._phase = "running"
+        await self._announce()
+        self._notifier.ready(self._status())
+        EventLog().info("started", daemon=self._id, pid=os.getpid(), store=self._address)
+        await self._serve(loops)
+        await self._stop(loops)
+
+    async def _serve(self, loops: list[asyncio.Task[None]]) -> None:
+        """Until a stop signal; a loop that ends by itself is a bug, and ends the daemon."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        for loop in loops:
+            if loop.done() and not self._stopping.is_set():
+                EventLog().error("failed in a loop of the daemon", error=repr(loop.exception()))
+        self._stopping.set()
+        self._wake_scheduler.set()
+
+    async def _stop(self, loops: list[asyncio.Task[None]]) -> None:
+        self._phase = "draining"
+        self._notifier.stopping("waiting for running jobs")
+        EventLog().info("stopping", daemon=self._id, drain=self._plan.manifest.workers.drain)
+        for loop in loops:
+            loop.cancel()
+        if self._reloading is not None:
+            self._reloading.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        beating = asyncio.create_task(self._beat())
+        await self._pool.stop(self._plan.manifest.workers.drain)
+        beating.cancel()
+        try:
+            await self._control.run(withdraw(self._keys, self._id))
+        except StoreUnavailable as error:
+            EventLog().warning("could not withdraw", error=error)
+        for connection in self._connections:
+            await connection.close()
+        EventLog().info("stopped", daemon=self._id)
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        loops = [
+            self._rescuer.run(self._stopping),
+            self._pruner.run(self._stopping),
+            self._beat(),
+            self._feed_watchdog(),
+            self._scheduler.run(self._stopping),
+            self._listen_for_due_jobs(),
+        ]
+        if self._server_watch is not None:
+            loops.append(self._server_watch.run(self._stopping))
+        if self._settings.is_once:
+            loops.append(self._stop_when_done())
+        return loops
+
+    def _connect(self) -> AsyncStoreConnection:
+        connection = AsyncStoreConnection(self._address)
+        self._connections.append(connection)
+        return connection
+
+    def _queues(self) -> list[str]:
+        return self._plan.manifest.queue_names()
+
+    def _process_count(self) -> int:
+        processes = self._plan.manifest.workers.processes
+        return auto_processes() if processes == "auto" else int(processes)
+
+    def _worker_settings(self, worker: str) -> WorkerSettings:
+        manifest = self._plan.manifest
+        return WorkerSettings(
+            worker=worker,
+            daemon=self._id,
+            reaper=os.getpid(),
+            namespace=self._address.name,
+            store_url=self._address.url,
+            store_socket=self._address.socket,
+            manifest=manifest.model_dump(mode="json"),
+            folder=str(manifest.folder),
+            queues=manifest.workers.queues or self._queues(),
+            slots=manifest.workers.slots,
+            drain_s=manifest.workers.drain.total_seconds(),
+            log_level=self._settings.log_level,
+        )
+
+    # Taking up a plan, at the start and at a reload.
+
+    async def _take_up(self) -> None:
+        plan = self._plan
+        await self._control.run(ensure_groups(self._keys, self._queues()))
+        await self._control.run(publish(self._keys, published(plan)))
+        max_lost = {name: task.max_lost for name, task in plan.manifest.tasks.items()}
+        self._rescuer.take_up(self._queues(), max_lost)
+        self._pruner.take_up(plan.manifest.retention)
+        # `--once` works off what waits; it makes no new jobs.
+        await self._scheduler.take_up([] if self._settings.is_once else plan.crons)
+
+    async def _reload(self) -> None:
+        self._notifier.reloading("reading the manifest")
+        try:
+            plan = await asyncio.to_thread(make_plan, self._settings.manifest, os.environ)
+            raise_if_moved(self._plan.manifest, plan.manifest)
+        except ManifestError as error:
+            for problem in error.problems:
+                EventLog().error("refused the manifest", where=problem.where, what=problem.what)
+            self._notifier.ready("the changed manifest was refused; the old one is in force")
+            return
+        self._plan = plan
+        await self._take_up()
+        self._generation += 1
+        await self._announce()
+        await self._pool.replace(self._process_count())
+        self._notifier.ready(self._status())
+        EventLog().info("reloaded", generation=self._generation)
+
+    async def _rescue_leftovers(self) -> None:
+        """Of workers on this host that died with a killed daemon; their leases still last."""
+        host = socket.gethostname()
+        for worker in await self._control.run(read_workers(self._keys)):
+            if worker.host == host and not is_worker_alive(worker.id, worker.pid):
+                await self._rescuer.rescue(worker.id)
+
+    async def _rescue(self, worker: str) -> None:
+        try:
+            await self._rescuer.rescue(worker)
+        except StoreUnavailable as error:
+            EventLog().warning("could not rescue a worker; its lease will end", error=error)
+
+    # Signals.
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._on_stop_signal)
+        loop.add_signal_handler(signal.SIGINT, self._on_stop_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
+
+    def _on_stop_signal(self) -> None:
+        self._stop_signals += 1
+        self._stopping.set()
+        if self._stop_signals > 1:
+            EventLog().warning("stopping at once")
+            self._pool.stop_now()
+
+    def _on_reload_signal(self) -> None:
+        if self._stopping.is_set():
+            return
+        if self._reloading is not None and not self._reloading.done():
+            EventLog().warning("ignored a reload: one is under way")
+            return
+        self._reloading = asyncio.create_task(self._reload())
+        self._reloading.add_done_callback(_log_failure)
+
+    # Loops of the daemon itself.
+
+    async def _beat(self) -> None:
+        """Keep the daemon present in `status`, and reap what it adopted as subreaper."""
+        reaper = Reaper()
+        while True:
+            try:
+                await self._announce()
+            except StoreUnavailable as error:
+                EventLog().debug("could not announce", error=error)
+            reaper.reap(self._pool.pids())
+            await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())
+
+    async def _announce(self) -> None:
+        entry = DaemonEntry(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            manifest=str(self._settings.manifest),
+            started_at=self._started_at,
+            generation=self._generation,
+            state=self._phase,
+        )
+        await self._control.run(announce(self._keys, entry))
+
+    async def _feed_watchdog(self) -> None:
+        every = self._notifier.watchdog_every
+        while every is not None:
+            self._notifier.watchdog()
+            self._notifier.status(self._status())
+            await asyncio.sleep(every.total_seconds())
+        await self._stopping.wait()
+
+    def _status(self) -> str:
+        manifest = self._plan.manifest
+        return (
+            f"{len(self._pool.pids())} workers, {len(manifest.tasks)} tasks, "
+            f"{len(manifest.crons)} crons"
+        )
+
+    async def _listen_for_due_jobs(self) -> None:
+        """Wake the scheduler when a job arrives that is due before all others."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with Subscription(self._address, [self._keys.wake_channel()]) as messages:
+                    backoff.reset()
+                    self._wake_scheduler.set()  # one may have been missed
+                    while True:
+                        await messages.next_message()
+                        self._wake_scheduler.set()
+            except StoreUnavailable:
+                await asyncio.sleep(backoff.next_delay())
+
+    async def _stop_when_done(self) -> None:
+        while await self._control.run(count_live(self._keys)):
+            await asyncio.sleep(ONCE_TICK_S)
+        self._stopping.set()
+
+
+def _log_failure(reloading: asyncio.Task[None]) -> None:
+    if not reloading.cancelled() and reloading.exception() is not None:
+        EventLog().error("failed to reload", error=repr(reloading.exception()))
