@@ -57,7 +57,7 @@ def parse_processes(value: object) -> object:
 def refuse_boolean(value: object) -> object:
     """Python counts true as 1; nobody who writes `attempts: true` means that. Raises ValueError."""
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is not a number")
+        raise ValueError(f"{str(value).lower()} is not a number; write a number such as 3")
     return value
 
 

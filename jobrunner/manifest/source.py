@@ -42,7 +42,13 @@ def read_source(text: str, file: str) -> Source:
         return Source(None, [*reader.problems, unusable(str(error), Location(file, 1, 1))])
 
 
-_NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Stand for the braces of a placeholder while YAML is parsed: Unicode keeps these two free for use
+# inside a program, and no text may hold them.
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_GLUED = re.compile(r"""(?<=[^\s\[\]{},:"'])(?:\{{1,3}[A-Za-z_]\w*\}{1,3})+""", re.ASCII)
+_NOT_PRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdd2-\ufffd\U00010000-\U0010ffff]"
+)
 _TAGS = "tag:yaml.org,2002:"
 _ALLOWED_TAGS = (None, "!", f"{_TAGS}str", f"{_TAGS}seq", f"{_TAGS}map")
 
@@ -71,7 +77,7 @@ class _Reader:
         """The document's tree. Raises ManifestError or yaml.YAMLError when there is none."""
         self._refuse_unprintable()
         # Any: the stubs know an event's fields by its class only, and most methods serve several.
-        self._events: Iterator[Any] = yaml.parse(self._text, Loader=_loader())
+        self._events: Iterator[Any] = yaml.parse(_shielded(self._text), Loader=_loader())
         root: Node | None = None
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -146,7 +152,7 @@ class _Reader:
 
     def _scalar(self, event: Any) -> Scalar:
         where = self._where(event)
-        text: str = event.value
+        text = _unshielded(event.value)
         if _NOT_PRINTABLE.search(text) and ("\0" in text or not _is_unicode(text)):
             self.problems.append(
                 unusable("it holds a character that no program can be given", where)
@@ -204,6 +210,19 @@ class _Reader:
             "a manifest is one document",
             "remove the '---' line, or move what follows into a file named in 'include'",
         )
+
+
+def _shielded(text: str) -> str:
+    """`text` with the braces of placeholders within a word, `/backups/{day}.dump`, replaced.
+
+    YAML would end an unquoted word of a `[…]` list there, and then fail; nobody expects that of
+    a command. Length and lines stay, so that places do.
+    """
+    return _GLUED.sub(lambda m: m[0].replace("{", _OPEN).replace("}", _CLOSE), text)
+
+
+def _unshielded(text: str) -> str:
+    return text.replace(_OPEN, "{").replace(_CLOSE, "}")
 
 
 def _is_plain(event: Any) -> bool:

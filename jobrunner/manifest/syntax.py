@@ -38,8 +38,14 @@ _FIXES = [
     ("mapping values are not allowed", "check the indentation; quote texts that contain ': '"),
     ("unexpected end of stream", "close the quote that was opened here"),
     ("unknown escape", r"double the backslash, or use single quotes: '\d'"),
-    ("flow sequence", "close the '[' with a ']' and separate the values by commas"),
-    ("flow mapping", "close the '{' with a '}' and separate the keys by commas"),
+    (
+        "flow sequence",
+        "close the '[' with a ']'; separate values by commas; quote those with brackets",
+    ),
+    (
+        "flow mapping",
+        "close the '{' with a '}'; separate keys by commas; quote values with brackets",
+    ),
     ("block", "check the indentation: keys of one mapping begin in the same column"),
 ]
 

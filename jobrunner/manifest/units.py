@@ -32,9 +32,11 @@ def parse_duration(value: object) -> timedelta:
     """
     microseconds = _microseconds(value)
     if microseconds < 0:
-        raise ValueError(f"{_shown(value)} is negative; a duration is zero or more")
+        raise ValueError(f"{_shown(value)} is negative; write a duration of zero or more")
     if microseconds > LONGEST // timedelta(microseconds=1):
-        raise ValueError(f"{_shown(value)} is longer than {LONGEST.days}d, the longest duration")
+        raise ValueError(
+            f"{_shown(value)} is too long for a duration; write {LONGEST.days}d or less"
+        )
     return timedelta(microseconds=int(microseconds))
 
 
@@ -93,7 +95,7 @@ def parse_size(value: object) -> int:
     """
     size = _bytes(value)
     if not 0 <= size <= LARGEST_SIZE:
-        raise ValueError(f"{_shown(value)} is out of range; a size is between 0 and 2^63 - 1 bytes")
+        raise ValueError(f"{_shown(value)} is out of range for a size; write 0 to 2^63 - 1 bytes")
     return size
 
 

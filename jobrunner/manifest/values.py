@@ -78,8 +78,8 @@ def _is_script(path: Path) -> bool:
 
 def _is_text(path: Path) -> bool:
     """Whether a value is one for a program, which must get it as written: `1.10`, not `1.1`."""
-    if path[0] == "tasks":
+    if path[:1] == ("tasks",):
         path = path[2:]
-    elif path[0] == "defaults":
+    elif path[:1] == ("defaults",):
         path = path[1:]
     return (len(path) == 2 and path[0] in ("env", "command")) or path == ("command",)

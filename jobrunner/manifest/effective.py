@@ -1,0 +1,81 @@
+"""From a manifest as written to the one that runs: nothing in it is left to be merged."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from jobrunner.manifest.parts import Spec
+from jobrunner.manifest.spec import CronSpec, Lock, Manifest, ManifestFile, Task, TaskDefaults
+
+S = TypeVar("S", bound=Spec)
+T = TypeVar("T", bound=TaskDefaults)
+
+
+def effective(
+    written: ManifestFile, path: Path, name: str, async_tasks: Mapping[str, bool]
+) -> Manifest:
+    """The manifest that runs. `path` is the absolute one of the main file; `name` the namespace."""
+    folder = path.parent
+    tasks = {
+        task: _effective_task(task, declared, written.defaults, folder)
+        for task, declared in written.tasks.items()
+    }
+    short_crons = {
+        task: CronSpec(task=task, cron=declared.cron)
+        for task, declared in written.tasks.items()
+        if declared.cron is not None
+    }
+    parts = dict(written) | {
+        "name": name,
+        # `url: "${REDIS_URL:-}"` asks for the embedded server where the variable is not set.
+        "store": written.store.model_copy(update={"url": written.store.url or None}),
+        "env_file": _absolute(written.env_file, folder),
+        "defaults": _rooted(written.defaults, folder),
+        "tasks": tasks,
+        "crons": {**written.crons, **short_crons},
+        "path": str(path),
+        "async_tasks": dict(async_tasks),
+    }
+    return Manifest.model_validate(parts)
+
+
+def _effective_task(name: str, task: Task, defaults: TaskDefaults, folder: Path) -> Task:
+    whole = _rooted(merged(defaults, task), folder)
+    return whole.model_copy(update={"lock": _lock(name, whole), "lock_ttl": None, "cron": None})
+
+
+def adhoc_task(manifest: Manifest, command: list[str]) -> Task:
+    """The task of `jobrunner exec`: a command with the manifest's defaults."""
+    return merged(manifest.defaults, Task(command=command))
+
+
+def _rooted(task: T, folder: Path) -> T:
+    """With absolute paths: workers do not run in the manifest's folder."""
+    update = {"cwd": str(folder / (task.cwd or "")), "env_file": _absolute(task.env_file, folder)}
+    return task.model_copy(update=update)
+
+
+def _lock(name: str, task: Task) -> Lock | None:
+    return task.lock if task.lock_ttl is None else Lock(name=name, ttl=task.lock_ttl)
+
+
+def _absolute(files: list[str], folder: Path) -> list[str]:
+    return [str(folder / file) for file in files]
+
+
+def merged(weak: Spec, strong: S) -> S:
+    """`strong` with what only `weak` says; parts and mappings are merged key by key.
+
+    Only keys that were written count, so a key set to its default value wins as any other.
+    """
+    update: dict[str, object] = {}
+    for key in weak.model_fields_set:
+        below = getattr(weak, key)
+        above = getattr(strong, key)
+        if key not in strong.model_fields_set:
+            update[key] = below
+        elif isinstance(below, Spec) and isinstance(above, Spec):
+            update[key] = merged(below, above)
+        elif isinstance(below, dict) and isinstance(above, dict):
+            update[key] = {**below, **above}
+    return strong.model_copy(update=update)

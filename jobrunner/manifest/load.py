@@ -1,0 +1,139 @@
+"""Manifest files in, a checked manifest out; or every problem, in the order of the files."""
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobrunner.errors import Location, ManifestError, Problem
+from jobrunner.manifest.check import check
+from jobrunner.manifest.draft import Draft
+from jobrunner.manifest.effective import effective
+from jobrunner.manifest.explain import explain
+from jobrunner.manifest.faulty import NAMED, Faulty, faulty_parts, without
+from jobrunner.manifest.found import FoundTask
+from jobrunner.manifest.gather import INCLUDE, Gathered, gather, read_text
+from jobrunner.manifest.merge_found import merge_found
+from jobrunner.manifest.naming import default_name
+from jobrunner.manifest.places import Path as KeyPath
+from jobrunner.manifest.places import Places
+from jobrunner.manifest.spec import Manifest, ManifestFile
+from jobrunner.manifest.values import Values
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedManifest:
+    """A manifest without problems, and where its parts stand."""
+
+    manifest: Manifest
+    written: ManifestFile  # before defaults were merged
+    places: Places
+    files: tuple[str, ...]  # the main file and the included ones, in the order they were read
+
+    def locate(self, path: KeyPath) -> Location:
+        """The place of a part: `locate(("crons", "nightly", "cron"))`.
+
+        Of a value, or of the key where the value is a list or mapping; for what no file holds, of
+        the nearest part around it.
+        """
+        return self.places.locate(path)
+
+    def in_file_order(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Sorted as a reader meets them; those of other files (modules) come last."""
+        return _in_file_order(problems, self.files)
+
+
+def load_manifest(path: Path, environ: Mapping[str, str]) -> LoadedManifest:
+    """Read and check the manifest of a file. Raises ManifestError with all its problems.
+
+    A manifest with `imports` may refer to tasks of those modules: `with_found_tasks` goes on.
+    """
+    text = read_text(str(path))
+    if isinstance(text, Problem):
+        raise ManifestError([text])
+    return read_manifest(text, str(path), environ)
+
+
+def read_manifest(text: str, file: str, environ: Mapping[str, str]) -> LoadedManifest:
+    """Check a manifest given as text; relative paths start from the folder of `file`.
+
+    Raises ManifestError with all its problems, and nothing else, whatever the text.
+    """
+    gathered = gather(text, file, environ)
+    places = Places(gathered.root)
+    values = Values(environ)
+    written, problems, faulty = _validate(values.of(gathered.root), gathered, places)
+    is_complete = gathered.is_whole and "imports" not in gathered.root.entries
+    draft = Draft(written, places, _declared(gathered), is_complete, faulty=faulty)
+    found = [*gathered.problems, *values.problems, *problems, *check(draft)]
+    if found:
+        raise ManifestError(_in_file_order(found, gathered.files))
+    return _loaded(written, places, tuple(gathered.files), {})
+
+
+def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> LoadedManifest:
+    """The manifest with the tasks and crons of its modules; what the manifest says of them wins.
+
+    A found task goes by the name of the manifest's task with that function, if there is one. Also
+    for a manifest without imports: only now everything is known. Raises ManifestError.
+    """
+    merging = merge_found(loaded.written, loaded.places, found)
+    names = {section: set(getattr(merging.file, section)) for section in NAMED}
+    draft = Draft(
+        merging.file, merging.places, names, is_complete=True, functions=set(merging.async_tasks)
+    )
+    problems = [*merging.problems, *check(draft)]
+    if problems:
+        raise ManifestError(loaded.in_file_order(problems))
+    return _loaded(merging.file, merging.places, loaded.files, merging.async_tasks)
+
+
+def _loaded(
+    written: ManifestFile,
+    places: Places,
+    files: tuple[str, ...],
+    async_tasks: Mapping[str, bool],
+) -> LoadedManifest:
+    path = Path(files[0]).absolute()
+    name = written.name or default_name(path)
+    _place_short_crons(written, places)
+    return LoadedManifest(effective(written, path, name, async_tasks), written, places, files)
+
+
+def _place_short_crons(written: ManifestFile, places: Places) -> None:
+    """A cron written inside its task is found there."""
+    for name, task in written.tasks.items():
+        if task.cron is not None:
+            places.others["crons", name] = places.locate(("tasks", name, "cron"))
+
+
+def _validate(
+    data: dict[str, Any], gathered: Gathered, places: Places
+) -> tuple[ManifestFile, list[Problem], Faulty]:
+    """The valid parts; a problem for every other one; and which parts those are."""
+    if gathered.includes:
+        data = {**data, INCLUDE: gathered.includes}
+    try:
+        return ManifestFile.model_validate(data), [], frozenset()
+    except ValidationError as error:
+        faulty = faulty_parts(error)
+        valid = ManifestFile.model_validate(without(data, faulty))
+        return valid, explain(error, places), faulty
+
+
+def _declared(gathered: Gathered) -> dict[str, Set[str]]:
+    return {section: gathered.names(section) for section in NAMED}
+
+
+def _in_file_order(problems: Iterable[Problem], files: Iterable[str]) -> list[Problem]:
+    order = {file: number for number, file in enumerate(files)}
+
+    def key(problem: Problem) -> tuple[int, int, int]:
+        where = problem.where
+        if where is None:
+            return (len(order), 0, 0)
+        return (order.get(where.file, len(order)), where.line, where.column)
+
+    return sorted(dict.fromkeys(problems), key=key)
