@@ -18,7 +18,10 @@ from jobrunner.tasks import NotedCron, TaskFunction
 
 
 class Scan:
-    """One pass over the imports, then over the targets of the manifest's own tasks."""
+    """One pass over the targets of the manifest's own tasks, then over the imports.
+
+    In this order, because a function that the manifest names goes by the name given there.
+    """
 
     def __init__(self, question: Question, say: Callable[[Importing], None]) -> None:
         self._question = question
@@ -30,10 +33,10 @@ class Scan:
         self._problems: list[ModuleProblem] = []
 
     def run(self) -> Discovery:
-        for position, name in enumerate(self._question.imports):
-            self._scan_module(name, ("imports", position))
         for task, target in self._question.targets.items():
             self._scan_target(task, target, ("tasks", task, "python"))
+        for position, name in enumerate(self._question.imports):
+            self._scan_module(name, ("imports", position))
         return Discovery(self._found, self._problems)
 
     def _scan_module(self, name: str, key: Key) -> None:
@@ -41,7 +44,7 @@ class Scan:
         if module is None:
             return
         for attribute, value in vars(module).items():
-            if isinstance(value, TaskFunction):
+            if isinstance(value, TaskFunction) and not self._is_known(value):
                 target = _target(value, f"{name}:{attribute}")
                 self._add(value.name, target, value, value, key)
 
@@ -73,19 +76,21 @@ class Scan:
         self, task: str, target: str, noted: TaskFunction[..., Any], value: Any, key: Key
     ) -> None:
         if task in self._functions:
-            # The same function twice is no problem: modules re-export tasks, manifests refine them.
-            if self._functions[task] is not value:
-                problem = _same_name(task, self._targets[task], target, noted)
-                self._problems.append(ModuleProblem(key, problem))
+            problem = _same_name(task, self._targets[task], target, noted)
+            self._problems.append(ModuleProblem(key, problem))
             return
         # Under a second name the function's crons would fire twice.
-        crons = () if value in self._functions.values() else noted.crons
+        crons = () if self._is_known(value) else noted.crons
         self._functions[task] = value
         self._targets[task] = target
         try:
             self._found.append(describe(task, target, noted, crons))
         except (UnusableFunction, NotPlain) as error:
             self._problems.append(ModuleProblem(key, _unusable(task, noted, error)))
+
+    def _is_known(self, function: Callable[..., Any]) -> bool:
+        """Named by the manifest, or re-exported by a module that was scanned before."""
+        return any(each is function for each in self._functions.values())
 
 
 def describe(

@@ -106,10 +106,21 @@ def test_a_re_exported_task_is_found_once_at_its_definition(tmp_path: Path, writ
     write("shop/__init__.py", "from shop.jobs import resize\n")
     write("shop/jobs.py", "from jobrunner import task\n@task\ndef resize(): ...\n")
 
-    discovery = discover(["shop", "shop.jobs"], {"resize": "shop:resize"}, tmp_path)
+    discovery = discover(["shop", "shop.jobs"], {}, tmp_path)
 
     assert discovery.problems == []
     assert [task.target for task in discovery.found] == ["shop.jobs:resize"]
+
+
+def test_a_function_that_the_manifest_names_goes_by_that_name_with_its_crons(
+    tmp_path: Path, write: Write
+) -> None:
+    write("jobs.py", "from jobrunner import cron\n@cron('@daily')\ndef tidy(): ...\n")
+
+    [task] = discover(["jobs"], {"tidy-up": "jobs:tidy"}, tmp_path).found
+
+    assert task.name == "tidy-up"
+    assert [cron["name"] for cron in task.crons] == ["tidy-up"]
 
 
 def test_crons_of_a_function_with_two_names_belong_to_the_first(
@@ -117,10 +128,10 @@ def test_crons_of_a_function_with_two_names_belong_to_the_first(
 ) -> None:
     write("jobs.py", "from jobrunner import cron\n@cron('@daily')\ndef tidy(): ...\n")
 
-    own, named = discover(["jobs"], {"tidy-up": "jobs:tidy"}, tmp_path).found
+    first, second = discover([], {"b": "jobs:tidy", "a": "jobs:tidy"}, tmp_path).found
 
-    assert [cron["name"] for cron in own.crons] == ["tidy"]
-    assert (named.name, named.crons) == ("tidy-up", [])
+    assert (first.name, [cron["name"] for cron in first.crons]) == ("b", ["b"])
+    assert (second.name, second.crons) == ("a", [])
 
 
 def test_stacked_crons_without_names_are_numbered(tmp_path: Path, write: Write) -> None:
