@@ -1,0 +1,52 @@
+"""The tasks a client may submit to, as the daemon published them."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from jobrunner.clock import Clock
+from jobrunner.errors import JobNotFound
+from jobrunner.store.keys import Keys
+from jobrunner.store.published import PublishedTask, read_published, read_published_task
+from jobrunner.store.requests import Operation
+
+# A submit costs one round trip while the task is remembered. A changed manifest is noticed after
+# this, and the worker checks again in any case.
+REMEMBERED_S = 5.0
+
+class Catalog:
+    """Published tasks, remembered for a few seconds."""
+
+    def __init__(self, keys: Keys, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._remembered: dict[str, tuple[float, PublishedTask]] = {}
+
+    def task(self, name: str) -> Operation[PublishedTask]:
+        """The task of that name. Raises JobNotFound."""
+        read_at, task = self._remembered.get(name, (0.0, None))
+        now = self._clock.monotonic()
+        if task is not None and now < read_at + REMEMBERED_S:
+            return task
+        task = yield from read_published_task(self._keys, name)
+        if task is None:
+            published = yield from read_published(self._keys)
+            raise _unknown_task(name, published.tasks, self._keys.name)
+        self._remembered[name] = (now, task)
+        return task
+
+
+def _unknown_task(name: str, tasks: Mapping[str, PublishedTask], namespace: str) -> JobNotFound:
+    if not tasks:
+        return JobNotFound(
+            f"no task {name!r}: no daemon has run in {namespace!r} yet",
+            why="it publishes the tasks of the manifest when it starts",
+            fix="start it with `jobrunner run`",
+        )
+    near = get_close_matches(name, tasks, 1)
+    return JobNotFound(
+        f"no task {name!r}",
+        why=f"the daemon's manifest declares {', '.join(sorted(tasks))}",
+        fix=f"did you mean {near[0]!r}?"
+        if near
+        else "declare it, then `jobrunner reload`; or correct the name",
+    )

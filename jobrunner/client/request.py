@@ -1,0 +1,111 @@
+"""What a program asks for: a job of a task, when, in which queue, under which key."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict
+
+from jobrunner.errors import UsageError
+from jobrunner.manifest.units import parse_duration
+from jobrunner.model import Priority, new_job_id
+
+Duration = str | int | float | timedelta  # "90s", "5m", "2h", "1d", or a number of seconds
+PriorityName = Priority | Literal["high", "normal", "low"]
+
+# An id is part of keys and of file names; "@" in front means `@last`.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
+
+
+class ManyOptions(TypedDict, total=False):
+    """What `submit_many` accepts besides task and parameters; None is "not given"."""
+
+    delay: Duration | None  # by the store's clock; not together with `at` or `after`
+    at: datetime | None  # aware
+    queue: str | None  # default: the task's
+    priority: PriorityName | None  # default: the task's
+    after: str | None  # begin when this job has completed
+
+
+class SubmitOptions(ManyOptions, total=False):
+    """What `submit` accepts besides."""
+
+    key: str | None  # idempotency: a later submit with this key gives the first job back
+    id: str | None  # default: a new one
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to be made. Its id is made here, once, so that a submit can be repeated safely.
+
+    `from_text` says that the parameters are texts from a command line. `labels` are taskiq's.
+    Raises UsageError for a value that no job can have.
+    """
+
+    task: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    delay: Duration | None = None
+    at: datetime | None = None
+    key: str | None = None
+    queue: str | None = None
+    priority: PriorityName | None = None
+    after: str | None = None
+    id: str = field(default_factory=new_job_id)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    from_text: bool = False
+
+    def __post_init__(self) -> None:
+        _check_id(self.id)
+        if self.at is not None and self.at.tzinfo is None:
+            raise UsageError(
+                f"`at` has no time zone: {self.at}",
+                why="its instant depends on where it is read",
+                fix="give an aware datetime, e.g. `datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))`",
+            )
+
+    @classmethod
+    def of(
+        cls, task: str, params: Mapping[str, Any] | None, options: ManyOptions | SubmitOptions
+    ) -> "JobRequest":
+        """As the arguments of `submit` say."""
+        given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+        return cls(task, params or {}, **given)
+
+    def delay_duration(self) -> timedelta | None:
+        """Raises UsageError for what is not a duration."""
+        return duration_of("delay", self.delay)
+
+    def priority_or(self, default: Priority) -> Priority:
+        """Raises UsageError for a priority that does not exist."""
+        if self.priority is None:
+            return default
+        try:
+            return Priority(self.priority)
+        except ValueError as error:
+            raise UsageError(
+                f"no priority {self.priority!r}", fix=f"use one of {', '.join(Priority)}"
+            ) from error
+
+
+def duration_of(name: str, value: Duration | None) -> timedelta | None:
+    """Raises UsageError for what is not a duration."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise UsageError(f"`{name}` cannot be used: {error}") from error
+
+
+def seconds_of(timeout: Duration | None) -> float | None:
+    """A timeout in seconds. Raises UsageError for what is not a duration."""
+    duration = duration_of("timeout", timeout)
+    return None if duration is None else duration.total_seconds()
+
+
+def _check_id(job_id: str) -> None:
+    if not _ID.fullmatch(job_id):
+        raise UsageError(
+            f"{job_id!r} cannot be the id of a job",
+            why="an id begins with a letter or digit, has only those and . _ : @ + - after it, "
+            "and at most 200 of them",
+            fix="leave the id out to get a new one, or use `key` for a text of your own",
+        )
