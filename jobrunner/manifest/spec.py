@@ -260,11 +260,13 @@ class ManifestFile(Spec):
         examples=["jobs.d/*.yaml"],
     )
     store: Store = Field(Store(), description="Where the state lives.")
-    workers: Workers = Field(Workers(), description="The processes that run jobs.")
+    workers: Workers = Field(Workers(), description="Worker processes and their slots.")
     defaults: TaskDefaults = Field(
         TaskDefaults(), description="For every task that does not say otherwise."
     )
-    retention: Retention = Field(Retention(), description="How long finished jobs are kept.")
+    retention: Retention = Field(
+        Retention(), description="How long finished jobs and their output are kept."
+    )
     adhoc: bool = Field(
         False, description="Allow `jobrunner exec`: commands that no task declares."
     )
