@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from jobrunner.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from jobrunner.cli.store import OpenStore
 
@@ -46,6 +46,17 @@ class CliContext:
         """The value as JSON: indented on a terminal, one line in a pipe."""
         indent = 2 if self.stdout.isatty() else None
         self.write(json.dumps(value, ensure_ascii=False, indent=indent))
+
+    def print(self, render: "Callable[[int], RenderableType]") -> None:
+        """To stdout, what `render` makes of the width there is, in cells."""
+        console = self.console()
+        if self.stdout.isatty():
+            console.print(render(console.width))
+            return
+        with console.capture() as captured:
+            console.print(render(console.width))
+        # rich fills lines up to the width of the table; who reads the pipe wants none of that.
+        self.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; y means yes. Without a terminal nobody can answer: no."""

@@ -18,5 +18,4 @@ def crons(ctx: typer.Context) -> None:
     else:
         from jobrunner.cli.render_tables import crons_table
 
-        console = cli.console()
-        console.print(crons_table(overview.crons, overview.now, console.width))
+        cli.print(lambda width: crons_table(overview.crons, overview.now, width))

@@ -23,5 +23,4 @@ def history(ctx: typer.Context, task: TaskArgument, limit: LimitOption = 20) -> 
     else:
         from jobrunner.cli.render_tables import history_table
 
-        console = cli.console()
-        console.print(history_table(jobs, cli.clock.now(), console.width))
+        cli.print(lambda width: history_table(jobs, cli.clock.now(), width))

@@ -42,5 +42,4 @@ def list_jobs(
     else:
         from jobrunner.cli.render_tables import jobs_table
 
-        console = cli.console()
-        console.print(jobs_table(jobs, now, console.width))
+        cli.print(lambda width: jobs_table(jobs, now, width))

@@ -35,8 +35,7 @@ def _list_locks(cli: CliContext) -> None:
     else:
         from jobrunner.cli.render_tables import locks_table
 
-        console = cli.console()
-        console.print(locks_table(records, cli.clock.now(), console.width))
+        cli.print(lambda width: locks_table(records, cli.clock.now(), width))
 
 
 def _break_lock(cli: CliContext, name: str, is_confirmed: bool) -> ExitCode:

@@ -53,8 +53,7 @@ def next_fires(
     if cli.json:
         cli.write_json(fires_json(fires))
     else:
-        console = cli.console()
-        console.print(fires_table(fires, now, console.width))
+        cli.print(lambda width: fires_table(fires, now, width))
 
 
 def _declared(cli: CliContext, name: str | None) -> "list[Cron]":

@@ -18,5 +18,4 @@ def queues(ctx: typer.Context) -> None:
     else:
         from jobrunner.cli.render_tables import queues_table
 
-        console = cli.console()
-        console.print(queues_table(views, console.width))
+        cli.print(lambda width: queues_table(views, width))

@@ -29,4 +29,5 @@ def show_job(cli: CliContext, text: str) -> None:
     secrets = (
         frozenset(param.name for param in task.params if param.secret) if task else frozenset()
     )
-    cli.console().print(job_card(job, cli.clock.now(), cli.zone, secrets))
+    card = job_card(job, cli.clock.now(), cli.zone, secrets)
+    cli.print(lambda _width: card)

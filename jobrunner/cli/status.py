@@ -39,8 +39,7 @@ def _status_once(cli: CliContext) -> ExitCode:
     else:
         from jobrunner.cli.render_status import status_screen
 
-        console = cli.console()
-        console.print(status_screen(overview, console.width, cli.zone))
+        cli.print(lambda width: status_screen(overview, width, cli.zone))
     # A monitor that only looks at the exit code must see that nothing fires or starts.
     return ExitCode.DONE if overview.daemons else ExitCode.UNREACHABLE
 

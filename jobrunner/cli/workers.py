@@ -18,5 +18,4 @@ def workers(ctx: typer.Context) -> None:
     else:
         from jobrunner.cli.render_tables import workers_table
 
-        console = cli.console()
-        console.print(workers_table(entries, cli.clock.now(), console.width))
+        cli.print(lambda width: workers_table(entries, cli.clock.now(), width))

@@ -53,6 +53,11 @@ Invoke = Callable[..., Outcome]
 @pytest.fixture
 def invoke(tmp_path: Path) -> Invoke:
     """Run a command line in an empty folder: `invoke("validate", "--json", terminal=True)`."""
+    return make_invoke(tmp_path)
+
+
+def make_invoke(folder: Path) -> Invoke:
+    """Runs command lines in that folder."""
 
     def call(
         *args: str, terminal: bool = False, stdin: str = "", environ: dict[str, str] | None = None
@@ -66,7 +71,7 @@ def invoke(tmp_path: Path) -> Invoke:
             clock=StandingClock(),
             zone=UTC,
         )
-        with chdir(tmp_path):
+        with chdir(folder):
             code = run(args, cli)
         return Outcome(_written(cli.stdout), _written(cli.stderr), code)
 

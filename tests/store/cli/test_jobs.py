@@ -1,0 +1,152 @@
+"""Commands about jobs: list, show, history, logs, delete, retry."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from jobrunner import message
+from jobrunner.message import Message
+from jobrunner.model import JobState
+from jobrunner.store.logs import Append, Chunk, append_chunks
+from tests.store.factories import Store
+from tests.unit.cli.conftest import Invoke, Outcome
+
+
+def found(outcome: Outcome) -> Any:
+    assert (outcome.stderr, outcome.code) == ("", 0)
+    return json.loads(outcome.stdout)
+
+
+def write_lines(store: Store, job_id: str, *texts: str) -> None:
+    lines = [(1000 + number, "o", text) for number, text in enumerate(texts)]
+    size = sum(len(text) + 1 for text in texts)
+    chunk = Chunk(1, "1", 0, 0, size, lines, end=True)
+    store.run(append_chunks(store.keys, [Append(job_id, chunk)], timedelta(days=1)))
+
+
+def test_list_shows_the_newest_jobs_first_and_filters_them(invoke: Invoke, store: Store) -> None:
+    failed = store.finished(JobState.FAILED)
+    done = store.finished()
+    other = store.submit(task="other")
+
+    assert {job["id"] for job in found(invoke("list", "--json"))} == {failed, done, other}
+    assert [job["id"] for job in found(invoke("list", "--json", "--state", "failed"))] == [failed]
+    assert [job["id"] for job in found(invoke("list", "--json", "--task", "other"))] == [other]
+    assert len(found(invoke("list", "--json", "--limit", "1"))) == 1
+
+
+def test_list_is_a_table_for_people(invoke: Invoke, store: Store) -> None:
+    job_id = store.submit()
+
+    outcome = invoke("list")
+
+    assert outcome.stdout.splitlines()[0].split()[:3] == ["ID", "TASK", "STATE"]
+    assert outcome.stdout.splitlines()[1].split()[:3] == [job_id, "demo", "queued"]
+    assert (outcome.stderr, outcome.code) == ("", 0)
+
+
+def test_since_takes_a_duration_or_an_instant(invoke: Invoke, store: Store) -> None:
+    store.finished()
+
+    assert found(invoke("list", "--json", "--since", "2099-01-01T00:00:00Z")) == []
+    assert len(found(invoke("list", "--json", "--since", "36500d"))) == 1
+    assert invoke("list", "--since", "soon").code == 2
+
+
+def test_show_finds_a_job_by_id_prefix_and_last(invoke: Invoke, store: Store) -> None:
+    job_id = store.submit(id="k3f9x2mq7pab")
+
+    for text in (job_id, "k3f9", "@last", "@last:demo"):
+        assert found(invoke("show", text, "--json"))["id"] == job_id
+    assert "state      queued\n" in invoke("show", job_id).stdout
+
+
+def test_an_unknown_job_is_not_found(invoke: Invoke, store: Store) -> None:
+    outcome = invoke("show", "nothing")
+
+    assert outcome.stderr.startswith("error: no job 'nothing'\n  why: ")
+    assert (outcome.stdout, outcome.code) == ("", 3)
+
+
+def test_show_masks_secret_parameters(invoke: Invoke, declared: Store) -> None:
+    text = message.encode(Message("backup", {"day": "2026-11-21", "token": "s3cret"}))
+    job_id = declared.submit(task="backup", message=text)
+
+    outcome = invoke("show", job_id)
+
+    assert "arguments  day=2026-11-21 token=***" in outcome.stdout
+    assert "s3cret" not in outcome.stdout
+
+
+def test_history_shows_finished_jobs_of_a_task(invoke: Invoke, declared: Store) -> None:
+    done = declared.finished(task="backup")
+    declared.submit(task="backup")
+
+    assert [job["id"] for job in found(invoke("history", "backup", "--json"))] == [done]
+
+
+def test_the_history_of_a_task_that_does_not_exist_suggests_the_nearest(
+    invoke: Invoke, declared: Store
+) -> None:
+    outcome = invoke("history", "bakcup")
+
+    assert outcome.stderr == (
+        "error: no task 'bakcup'\n  why: the tasks are backup\n  fix: did you mean 'backup'?\n"
+    )
+    assert (outcome.stdout, outcome.code) == ("", 3)
+
+
+def test_logs_print_what_the_job_wrote(invoke: Invoke, store: Store) -> None:
+    job_id = store.finished()
+    write_lines(store, job_id, "one", "two", "three")
+
+    assert invoke("logs", job_id).stdout == "one\ntwo\nthree\n"
+    assert invoke("logs", job_id, "--tail", "1").stdout == "three\n"
+    assert invoke("logs", job_id, "--times").stdout.startswith("00:00:01.000 one\n")
+    assert invoke("logs", job_id, "-f").stdout == "one\ntwo\nthree\n"
+
+
+def test_logs_as_json_are_one_array(invoke: Invoke, store: Store) -> None:
+    job_id, silent = store.finished(), store.finished()
+    write_lines(store, job_id, "one", "two")
+
+    for args in (("logs", job_id, "--json"), ("logs", job_id, "--json", "-f")):
+        lines = found(invoke(*args))
+        assert [line["text"] for line in lines] == ["one", "two"]
+        assert lines[0] == {
+            "at": "1970-01-01T00:00:01Z",
+            "stream": "stdout",
+            "attempt": 1,
+            "text": "one",
+        }
+    assert found(invoke("logs", silent, "--json")) == []
+
+
+def test_delete_removes_ended_jobs_only(invoke: Invoke, store: Store) -> None:
+    done, live = store.finished(), store.submit()
+
+    assert found(invoke("delete", done, "--json")) == [done]
+    refused = invoke("delete", live)
+    assert refused.stderr.startswith(f"error: cannot delete job {live}: it is queued\n")
+    assert (refused.stdout, refused.code) == ("", 5)
+    assert invoke("show", done).code == 3
+
+
+def test_retry_queues_ended_jobs_again(invoke: Invoke, store: Store) -> None:
+    first, second = (store.finished(JobState.FAILED) for _ in range(2))
+    live = store.submit()
+
+    assert found(invoke("retry", first, "--json")) == [
+        {"id": first, "task": "demo", "state": "queued"}
+    ]
+    assert [job["id"] for job in found(invoke("retry", "--failed", "--json"))] == [second]
+    assert store.state(first) == store.state(second) == JobState.QUEUED
+    assert invoke("retry", live).code == 5
+    assert invoke("retry", "--failed").stderr == "no failed jobs\n"
+
+
+def test_retry_wants_ids_or_failed(invoke: Invoke, store: Store) -> None:
+    for args in ((), ("x", "--failed"), ("x", "--task", "demo")):
+        outcome = invoke("retry", *args)
+        assert outcome.stderr.startswith("error: give either ids or --failed\n")
+        assert (outcome.stdout, outcome.code) == ("", 2)

@@ -1,0 +1,185 @@
+"""Commands about the whole: status, workers, queues, locks, crons, pause."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobrunner.model import JobState
+from jobrunner.store.leases import DaemonEntry, announce
+from tests.store.factories import A_LOCK, Store
+from tests.unit.cli.conftest import Invoke, Outcome
+
+DAEMON = DaemonEntry(
+    "d1", "web-1", 4242, "0.1.0", "/srv/jobs.yaml", datetime(2026, 11, 21, tzinfo=UTC), 1, "running"
+)
+
+
+def found(outcome: Outcome) -> Any:
+    assert (outcome.stderr, outcome.code) == ("", 0)
+    return json.loads(outcome.stdout)
+
+
+def test_status_is_one_object(invoke: Invoke, declared: Store) -> None:
+    declared.run(announce(declared.keys, DAEMON))
+    declared.finished(task="backup")
+
+    status = found(invoke("status", "--json"))
+
+    assert list(status) == ["daemons", "workers", "queues", "tasks", "crons", "locks"]
+    assert status["daemons"][0]["pid"] == 4242
+    assert status["tasks"][0]["last"]["state"] == "completed"
+
+
+def test_jobrunner_alone_is_status(invoke: Invoke, declared: Store) -> None:
+    declared.run(announce(declared.keys, DAEMON))
+
+    alone = invoke()
+
+    assert alone.stdout.splitlines()[1].startswith("daemon running on web-1, pid 4242")
+    assert "nightly" in alone.stdout
+    assert (alone.stderr, alone.code) == ("", 0)
+    assert found(invoke("--json")) == found(invoke("status", "--json"))
+
+
+def test_status_without_a_daemon_says_so_and_exits_4(invoke: Invoke, declared: Store) -> None:
+    outcome = invoke("status")
+
+    assert " daemon not running " in outcome.stdout
+    assert outcome.code == 4
+    assert json.loads(invoke("status", "--json").stdout)["daemons"] == []
+
+
+def test_status_of_an_id_is_the_job(invoke: Invoke, store: Store) -> None:
+    job_id = store.submit()
+
+    assert found(invoke("status", job_id, "--json"))["id"] == job_id
+
+
+def test_watch_needs_a_terminal(invoke: Invoke, store: Store) -> None:
+    outcome = invoke("status", "--watch")
+
+    assert outcome.stderr.startswith("error: --watch needs a terminal")
+    assert (outcome.stdout, outcome.code) == ("", 2)
+
+
+def test_workers_and_queues_are_arrays(invoke: Invoke, store: Store) -> None:
+    store.running()
+    store.submit()
+
+    workers, queues = found(invoke("workers", "--json")), found(invoke("queues", "--json"))
+
+    assert [worker["id"] for worker in workers] == ["w1"]
+    assert {queue["name"]: (queue["waiting"], queue["claimed"]) for queue in queues} == {
+        "default": (1, 1),
+        "web": (0, 0),
+    }
+    assert "w1" in invoke("workers").stdout
+    assert "default" in invoke("queues").stdout
+
+
+def test_locks_tell_their_holders(invoke: Invoke, store: Store) -> None:
+    entry = store.running(lock=A_LOCK)
+
+    [lock] = found(invoke("locks", "--json"))
+
+    assert (lock["name"], lock["holders"][0]["job"]) == ("report", entry.job_id)
+    assert entry.job_id in invoke("locks").stdout
+    store.finish(entry, lock=A_LOCK)
+
+
+def test_breaking_a_lock_asks_first(invoke: Invoke, store: Store) -> None:
+    entry = store.running(lock=A_LOCK)
+
+    for answer in ("n\n", "\n", ""):
+        refused = invoke("locks", "--break", "report", terminal=True, stdin=answer)
+        assert refused.stderr.startswith(f"Break lock 'report'? It is held by {entry.job_id}, ")
+        assert (refused.stdout, refused.code) == ("", 5)
+    assert invoke("locks", "--break", "report", stdin="y\n").code == 5  # nobody is asked in a pipe
+    assert store.holders() == [entry.job_id]
+
+    broken = invoke("locks", "--break", "report", terminal=True, stdin="y\n")
+    assert broken.code == 0
+    assert store.holders() == []
+
+
+def test_breaking_with_yes_asks_nobody(invoke: Invoke, store: Store) -> None:
+    entry = store.running(lock=A_LOCK)
+
+    assert found(invoke("locks", "--break", "report", "--yes", "--json")) == {
+        "name": "report",
+        "holders": [entry.job_id],
+    }
+    assert invoke("locks", "--break", "report", "--yes").code == 3
+
+
+def test_crons_are_paused_and_resumed_by_name(invoke: Invoke, declared: Store) -> None:
+    assert found(invoke("pause", "nightly", "--json")) == {"name": "nightly", "paused": True}
+    assert found(invoke("crons", "--json"))[0]["paused"] is True
+    assert "paused" in invoke("crons").stdout
+
+    assert invoke("resume", "nightly").stdout.startswith("resumed nightly;")
+    assert found(invoke("crons", "--json"))[0]["paused"] is False
+
+
+def test_an_unknown_cron_suggests_the_nearest(invoke: Invoke, declared: Store) -> None:
+    for command in ("pause", "resume", "trigger"):
+        outcome = invoke(command, "nigthly")
+        assert outcome.stderr.startswith("error: no cron 'nigthly'\n")
+        assert "fix: did you mean 'nightly'?" in outcome.stderr
+        assert (outcome.stdout, outcome.code) == ("", 3)
+
+
+def test_trigger_submits_the_crons_job_with_its_parameters(invoke: Invoke, declared: Store) -> None:
+    submitted = found(invoke("trigger", "nightly", "--json"))
+
+    job = declared.job(submitted["id"])
+    assert (job.task, job.cron, job.state) == ("backup", "nightly", JobState.QUEUED)
+    assert job.arguments == {"day": "2026-11-20"}
+    assert job.fire_time is None
+
+
+def test_an_unreachable_store_is_told_and_exits_4(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "gone.yaml").write_text(
+        "name: gone\nstore: {url: 'unix:///tmp/jr-there-is-no-such-socket'}\n"
+    )
+
+    for args in (("status",), ("list", "--json"), ("show", "x"), ("workers",)):
+        outcome = invoke(*args, "--file", "gone.yaml")
+        assert outcome.stderr.startswith("error: ")
+        assert "\n  fix: " in outcome.stderr
+        assert (outcome.stdout, outcome.code) == ("", 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("jobrunner st", ["stop", "status"]),
+        ("jobrunner submit ba", ["backup"]),
+        ("jobrunner pause ni", ["nightly"]),
+        ("jobrunner show k3", ["k3f9x2mq7pab"]),
+        ("jobrunner list --sta", ["--state"]),
+        ("jobrunner list --state fai", ["failed"]),
+        ("jobrunner submit x --queue we", ["web"]),
+        ("jobrunner -f missing.yaml submit ba", []),
+    ],
+)
+def test_completion_offers_names_and_ids_from_the_store(
+    invoke: Invoke,
+    declared: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    offered: list[str],
+) -> None:
+    declared.submit(task="backup", id="k3f9x2mq7pab")
+    # typer's completion reads the process's environment and prints to its stdout.
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+
+    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash"})
+
+    assert (outcome.stderr, outcome.code) == ("", 0)
+    assert capsys.readouterr().out.split() == offered
