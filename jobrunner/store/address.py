@@ -40,6 +40,7 @@ OPTIONS = (
     "username",
     *TLS_OPTIONS,
 )
+SCHEMES = ("redis", "rediss", "unix")
 VERIFY_MODES = ("required", "optional", "none")
 FALSE_WORDS = ("0", "false", "no", "n", "f")
 SECRET_OPTIONS = frozenset({"password", "ssl_password"})
@@ -159,20 +160,32 @@ def _split(url: str) -> tuple[SplitResult, int]:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
     except ValueError:
-        # Not chained: the message could quote a piece of a password with an unquoted sign.
+        # Not chained: the message could quote a piece of the password.
+        raise _unreadable() from None
+    if _has_unquoted_sign(parts):
+        raise _unreadable()
+    if parts.scheme not in SCHEMES:
         raise UsageError(
-            "the store's URL cannot be read",
-            why="its port or brackets are wrong, or a sign in the password is not quoted",
-            fix="write redis://user:password@host:6379/0, and in the password %40 for @, "
-            "%3A for :, %2F for /",
-        ) from None
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise UsageError(
-            f"the store's URL starts with {parts.scheme + '://' if parts.scheme else 'no scheme'}",
+            "the store's URL has no scheme that is known",
             why="the store is a Redis or Valkey server",
             fix="write redis://host:6379/0, rediss:// for TLS, or unix:///path/to/socket",
         )
     return parts, port
+
+
+def _has_unquoted_sign(parts: SplitResult) -> bool:
+    """Whether a password was cut at a `/`, `?` or `#` of its own: `redis://:12/rest@host`."""
+    behind = parts.query + parts.fragment + ("" if parts.scheme == "unix" else parts.path)
+    return "@" in behind or bool(parts.fragment)
+
+
+def _unreadable() -> UsageError:
+    return UsageError(
+        "the store's URL cannot be read",
+        why="its port or brackets are wrong, or a sign in the password is not quoted",
+        fix="write redis://user:password@host:6379/0, and in the password %40 for @, "
+        "%3A for :, %2F for /",
+    )
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
@@ -265,7 +278,7 @@ def _without_secrets(url: str) -> str:
         port = parts.port
     except ValueError:
         return HIDDEN
-    if not parts.scheme:
+    if parts.scheme not in SCHEMES or _has_unquoted_sign(parts):
         return HIDDEN
     user = f"{parts.username or ''}:{HIDDEN}@" if parts.password else ""
     if parts.username and not parts.password:
