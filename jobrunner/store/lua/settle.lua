@@ -33,11 +33,11 @@ local cron = ARGV[8] ~= '' and KEYS[#KEYS]
 if entry then
   redis.call('XDEL', KEYS[2], entry)
 end
-redis.call('ZREM', KEYS[3], ARGV[2])
+local was_due = redis.call('ZREM', KEYS[3], ARGV[2]) == 1
 redis.call('ZREM', KEYS[4], ARGV[2])
-if waiting then
-  redis.call('ZREM', waiting, ARGV[2])
-  -- It may have been the one just woken by a release; the next in line must not sleep on.
+local was_in_line = waiting and redis.call('ZREM', waiting, ARGV[2]) == 1
+if was_in_line and (was_due or state == 'queued') then
+  -- A release had woken it; the next in line must not sleep on.
   local follower = redis.call('ZRANGE', waiting, 0, 0)[1]
   if follower then
     redis.call('ZADD', KEYS[3], 'NX', now, follower)
