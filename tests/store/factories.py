@@ -1,7 +1,8 @@
 """Valid defaults for what store tests need, and a store that performs operations for them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -30,6 +31,7 @@ from jobrunner.store.leases import WorkerEntry, enlist
 from jobrunner.store.records import fields_of, read_job
 from jobrunner.store.requests import Argument, Command, Operation
 from jobrunner.store.submission import Submission, submit
+from jobrunner.store.subscription import BlockingSubscription
 
 T = TypeVar("T")
 QUEUES = ("default", "web")
@@ -84,6 +86,19 @@ class Store:
         seconds, micros = self.command("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
+    @contextmanager
+    def messages(self, channel: str) -> Iterator[list[str]]:
+        """What is published on the channel within the block; complete at its end."""
+        received: list[str] = []
+        subscription = BlockingSubscription(self.connection.address, [channel])
+        subscription.connect()
+        yield received
+        self.command("PUBLISH", channel, "end of block")
+        while (message := subscription.next_message(5)) != b"end of block":
+            assert message is not None
+            received.append(message.decode())
+        subscription.close()
+
     def add_worker(self, worker: str = "w1") -> str:
         self.run(ensure_groups(self.keys, self.queues))
         self.run(enlist(self.keys, a_worker(worker)))
@@ -94,8 +109,8 @@ class Store:
         self.command("ZADD", self.keys.workers(), LONG_AGO, worker)
 
     def submission(self, **changes: Any) -> Submission:
-        values: dict[str, Any] = {"id": f"job{next(self.numbers)}", "task": "demo", "message": MESSAGE}
-        return Submission(**values | changes)
+        values: dict[str, Any] = {"id": f"job{next(self.numbers)}", "task": "demo"}
+        return Submission(**values | {"message": MESSAGE} | changes)
 
     def submit(self, **changes: Any) -> str:
         """Submit one job, and return its id."""

@@ -7,7 +7,6 @@ import pytest
 from jobrunner.clock import to_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState, Priority
-from jobrunner.store.requests import Command
 from jobrunner.store.submission import BATCH, Submission, submit
 from tests.store.factories import MESSAGE, Store, minutes
 
@@ -168,25 +167,18 @@ def test_a_job_has_only_one_of_delay_due_time_and_upstream() -> None:
 
 
 def test_the_schedulers_are_told_when_the_earliest_due_time_moves_up(store: Store) -> None:
-    told = [store.run(_submit_and_count(store, delay=minutes(n))) for n in (10, 20, 5)]
+    with store.messages(store.keys.wake_channel()) as messages:
+        ids = [store.submit(delay=minutes(number)) for number in (10, 20, 5)]
 
-    # Nobody listens, so what is proved is which submits publish: those with a new earliest time.
-    assert told == [1, 0, 1]
-
-
-def _submit_and_count(store: Store, **changes: object):  # type: ignore[no-untyped-def]
-    """How many messages a submit publishes, by the server's own statistics."""
-    before = yield Command(("INFO", "commandstats"))
-    yield from submit(store.keys, [store.submission(**changes)])
-    after = yield Command(("INFO", "commandstats"))
-    return _published(after) - _published(before)
+    dues = [store.record(job_id)["due_at"] for job_id in ids]
+    assert messages == [dues[0], dues[2]]
 
 
-def _published(info: bytes) -> int:
-    for line in info.decode().splitlines():
-        if line.startswith("cmdstat_publish:calls="):
-            return int(line.removeprefix("cmdstat_publish:calls=").partition(",")[0])
-    return 0
+def test_a_job_that_is_queued_at_once_wakes_no_scheduler(store: Store) -> None:
+    with store.messages(store.keys.wake_channel()) as messages:
+        store.submit()
+
+    assert messages == []
 
 
 def test_the_last_job_of_a_task_and_of_all_is_noted(store: Store) -> None:

@@ -1,0 +1,253 @@
+"""`fire.lua`, `enrol.lua`, `resume.lua`: one job per fire time, whoever asks."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobrunner.clock import from_ms, to_ms
+from jobrunner.model import JobState, Priority, Reason
+from jobrunner.store.cancelling import cancel
+from jobrunner.store.crons import (
+    CronRecord,
+    Enrolment,
+    Fire,
+    Fired,
+    enrol,
+    fire,
+    note_next_fires,
+    pause_cron,
+    read_crons,
+    resume_cron,
+)
+from jobrunner.store.submission import submit
+from tests.store.factories import MESSAGE, Store
+
+ONE = datetime(2026, 11, 21, 1, tzinfo=UTC)
+TWO = datetime(2026, 11, 21, 2, tzinfo=UTC)
+ID_ONE = "nightly@2026-11-21T01:00:00Z"
+ID_TWO = "nightly@2026-11-21T02:00:00Z"
+
+
+def a_fire(fire_time: datetime = ONE, **changes: Any) -> Fire:
+    values: dict[str, Any] = {
+        "cron": "nightly",
+        "fire_time": fire_time,
+        "task": "demo",
+        "message": MESSAGE,
+        "queue": "default",
+        "priority": Priority.NORMAL,
+    }
+    return Fire(**values | changes)
+
+
+def send(store: Store, *fires: Fire) -> list[str]:
+    return [fired.what for fired in store.run(fire(store.keys, fires))]
+
+
+def record(store: Store) -> CronRecord:
+    return store.run(read_crons(store.keys, ["nightly"]))[0]
+
+
+def test_a_fire_time_makes_its_job(store: Store) -> None:
+    store.add_worker()
+
+    assert send(store, a_fire(queue="web", priority=Priority.LOW)) == ["queued"]
+
+    job = store.job(ID_ONE)
+    assert (job.cron, job.fire_time, job.task) == ("nightly", ONE, "demo")
+    assert (job.queue, job.priority, job.state) == ("web", Priority.LOW, JobState.QUEUED)
+    assert record(store).handled == ONE
+    assert record(store).job == ID_ONE
+    assert [entry.job_id for entry in store.claim()] == [ID_ONE]
+
+
+def test_two_schedulers_make_one_job_of_a_fire_time(store: Store) -> None:
+    send(store, a_fire())
+    before = store.snapshot()
+
+    assert send(store, a_fire()) == ["handled"]
+    assert send(store, a_fire(previous=ID_ONE)) == ["handled"]
+    assert store.snapshot() == before
+
+
+def test_fire_times_go_forward_only(store: Store) -> None:
+    assert send(store, a_fire(TWO), a_fire(ONE, previous=ID_TWO)) == ["queued", "handled"]
+    assert store.records().keys() == {ID_TWO}
+
+
+def test_crons_do_not_hinder_each_other(store: Store) -> None:
+    assert send(store, a_fire(), a_fire(cron="other")) == ["queued", "queued"]
+
+
+def test_a_fire_time_whose_job_a_backfill_made_is_handled(store: Store) -> None:
+    store.run(submit(store.keys, [store.submission(id=ID_ONE)]))
+
+    assert send(store, a_fire()) == ["handled"]
+    assert record(store).handled == ONE
+    assert len(store.entries()) == 1
+
+
+def test_a_paused_cron_makes_no_job_and_its_fire_times_count_as_handled(store: Store) -> None:
+    store.run(pause_cron(store.keys, "nightly"))
+
+    assert send(store, a_fire()) == ["paused"]
+    assert record(store).is_paused
+    assert record(store).handled == ONE
+    assert store.records() == {}
+
+
+def test_a_resumed_cron_goes_on_after_its_pause(store: Store) -> None:
+    store.run(pause_cron(store.keys, "nightly"))
+
+    store.run(resume_cron(store.keys, "nightly"))
+
+    handled = record(store).handled
+    assert not record(store).is_paused
+    assert handled is not None
+    assert handled <= from_ms(store.now_ms())
+    assert send(store, a_fire(handled - timedelta(seconds=1))) == ["handled"]
+    assert send(store, a_fire(handled + timedelta(seconds=1))) == ["queued"]
+
+
+def test_resuming_a_cron_that_is_not_paused_changes_nothing(store: Store) -> None:
+    send(store, a_fire())
+    before = store.snapshot()
+
+    store.run(resume_cron(store.keys, "nightly"))
+
+    assert store.snapshot() == before
+
+
+def test_a_resume_does_not_go_back_before_what_was_handled(store: Store) -> None:
+    future = datetime(2100, 1, 1, tzinfo=UTC)
+    send(store, a_fire(future))
+    store.run(pause_cron(store.keys, "nightly"))
+
+    store.run(resume_cron(store.keys, "nightly"))
+
+    assert record(store).handled == future
+
+
+def test_jitter_delays_the_job_and_not_the_fire_time(store: Store) -> None:
+    before = store.now_ms()
+
+    assert send(store, a_fire(delay=timedelta(seconds=20))) == ["scheduled"]
+
+    job = store.job(ID_ONE)
+    assert job.fire_time == ONE
+    assert job.due_at is not None
+    assert before + 20_000 <= to_ms(job.due_at) <= store.now_ms() + 20_000
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
+def test_a_job_whose_predecessor_has_ended_is_queued(store: Store, overlap: str) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    (entry,) = store.claim()
+    store.finish(entry)
+
+    assert send(store, a_fire(TWO, overlap=overlap, previous=ID_ONE)) == ["queued"]
+
+
+def test_overlap_allow_lets_both_run(store: Store) -> None:
+    assert send(store, a_fire(ONE), a_fire(TWO, previous=ID_ONE)) == ["queued", "queued"]
+
+
+def test_overlap_skip_records_a_skipped_job_with_the_one_in_its_way(store: Store) -> None:
+    send(store, a_fire(ONE))
+
+    assert send(store, a_fire(TWO, overlap="skip", previous=ID_ONE)) == ["skipped"]
+
+    job = store.job(ID_TWO)
+    assert (job.state, job.reason, job.detail) == (JobState.SKIPPED, Reason.OVERLAP, ID_ONE)
+    assert job.finished_at is not None
+    cron = record(store)
+    assert (cron.last_id, cron.last_state) == (ID_TWO, JobState.SKIPPED)
+    assert cron.job == ID_ONE  # the next one still has to look at the job that runs
+
+
+def test_overlap_queue_waits_for_the_end_of_the_one_before_however_it_ends(store: Store) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    (entry,) = store.claim()
+
+    assert send(store, a_fire(TWO, overlap="queue", previous=ID_ONE)) == ["blocked"]
+    assert store.claim() == []
+
+    store.promote(*store.finish(entry, JobState.FAILED).woken)
+    assert [entry.job_id for entry in store.claim()] == [ID_TWO]
+
+
+def test_overlap_replace_runs_once_the_one_before_is_cancelled(store: Store) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+
+    assert store.run(fire(store.keys, [a_fire(TWO, overlap="replace", previous=ID_ONE)])) == [
+        Fired("blocked", ID_ONE)
+    ]
+    store.run(cancel(store.keys, ID_ONE, Reason.REPLACED))
+
+    assert store.job(ID_ONE).reason is Reason.REPLACED
+    assert [entry.job_id for entry in store.claim()] == [ID_TWO]
+
+
+def test_a_scheduler_that_knows_another_predecessor_looks_again(store: Store) -> None:
+    send(store, a_fire(ONE))
+    before = store.snapshot()
+
+    assert store.run(fire(store.keys, [a_fire(TWO)])) == [Fired("changed", ID_ONE)]
+    assert store.run(fire(store.keys, [a_fire(TWO, previous="x")])) == [Fired("changed", ID_ONE)]
+
+    assert store.snapshot() == before
+
+
+def test_a_misfire_is_recorded_and_does_not_count_as_the_crons_job(store: Store) -> None:
+    misfire = a_fire(skip=Reason.MISFIRE, detail="3 fire times from 01:00 to 03:00")
+
+    assert send(store, misfire) == ["skipped"]
+
+    job = store.job(ID_ONE)
+    assert (job.state, job.reason, job.fire_time) == (JobState.SKIPPED, Reason.MISFIRE, ONE)
+    assert job.detail == "3 fire times from 01:00 to 03:00"
+    assert (record(store).job, record(store).last_reason) == (None, Reason.MISFIRE)
+
+
+def test_a_cron_that_was_never_seen_has_an_empty_record(store: Store) -> None:
+    assert record(store) == CronRecord("nightly")
+    assert store.run(read_crons(store.keys, [])) == []
+
+
+def test_next_fire_times_are_noted_and_taken_away(store: Store) -> None:
+    store.run(note_next_fires(store.keys, {"nightly": TWO}))
+    assert record(store).next_fire_at == TWO
+
+    store.run(note_next_fires(store.keys, {"nightly": None}))
+    assert record(store).next_fire_at is None
+
+
+def test_a_new_cron_begins_at_its_start(store: Store) -> None:
+    assert store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *|UTC", ONE)])) == [ONE]
+    assert record(store).schedule == "0 2 * * *|UTC"
+
+
+def test_an_unchanged_cron_goes_on_after_the_last_handled_fire_time(store: Store) -> None:
+    enrolment = Enrolment("nightly", "0 2 * * *|UTC", ONE)
+    store.run(enrol(store.keys, [enrolment]))
+
+    later = replace(enrolment, start_at=TWO)
+
+    assert store.run(enrol(store.keys, [later])) == [ONE]
+
+
+def test_a_changed_cron_begins_at_its_start(store: Store) -> None:
+    store.run(enrol(store.keys, [Enrolment("nightly", "0 1 * * *|UTC", ONE)]))
+
+    assert store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *|UTC", TWO)])) == [TWO]
+
+
+def test_a_changed_cron_does_not_repeat_what_was_handled(store: Store) -> None:
+    send(store, a_fire(TWO))
+
+    assert store.run(enrol(store.keys, [Enrolment("nightly", "new", ONE)])) == [TWO]

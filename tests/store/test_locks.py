@@ -1,0 +1,129 @@
+"""`wake.lua`: locks whose holder vanished, and locks broken by hand."""
+
+from dataclasses import replace
+
+from jobrunner.model import JobState
+from jobrunner.store.attempts import StartedAs
+from jobrunner.store.cancelling import cancel
+from jobrunner.store.locks import break_lock, read_lock, read_locks, wake_free_locks
+from tests.store.factories import A_LOCK, A_WAITED_LOCK, LONG_AGO, Store
+
+OTHER = replace(A_LOCK, name="other")
+
+
+def end_lock(store: Store, job_id: str) -> None:
+    """As if the holder had not renewed its lock for the TTL."""
+    store.command("ZADD", store.keys.lock("report"), LONG_AGO, job_id)
+    store.command("ZADD", store.keys.locks(), LONG_AGO, "report")
+
+
+def test_a_held_lock_tells_holder_token_and_who_waits(store: Store) -> None:
+    store.add_worker()
+    entry = store.running(lock=A_LOCK, task="backup")
+    first, second = store.blocked(), store.blocked()
+
+    record = store.run(read_lock(store.keys, "report"))
+
+    (holder,) = record.holders
+    assert (holder.job_id, holder.task, holder.worker) == (entry.job_id, "backup", "w1")
+    assert str(holder.token) == store.record(entry.job_id)["lock_token"]
+    assert holder.since == store.job(entry.job_id).started_at
+    assert record.waiting == [first, second]
+
+
+def test_locks_are_listed_by_name(store: Store) -> None:
+    store.add_worker()
+    report = store.running(lock=A_LOCK)
+    other = store.running(lock=OTHER)
+    store.blocked()
+
+    records = store.run(read_locks(store.keys))
+
+    assert [(r.name, [h.job_id for h in r.holders], len(r.waiting)) for r in records] == [
+        ("other", [other.job_id], 0),
+        ("report", [report.job_id], 1),
+    ]
+
+
+def test_a_free_lock_is_not_listed(store: Store) -> None:
+    store.add_worker()
+    store.finish(store.running(lock=A_LOCK), lock=A_LOCK)
+
+    assert store.run(read_locks(store.keys)) == []
+    assert store.run(read_lock(store.keys, "report")).holders == []
+
+
+def test_the_first_waiter_of_a_vanished_holder_is_woken(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_LOCK)
+    first, second = store.blocked(), store.blocked()
+    end_lock(store, holder.job_id)
+
+    assert store.run(wake_free_locks(store.keys)) == 1
+
+    assert store.state(first) is JobState.QUEUED
+    assert store.state(second) is JobState.BLOCKED
+    assert store.run(wake_free_locks(store.keys)) == 0  # it is on its way
+
+
+def test_a_lock_that_is_held_wakes_nobody(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_LOCK)
+    waiter = store.blocked()
+    store.command("ZADD", store.keys.locks(), LONG_AGO, "report")
+
+    assert store.run(wake_free_locks(store.keys)) == 0
+    assert store.state(waiter) is JobState.BLOCKED
+    assert store.holders() == [holder.job_id]
+
+
+def test_a_lock_without_holder_and_waiters_is_forgotten(store: Store) -> None:
+    store.add_worker()
+    entry = store.running(lock=A_LOCK)
+    end_lock(store, entry.job_id)
+
+    store.run(wake_free_locks(store.keys))
+
+    assert store.command("ZCARD", store.keys.locks()) == 0
+
+
+def test_a_waiter_that_ended_elsewhere_does_not_hold_up_the_line(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_LOCK)
+    ended, waiter = store.blocked(), store.blocked()
+    store.run(cancel(store.keys, ended))
+    store.command("ZADD", store.keys.lock_waiting("report"), 0, ended)
+    end_lock(store, holder.job_id)
+
+    woken = [store.run(wake_free_locks(store.keys)) for _ in range(2)]
+
+    assert sum(woken) == 1
+    assert store.state(waiter) is JobState.QUEUED
+
+
+def test_a_broken_lock_goes_to_the_next_in_line(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_LOCK)
+    waiter = store.blocked()
+
+    assert store.run(break_lock(store.keys, "report")) == [holder.job_id]
+
+    (entry,) = store.claim()
+    assert entry.job_id == waiter
+    assert store.start(entry, lock=A_WAITED_LOCK)[0] is StartedAs.STARTED
+    assert store.state(holder.job_id) is JobState.RUNNING  # its worker stops it
+
+
+def test_the_job_of_a_broken_lock_does_not_free_it_for_others(store: Store) -> None:
+    store.add_worker()
+    first = store.running(lock=A_LOCK)
+    store.run(break_lock(store.keys, "report"))
+    second = store.running(lock=A_LOCK)
+
+    store.finish(first, JobState.FAILED, lock=A_LOCK)
+
+    assert store.holders() == [second.job_id]
+
+
+def test_breaking_a_free_lock_does_nothing(store: Store) -> None:
+    assert store.run(break_lock(store.keys, "report")) == []

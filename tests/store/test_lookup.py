@@ -1,0 +1,148 @@
+"""Finding and listing jobs."""
+
+import re
+
+import pytest
+
+from jobrunner.clock import from_ms
+from jobrunner.errors import JobNotFound, UsageError
+from jobrunner.model import JobState
+from jobrunner.store.lookup import Selection, find_id, history, list_jobs, recent_ids
+from tests.store.factories import LONG_AGO, Store, minutes
+
+
+def find(store: Store, text: str) -> str:
+    return store.run(find_id(store.keys, text))
+
+
+def listed(store: Store, **selection: object) -> list[str]:
+    found = store.run(list_jobs(store.keys, Selection(**selection)))  # type: ignore[arg-type]
+    return [job.id for job in found]
+
+
+def test_an_id_is_found_by_itself(store: Store) -> None:
+    store.submit(id="k3f9x2mq7pab")
+
+    assert find(store, "k3f9x2mq7pab") == "k3f9x2mq7pab"
+
+
+def test_an_id_is_found_also_when_it_begins_others(store: Store) -> None:
+    store.submit(id="nightly")
+    store.submit(id="nightly2")
+
+    assert find(store, "nightly") == "nightly"
+
+
+def test_a_prefix_finds_its_job_in_any_state(store: Store) -> None:
+    store.add_worker()
+    store.finished(id="aa1")
+    store.finished(JobState.FAILED, id="bb1")
+    store.running(id="cc1")
+    store.claimed(id="dd1")
+    store.submit(id="ee1")
+    store.submit(id="ff1", delay=minutes(1))
+    store.submit(id="gg1", after="cc1")
+
+    prefixes = ["aa", "bb", "cc", "dd", "ee", "ff", "gg"]
+    assert [find(store, prefix) for prefix in prefixes] == [f"{prefix}1" for prefix in prefixes]
+
+
+def test_a_prefix_of_several_jobs_names_them(store: Store) -> None:
+    store.submit(id="abc1")
+    store.submit(id="abc2")
+    store.submit(id="abd")
+
+    with pytest.raises(UsageError, match=re.escape("'abc' is the beginning of 2 job ids")) as found:
+        find(store, "abc")
+    assert found.value.why == "it fits abc1, abc2"
+
+
+@pytest.mark.parametrize("text", ["zz", "a", "", "@last", "@last:other", "*"])
+def test_what_fits_no_job_is_not_found(store: Store, text: str) -> None:
+    if not text.startswith("@") or text == "@last:other":
+        store.submit(id="abc")
+
+    with pytest.raises(JobNotFound):
+        find(store, text)
+
+
+def test_the_last_job_is_found_of_all_and_of_a_task(store: Store) -> None:
+    backup = store.submit(task="backup")
+    report = store.submit(task="report")
+
+    assert find(store, "@last") == report
+    assert find(store, "@last:backup") == backup
+
+
+def test_garbage_in_a_queue_does_not_break_a_list(store: Store) -> None:
+    store.command("XADD", store.keys.queue("default", "high"), "*", "hello", "world")
+    store.command("XADD", store.keys.queue("default", "high"), "*", "id", b"\xff")
+    job_id = store.submit()
+
+    assert listed(store) == [job_id]
+    assert job_id in store.run(recent_ids(store.keys))
+
+
+def test_jobs_of_every_state_are_listed_newest_first(store: Store) -> None:
+    store.add_worker()
+    ids = [store.finished(), store.finished(JobState.SKIPPED), store.running().job_id]
+    ids += [store.submit(), store.submit(delay=minutes(1)), store.submit(after=ids[2])]
+    for number, job_id in enumerate(ids):
+        store.command("HSET", store.keys.job(job_id), "created_at", LONG_AGO + number)
+
+    assert listed(store) == ids[::-1]
+    assert listed(store, limit=2) == ids[:-3:-1]
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "running", "queued", "scheduled"])
+def test_a_list_by_state_has_only_that_state(store: Store, state: str) -> None:
+    store.add_worker()
+    jobs = {
+        "completed": store.finished(),
+        "failed": store.finished(JobState.FAILED),
+        "running": store.running().job_id,
+        "queued": store.claimed().job_id,
+        "scheduled": store.submit(delay=minutes(1)),
+    }
+
+    assert listed(store, states=[JobState(state)]) == [jobs[state]]
+
+
+def test_a_list_by_task_finds_jobs_beyond_the_first_page(store: Store) -> None:
+    store.add_worker()
+    wanted = store.submit(task="rare", delay=minutes(1))
+    for _ in range(600):
+        store.submit(delay=minutes(2))
+
+    assert listed(store, task="rare", limit=1) == [wanted]
+
+
+def test_a_list_by_task_and_state_looks_into_the_tasks_history(store: Store) -> None:
+    store.add_worker()
+    store.finished(task="backup")
+    failed = store.finished(JobState.FAILED, task="backup")
+    store.finished(JobState.FAILED, task="report")
+
+    assert listed(store, task="backup", states=[JobState.FAILED]) == [failed]
+
+
+def test_a_list_since_an_instant_leaves_out_what_ended_before(store: Store) -> None:
+    store.add_worker()
+    old = store.finished()
+    store.command("ZADD", store.keys.done("completed"), LONG_AGO, old)
+    young = store.finished()
+
+    assert listed(store, since=from_ms(store.now_ms() - 60_000)) == [young]
+
+
+def test_the_history_of_a_task_is_newest_first_and_limited(store: Store) -> None:
+    store.add_worker()
+    ids = [store.finished(task="backup") for _ in range(3)]
+    for number, job_id in enumerate(ids):
+        store.command("ZADD", store.keys.task_done("backup"), LONG_AGO + number, job_id)
+    store.finished(task="report")
+    store.submit(task="backup")
+
+    found = store.run(history(store.keys, "backup", limit=2))
+
+    assert [job.id for job in found] == ids[:0:-1]
