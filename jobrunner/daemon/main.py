@@ -37,7 +37,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         folder = _take_state_folder(plan, settings, environ, clock, stack)
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
-        _check(address)
+    _X
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
 
 
@@ -82,10 +82,10 @@ def _open_store(
     return server.address(name), ServerWatch(server, clock)
 
 
-def _check(address: StoreAddress) -> None:
+def _check(address: StoreAddress, clock: Clock) -> None:
     """Refuse a server that would lose jobs; warn of what is unwise."""
     with StoreConnection(address) as connection:
-        findings = check_server(connection)
+        findings = check_server(connection, clock)
     for finding in findings:
         if finding.is_refusal:
             raise StoreUnavailable(finding.what, why=finding.why, fix=finding.fix)

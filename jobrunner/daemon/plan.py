@@ -13,9 +13,11 @@ from jobrunner.discover import discover
 from jobrunner.errors import ManifestError, Problem
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
-from jobrunner.manifest.spec import CronSpec, Manifest
+from jobrunner.manifest.parts import Param
+from jobrunner.manifest.spec import CronSpec, Manifest, Task
+from jobrunner.params import ParamType
 from jobrunner.scheduler import ScheduledCron
-from jobrunner.store.published import Published, PublishedCron, PublishedTask
+from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,28 @@ def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
         raise ManifestError(
             sorted(problems, key=lambda problem: (problem.where is None, problem.where))
         )
-    return Plan(loaded.manifest, crons)
+    return Plan(_with_adhoc(loaded), crons)
+
+
+def _with_adhoc(loaded: LoadedManifest) -> Manifest:
+    """The manifest with the task of `jobrunner exec`, where that is allowed."""
+    manifest = loaded.manifest
+    if not manifest.adhoc:
+        return manifest
+    if ADHOC_TASK in manifest.tasks:
+        problem = Problem(
+            loaded.locate(("tasks", ADHOC_TASK)),
+            f"task {ADHOC_TASK!r} has the name of ad-hoc commands",
+            why="`adhoc: true` makes a task of this name for `jobrunner exec`",
+            fix="rename the task, or remove `adhoc`",
+        )
+        raise ManifestError([problem])
+    task = Task(
+        **manifest.defaults.model_dump(exclude_unset=True),
+        description="commands of `jobrunner exec`",
+        params={"command": Param(type=ParamType.ANY)},
+    )
+    return manifest.model_copy(update={"tasks": {**manifest.tasks, ADHOC_TASK: task}})
 
 
 def _found(loaded: LoadedManifest) -> list[FoundTask]:

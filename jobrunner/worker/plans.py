@@ -66,6 +66,7 @@ class TaskPlan:
     def attempt(self, entry: Entry, job: PreparedJob, fence: str, worker: str) -> Attempt:
         """What the runner is given."""
         body = job.body
+        is_adhoc = self.task.kind is None
         return Attempt(
             job_id=entry.job_id,
             task_name=self.name,
@@ -76,7 +77,8 @@ class TaskPlan:
             worker=worker,
             namespace=self.namespace,
             folder=self.folder,
-            arguments=job.arguments,
+            arguments={} if is_adhoc else job.arguments,
+            argv=job.arguments["command"] if is_adhoc else None,
             args=body.args,
             labels=body.labels,
             cron=body.cron,
