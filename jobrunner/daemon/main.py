@@ -37,7 +37,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         folder = _take_state_folder(plan, settings, environ, clock, stack)
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
-    _X
+        _check(address, clock)
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
 
 
