@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-import jobrunner
+import jobrunner.client
+import jobrunner.context
 from jobrunner import cron, task
 from jobrunner.tasks import TaskFunction
 
@@ -94,12 +95,21 @@ def test_a_task_is_pickled_as_a_name_of_its_module() -> None:
 
 
 def test_declaring_tasks_loads_no_heavy_library() -> None:
-    heavy = {"taskiq", "pydantic", "croniter", "redis", "asyncio"}
+    heavy = {"taskiq", "pydantic", "croniter", "redis", "asyncio", "jobrunner.client"}
     code = "import sys; from jobrunner import cron, task; print(*sys.modules)"
 
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
 
     assert heavy.isdisjoint(loaded.split())
+
+
+def test_the_package_gives_all_that_it_names() -> None:
+    names = {name: getattr(jobrunner, name) for name in jobrunner.__all__}
+
+    assert names["Client"] is jobrunner.client.Client
+    assert names["Context"] is jobrunner.context.Context
+    with pytest.raises(AttributeError, match="has no attribute 'Clinet'"):
+        getattr(jobrunner, "Clinet")  # noqa: B009 - mypy refuses the plain access
 
 
 def test_no_module_of_the_package_takes_the_name_of_something_it_exports() -> None:
