@@ -12,6 +12,7 @@ from typer._click import Command, Context, HelpFormatter, Parameter
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 
+from jobrunner import __version__
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.plain import use_plain_conversion
 from jobrunner.cli.registry import SECTIONS, CommandEntry, all_commands, find_command
@@ -84,13 +85,6 @@ def build_command(entry: CommandEntry) -> Command:
     return command
 
 
-def installed_version() -> str:
-    """The version of the installed package."""
-    from importlib.metadata import version
-
-    return version("jobrunner")
-
-
 def cli_of(ctx: Context) -> CliContext:
     """The surroundings of the running command."""
     found = ctx.find_object(CliContext)
@@ -109,7 +103,7 @@ def _status_unless_told(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
     if version:
-        cli_of(ctx).write(f"jobrunner {installed_version()}")
+        cli_of(ctx).write(f"jobrunner {__version__}")
         raise typer.Exit
     entry = find_command("status")
     if ctx.invoked_subcommand is not None or entry is None:
