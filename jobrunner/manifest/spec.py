@@ -231,7 +231,7 @@ class CronSpec(Spec):
         "or one job each, oldest first.",
     )
     grace: Duration = Field(
-        timedelta(minutes=1), description="A fire time noticed later than this is a misfire."
+        timedelta(seconds=10), description="A fire time noticed later than this is a misfire."
     )
     catch_up: CatchUp = Field(CatchUp(), description="Bounds for misfire policy all.")
     overlap: Overlap = Field(
