@@ -41,10 +41,10 @@ def unit_name(name: str) -> str:
 
 def unit_text(settings: UnitSettings) -> str:
     """The whole unit, with a comment above each line."""
-    fixed = EVERYWHERE if settings.is_user else FOLDERS + EVERYWHERE + SYSTEM_ONLY
+    only_system = [] if settings.is_user else [*_folders(settings), *SYSTEM_ONLY]
     sections = {
         "Unit": _unit(settings),
-        "Service": [*_start(settings), *_stop(settings), *fixed],
+        "Service": [*_start(settings), *_stop(settings), *EVERYWHERE, *only_system],
         "Install": [_install(settings)],
     }
     head = (
@@ -66,9 +66,8 @@ def _section(title: str, directives: list[Directive]) -> str:
 
 
 def _unit(settings: UnitSettings) -> list[Directive]:
-    title = f"jobrunner {settings.name} ({settings.manifest})"
     always = [
-        Directive("Description", title.replace("%", "%%"), "Shown by systemctl and the journal."),
+        Directive("Description", f"jobrunner: {settings.name}", "Shown by systemctl status."),
         Directive("StartLimitIntervalSec", "0", "Never give up: nobody may be there to reset it."),
     ]
     if settings.is_user:
@@ -128,21 +127,25 @@ def _stop(settings: UnitSettings) -> Iterator[Directive]:
     )
 
 
+# Not for a user: systemd before 254 would place the state under ~/.config, where no CLI looks, and
+# a user's own XDG_RUNTIME_DIR is there already.
+def _folders(settings: UnitSettings) -> Iterator[Directive]:
+    yield Directive(
+        "StateDirectory", f"jobrunner/{settings.name}", "Jobs and history, below /var/lib."
+    )
+    yield Directive("StateDirectoryMode", "0700", "Arguments and output of jobs may be private.")
+    yield Directive(
+        "RuntimeDirectory", "%N", "For the store's socket, if the state's path is too long,"
+    )
+    yield Directive("Environment", "XDG_RUNTIME_DIR=%t/%N", "since a private /tmp would hide it.")
+    yield Directive("RuntimeDirectoryMode", "0700", "Who reaches the socket may submit jobs.")
+
+
 def _install(settings: UnitSettings) -> Directive:
     if settings.is_user:
         return Directive("WantedBy", "default.target", "Starts with the user's session manager.")
     return Directive("WantedBy", "multi-user.target", "Starts when the machine does.")
 
-
-# Not for a user: systemd before 254 would place the state under ~/.config, where no CLI looks, and
-# a user's own XDG_RUNTIME_DIR is there already.
-FOLDERS = [
-    Directive("StateDirectory", "jobrunner", "Jobs and history: /var/lib/jobrunner."),
-    Directive("StateDirectoryMode", "0700", "Arguments and output of jobs may be private."),
-    Directive("RuntimeDirectory", "%N", "For the store's socket, if the state's path is too long,"),
-    Directive("Environment", "XDG_RUNTIME_DIR=%t/%N", "since a private /tmp would hide it."),
-    Directive("RuntimeDirectoryMode", "0700", "Who reaches the socket may submit jobs."),
-]
 
 # What every service manager can enforce, for users as well.
 EVERYWHERE = [

@@ -22,7 +22,7 @@ SETTINGS = UnitSettings(
     command=[Path(sys.executable), "-m", "jobrunner"],
     drain=timedelta(seconds=45),
 )
-ODD = replace(SETTINGS, name="Shop_2.eu", manifest=Path('/srv/100%/$HOME/a "b"\\c;/jobs.yaml'))
+ODD = replace(SETTINGS, name="Shop_2.eu", manifest=Path('/srv/100%/$HOME/a "b"\\c;\n/jobs.yaml'))
 
 
 def analyze(tmp_path: Path, settings: UnitSettings, *words: str) -> str:
@@ -78,7 +78,7 @@ def test_the_daemon_is_started_by_absolute_paths() -> None:
 
 
 def test_odd_characters_reach_the_daemon_as_they_are() -> None:
-    assert r'run --file "/srv/100%%/$$HOME/a \"b\"\\c;/jobs.yaml"' + "\n" in unit_text(ODD)
+    assert r'run --file "/srv/100%%/$$HOME/a \"b\"\\c;\x0a/jobs.yaml"' + "\n" in unit_text(ODD)
 
 
 def test_a_dollar_in_the_programs_own_path_stays_since_systemd_expands_none_there() -> None:
