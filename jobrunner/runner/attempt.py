@@ -1,13 +1,14 @@
 """What runners are given and give back: an attempt, its outcome, and the stop signal."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Task
 from jobrunner.model import JobError, Reason
 
@@ -18,7 +19,7 @@ class Attempt:
 
     job_id: str
     task_name: str
-    task: Task  # with the manifest's `defaults` and `env` merged in
+    task: Task  # with the manifest's `defaults` merged in
     number: int  # counted from 1
     fence: str
     queue: str
@@ -30,6 +31,9 @@ class Attempt:
     labels: dict[str, Any] = field(default_factory=dict)  # taskiq's
     cron: str | None = None
     fire_time: datetime | None = None  # UTC
+    argv: list[str] | None = None  # of an ad-hoc command, which no task declares
+    # Files and variables, weakest first (Manifest.env_layers); empty: only those of the task.
+    env_layers: Sequence[tuple[list[str], Env]] = ()
 
 
 class Ended(StrEnum):

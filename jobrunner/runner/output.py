@@ -81,6 +81,7 @@ class Output:
         self._on_room: list[Callable[[], None]] = []
         self._written: asyncio.Future[None] | None = None  # set while closing
         self._is_closed = False
+        self.last_stderr = ""  # the last line there, often the reason of a failure
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Hide these values in all that follows. Call it before the first output."""
@@ -189,6 +190,10 @@ class Output:
             return
         now = to_ms(self._clock.now())
         letter = LETTERS[stream]
+        if stream is Stream.STDERR:
+            self.last_stderr = next(
+                (text for text, _ in reversed(lines) if text.strip()), self.last_stderr
+            )
         for text, size in lines:
             self._lines.append((now, letter, text))
             self._lines_size += size

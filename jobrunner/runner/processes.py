@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from jobrunner.runner.proctable import all_pids, boot_id, carries, descendants, started_at
-from jobrunner.runner.tree import Tree
+from jobrunner.runner.tree import Reaper, Tree
 
 WORKER_VARIABLE = "JOBRUNNER_WORKER"
 LEFTOVERS_PATIENCE_S = 5.0  # for processes to vanish after KILL
@@ -37,14 +37,14 @@ class ProcessRegistry:
     def __init__(self, worker: str, reaper: int | None = None) -> None:
         """`reaper` is the pid of the process that orphans go to: a subreaper above this one."""
         self.worker = worker
-        self._reaper = reaper
+        self._marker = f"{WORKER_VARIABLE}={worker}".encode()
+        self._reaper = None if reaper is None else Reaper(reaper, self._marker)
         self._trees: dict[Tree, str] = {}  # with the job's id
         self._lock = threading.Lock()
 
     def add(self, leader: int, job_id: str, *variables: str) -> Tree:
         """Note a process group. `variables` (`NAME=value`) are what only this tree carries."""
-        own = f"{WORKER_VARIABLE}={self.worker}"
-        markers = frozenset(variable.encode() for variable in (own, *variables))
+        markers = frozenset({self._marker, *(variable.encode() for variable in variables)})
         tree = Tree(leader, markers, self._reaper)
         with self._lock:
             self._trees[tree] = job_id

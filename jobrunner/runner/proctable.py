@@ -50,6 +50,13 @@ def children(pid: int) -> list[int]:
     return [int(child) for found in lists for child in found.split()]
 
 
+def main_children(pid: int) -> list[int]:
+    """Children of the process's main thread: to it go the orphans, and it started most others."""
+    if sys.platform != "linux":
+        return []
+    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
 def descendants(pid: int) -> list[int]:
     """Children, their children and so on, whatever session or group they moved to."""
     found: list[int] = []

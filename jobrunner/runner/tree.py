@@ -11,7 +11,13 @@ import os
 import signal
 
 from jobrunner.log import EventLog
-from jobrunner.runner.proctable import carries, children, descendants, group_members, started_at
+from jobrunner.runner.proctable import (
+    carries,
+    descendants,
+    group_members,
+    main_children,
+    started_at,
+)
 
 KILL_ROUNDS = 5  # a tree that forks while it is killed is looked at again
 KILL_PATIENCE_S = 0.5  # per round; the kernel may be busy freeing memory
@@ -19,16 +25,47 @@ FIRST_POLL_S = 0.002
 LONGEST_POLL_S = 0.05  # nothing announces the end of a process group, so it is asked for
 
 
+class Reaper:
+    """The process that orphans go to, seen from one worker: a subreaper above it."""
+
+    def __init__(self, pid: int, marker: bytes) -> None:
+        self._pid = pid
+        self._marker = frozenset({marker})  # of everything the worker starts
+        self._strangers: set[int] = set()  # children that are not: workers, the server
+
+    def orphans(self) -> list[int]:
+        """Children of the reaper that this worker's jobs have left."""
+        adopted = set(main_children(self._pid))
+        self._strangers &= adopted
+        orphans = [pid for pid in adopted - self._strangers if carries(pid, self._marker)]
+        self._strangers |= adopted.difference(orphans)
+        return orphans
+
+
 class Tree:
     """The processes that began with `leader`, which has a process group of its own."""
 
-    def __init__(self, leader: int, markers: frozenset[bytes], reaper: int | None = None) -> None:
+    def __init__(
+        self, leader: int, markers: frozenset[bytes] = frozenset(), reaper: Reaper | None = None
+    ) -> None:
         self.leader = leader
-        self.started_at = started_at(leader) or 0.0
+        self._started_at: float | None = None
         self._markers = markers
         self._reaper = reaper
-        self._known: dict[int, float] = {}  # members outside of the group may be among them
+        self._known: dict[int, float] = {}  # members with their start; some are in the group, too
+        self._has_leader = True
         self._has_group = True
+
+    @property
+    def started_at(self) -> float:
+        """When the leader started; see `proctable.started_at`."""
+        if self._started_at is None:
+            self._started_at = started_at(self.leader) or 0.0
+        return self._started_at
+
+    def note_leader_reaped(self) -> None:
+        """From now on the leader's pid may be a stranger's."""
+        self._has_leader = False
 
     def is_alive(self) -> bool:
         """Whether any member lives; those that only wait to be reaped do not."""
@@ -68,17 +105,19 @@ class Tree:
         return True
 
     def _look(self) -> None:
-        found = descendants(self.leader)
+        roots = [pid for pid in list(self._known) if self._is_same(pid)]
+        if self._has_leader:
+            roots.append(self.leader)
         if self._reaper is not None:
-            orphans = [pid for pid in children(self._reaper) if self._is_orphan(pid)]
-            found += orphans + [pid for orphan in orphans for pid in descendants(orphan)]
-        for pid in found:
+            roots += [pid for pid in self._reaper.orphans() if self._is_ours(pid)]
+        found = {pid for root in roots for pid in (root, *descendants(root))}
+        for pid in found - self._known.keys() - {self.leader}:
             started = started_at(pid)
             if started is not None:
                 self._known[pid] = started
 
-    def _is_orphan(self, pid: int) -> bool:
-        return pid not in self._known and pid != self.leader and carries(pid, self._markers)
+    def _is_ours(self, pid: int) -> bool:
+        return pid in self._known or carries(pid, self._markers)
 
     def _is_same(self, pid: int) -> bool:
         return started_at(pid) == self._known[pid]

@@ -118,7 +118,7 @@ async def test_a_tree_that_ignores_term_is_killed_after_the_grace(
 ) -> None:
     ready = tmp_path / "ready"
     child = spawn(f"trap '' TERM; touch {ready}; while :; do sleep 0.1; done")
-    tree = Tree(child.pid, frozenset())
+    tree = Tree(child.pid)
     eventually(ready.exists)
 
     began = time.monotonic()
@@ -132,7 +132,7 @@ async def test_a_stopped_process_is_terminated(spawn: Spawn) -> None:
     child = spawn("kill -STOP $$; sleep 100")
     eventually(lambda: os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG) is not None)
 
-    await Tree(child.pid, frozenset()).stop(grace_s=5)
+    await Tree(child.pid).stop(grace_s=5)
 
     assert child.wait() == -signal.SIGTERM
 

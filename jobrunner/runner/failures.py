@@ -1,0 +1,81 @@
+"""How attempts fail: each way as a `JobError` with a message that helps."""
+
+import signal
+from collections.abc import Iterable
+from datetime import timedelta
+
+from jobrunner.manifest.units import format_duration
+from jobrunner.model import JobError
+
+NOT_EXECUTABLE = 126  # as shells say it
+NOT_FOUND = 127
+BY_SIGNAL = 128
+
+_EXIT_HINTS = {
+    NOT_EXECUTABLE: "the command is not executable",
+    NOT_FOUND: "a command was not found",
+}
+_SIGNAL_HINTS: dict[int, str] = {
+    signal.SIGKILL: "the machine may be out of memory, or somebody killed it",
+    signal.SIGXCPU: "it used up limits.cpu",
+    signal.SIGXFSZ: "a file grew too large",
+}
+LONGEST_QUOTE = 300  # characters of a last line in a message
+
+
+class CannotStart(Exception):
+    """The attempt failed before its command began; `exit_code` as a shell would have given."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str | None = None,
+        fix: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.exit_code = exit_code
+        self.error = JobError(
+            type="start",
+            message="; ".join(part for part in (what, why, fix) if part),
+            exit_code=exit_code,
+        )
+
+
+def exit_error(code: int, last_line: str) -> JobError:
+    """For an exit code that is no success; negative: by a signal, as `subprocess` says it."""
+    if code < 0:
+        return _signal_error(-code)
+    said = _quote(last_line)
+    if code > BY_SIGNAL and code - BY_SIGNAL in _known_signals():
+        said = f" ({BY_SIGNAL} + {signal.Signals(code - BY_SIGNAL).name}){said}"
+    elif code in _EXIT_HINTS:
+        said = said or f": {_EXIT_HINTS[code]}"
+    return JobError(type="exit", message=f"exit code {code}{said}", exit_code=code)
+
+
+def _signal_error(number: int) -> JobError:
+    name = signal.Signals(number).name if number in _known_signals() else f"signal {number}"
+    hint = _SIGNAL_HINTS.get(number)
+    message = f"killed by {name}" + (f": {hint}" if hint else "")
+    return JobError(type="signal", message=message, exit_code=BY_SIGNAL + number)
+
+
+def _known_signals() -> Iterable[int]:
+    return [int(number) for number in signal.Signals]
+
+
+def _quote(line: str) -> str:
+    line = line.strip()
+    if len(line) > LONGEST_QUOTE:
+        line = line[:LONGEST_QUOTE] + "…"
+    return f": {line}" if line else ""
+
+
+def timeout_error(timeout: timedelta | None) -> JobError:
+    """For an attempt that was stopped because it took too long."""
+    return JobError(
+        type="timeout",
+        message=f"ran longer than its timeout of {format_duration(timeout or timedelta(0))}",
+    )

@@ -1,0 +1,82 @@
+"""The files by which commands give back a JSON result (`JOBRUNNER_RESULT`)."""
+
+import contextlib
+import itertools
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from jobrunner.runner.identity import Identity
+
+LARGEST_RESULT = 1 << 20  # bytes; a result is a value for programs, not a place for data
+
+
+class BadResult(Exception):
+    """The command wrote something that is no result."""
+
+
+class ResultFiles:
+    """Private places for results; one folder for commands of the daemon's own user."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._numbers = itertools.count()
+
+    def place(self, owner: Identity | None) -> Path:
+        """Where one attempt may write its result; nothing is there yet."""
+        if owner is not None:
+            folder = Path(tempfile.mkdtemp(prefix="jobrunner-"))
+            os.chown(folder, owner.uid, owner.gid)
+            return folder / "result.json"
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="jobrunner-"))
+        return self._folder / f"{next(self._numbers)}.json"
+
+    def read(self, place: Path) -> bytes | None:
+        """The JSON that was written, None for nothing. Raises BadResult."""
+        try:
+            # The folder may belong to another user: no link, pipe or device is followed.
+            file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BadResult(f"the result cannot be read: {error.strerror}") from error
+        with open(file, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise BadResult("the result is not a regular file")
+            text = opened.read(LARGEST_RESULT + 1)
+        return _checked(text)
+
+    def discard(self, place: Path) -> None:
+        """Remove what an attempt left there."""
+        if place.parent == self._folder:
+            with contextlib.suppress(FileNotFoundError):
+                place.unlink()
+        else:
+            shutil.rmtree(place.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove everything; at the end of the worker."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _checked(text: bytes) -> bytes | None:
+    if len(text) > LARGEST_RESULT:
+        raise BadResult(
+            f"the result is larger than {LARGEST_RESULT:,} bytes; write data to a file of your "
+            "own, and its path to JOBRUNNER_RESULT"
+        )
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise BadResult(f"the result in JOBRUNNER_RESULT is not JSON: {error}") from error
+    return text

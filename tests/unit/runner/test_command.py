@@ -1,0 +1,550 @@
+"""Attempts of commands and shell scripts, with real processes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import signal
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from jobrunner.clock import SystemClock
+from jobrunner.manifest.parts import SecretRef
+from jobrunner.model import Reason
+from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
+from jobrunner.runner.command import CommandRunner
+from jobrunner.runner.environment import base_environment
+from jobrunner.runner.output import Output
+from jobrunner.runner.prctl import become_subreaper
+from jobrunner.runner.processes import ProcessRegistry
+from jobrunner.runner.proctable import started_at
+from jobrunner.runner.results import ResultFiles
+from jobrunner.store.logs import Stream
+from tests.unit.runner.conftest import MakeAttempt, MemorySink
+
+pytestmark = pytest.mark.anyio
+Run = Callable[..., Awaitable[Outcome]]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+@pytest.fixture
+def results() -> Iterator[ResultFiles]:
+    files = ResultFiles()
+    yield files
+    files.close()
+
+
+@pytest.fixture
+def registry() -> ProcessRegistry:
+    reaper = os.getpid() if become_subreaper() else None
+    return ProcessRegistry(f"worker-{os.getpid()}", reaper)
+
+
+@pytest.fixture
+def runner(registry: ProcessRegistry, results: ResultFiles) -> Iterator[CommandRunner]:
+    yield CommandRunner(registry, results, base_environment(os.environ), SystemClock())
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # orphans came to this process
+            pass
+
+
+@pytest.fixture
+def run(runner: CommandRunner, output: Output, make_attempt: MakeAttempt) -> Run:
+    """Perform an attempt of a task with these keys, up to the end of its output."""
+
+    async def run(stop: Stop | None = None, **task: Any) -> Outcome:
+        attempt = task.pop("attempt", None) or make_attempt(**task)
+        outcome = await runner.run(attempt, output, stop or Stop())
+        await output.close()
+        return outcome
+
+    return run
+
+
+async def eventually(check: Callable[[], bool], within: float = 5.0) -> None:
+    give_up_at = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not come true"
+        await asyncio.sleep(0.005)
+
+
+def message_of(outcome: Outcome) -> str:
+    assert outcome.error is not None
+    return outcome.error.message
+
+
+def is_alive(pid: int) -> bool:
+    return started_at(pid) is not None
+
+
+async def test_a_command_gets_its_words_as_they_are(run: Run, sink: MemorySink) -> None:
+    outcome = await run(
+        command=["printf", "%s\\n", "a {x} b", "$HOME; *"],
+        params={"x": {}},
+        arguments={"x": "one  two'"},
+    )
+
+    assert outcome.ended is Ended.COMPLETED
+    assert sink.texts() == ["a one  two' b", "$HOME; *"]
+
+
+async def test_a_script_stops_at_its_first_error(run: Run, sink: MemorySink) -> None:
+    outcome = await run(shell="echo one\nfalse\necho two\n")
+
+    assert outcome.ended is Ended.FAILED
+    assert outcome.exit_code == 1
+    assert sink.texts() == ["one"]
+
+
+async def test_parameters_reach_a_script_as_variables_only(run: Run, sink: MemorySink) -> None:
+    outcome = await run(
+        shell='echo "$REGION" "$DRY_RUN" "<$NOTE>"',
+        params={"region": {}, "dry-run": {"type": "boolean"}, "note": {"required": False}},
+        arguments={"region": "$(touch hacked); eu", "dry-run": True},
+    )
+
+    assert outcome.ended is Ended.COMPLETED
+    assert sink.texts() == ["$(touch hacked); eu true <>"]
+
+
+async def test_a_parameter_cannot_replace_a_variable_the_shell_needs(run: Run) -> None:
+    outcome = await run(shell="true", params={"path": {}}, arguments={"path": "/tmp"})
+
+    assert outcome.ended is Ended.FAILED
+    assert "parameter 'path' cannot become the variable PATH" in message_of(outcome)
+
+
+async def test_stdout_and_stderr_are_told_apart(run: Run, sink: MemorySink) -> None:
+    await run(shell="echo out; echo err >&2")
+
+    assert sink.texts(Stream.STDOUT) == ["out"]
+    assert sink.texts(Stream.STDERR) == ["err"]
+
+
+async def test_standard_input_is_empty(run: Run) -> None:
+    assert (await run(command=["cat"])).ended is Ended.COMPLETED
+
+
+async def test_a_command_is_told_about_its_job(
+    run: Run, make_attempt: MakeAttempt, sink: MemorySink
+) -> None:
+    attempt = make_attempt(shell="env | grep ^JOBRUNNER_ | sort", number=3)
+    attempt = replace(attempt, fire_time=datetime(2026, 11, 21, 1, tzinfo=UTC))
+
+    await run(attempt=attempt)
+
+    told = dict(line.split("=", 1) for line in sink.texts())
+    assert told.pop("JOBRUNNER_RESULT").endswith(".json")
+    assert told == {
+        "JOBRUNNER_JOB_ID": "job",
+        "JOBRUNNER_TASK": "demo",
+        "JOBRUNNER_ATTEMPT": "3",
+        "JOBRUNNER_FENCE": "7",
+        "JOBRUNNER_FIRE_TIME": "2026-11-21T01:00:00Z",
+        "JOBRUNNER_WORKER": attempt.worker,
+    }
+
+
+async def test_variables_come_from_files_then_env_then_parameters(
+    run: Run, sink: MemorySink, tmp_path: Path
+) -> None:
+    (tmp_path / "task.env").write_text("# sizes\nexport A=file\nB='file'\nC=\"fi\\nle\" # end\n")
+
+    await run(
+        shell='echo "$A" "$B" "$C"',
+        env_file="task.env",
+        env={"A": "env", "B": "env"},
+        params={"b": {}},
+        arguments={"b": "param"},
+    )
+
+    assert sink.texts() == ["env param fi", "le"]
+
+
+async def test_what_belongs_to_the_daemon_is_kept_from_commands() -> None:
+    environ = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/n", "JOBRUNNER_STATE": "/s", "TOKEN": "t"}
+
+    assert base_environment(environ, [{"X": SecretRef(env="TOKEN")}]) == {"PATH": "/bin"}
+
+
+async def test_secrets_are_given_but_never_shown(
+    run: Run, sink: MemorySink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMO_TOKEN", "tok-123")
+    (tmp_path / "password").write_text("hunter2\n")
+
+    outcome = await run(
+        shell='test "$P" = hunter2; echo "$T $P $PIN"; echo "bad $P" >&2; exit 3',
+        env={"T": {"env": "DEMO_TOKEN"}, "P": {"file": "password"}},
+        params={"pin": {"secret": True}},
+        arguments={"pin": "987654"},
+    )
+
+    assert sink.texts() == ["*** *** ***", "bad ***"]
+    assert message_of(outcome) == "exit code 3: bad ***"
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"env": {"T": {"env": "NOT_THERE_9"}}}, "the daemon has no variable 'NOT_THERE_9'"),
+        ({"env": {"T": {"file": "nowhere"}}}, "secret 'T' cannot be read from 'nowhere'"),
+        ({"env_file": "nowhere.env"}, "nowhere.env' cannot be read: No such file"),
+        ({"cwd": "nowhere"}, "cannot enter the working folder"),
+        ({"user": "nobody-at-all"}, "there is no user 'nobody-at-all'"),
+        ({"group": "nobody-at-all"}, "there is no group 'nobody-at-all'"),
+        ({"limits": {"files": 1 << 40}}, "cannot set limits.files to"),
+        ({"env": {"T": "a\0b"}}, "cannot start 'true': embedded null byte"),
+    ],
+)
+async def test_what_cannot_be_set_up_fails_the_attempt_and_says_why(
+    run: Run, task: dict[str, Any], message: str
+) -> None:
+    outcome = await run(command=["true"], **task)
+
+    assert outcome.ended is Ended.FAILED
+    assert outcome.reason is Reason.ERROR
+    assert message in message_of(outcome)
+
+
+@pytest.fixture(params=["the worker's folder", "another folder"])
+def either_spawn(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both ways to start a process: posix_spawn needs that the command's folder is the worker's."""
+    if request.param == "the worker's folder":
+        monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("either_spawn")
+async def test_a_missing_command_is_named(run: Run) -> None:
+    outcome = await run(command=["no-such-command", "x"])
+
+    assert outcome.exit_code == 127
+    assert "command not found: 'no-such-command'" in message_of(outcome)
+
+
+@pytest.mark.usefixtures("either_spawn")
+async def test_a_command_is_looked_up_along_its_own_path(
+    run: Run, sink: MemorySink, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ls").write_text("#!/bin/sh\necho mine\n")
+    (tmp_path / "bin" / "ls").chmod(0o755)
+
+    await run(command=["ls"], env={"PATH": f"/nowhere:{tmp_path}/bin:/bin"})
+
+    assert sink.texts() == ["mine"]
+
+
+@pytest.mark.usefixtures("either_spawn")
+async def test_a_command_has_its_own_session_folder_and_signals(
+    run: Run, sink: MemorySink, tmp_path: Path
+) -> None:
+    outcome = await run(shell="ps -o pid=,pgid=,sid= -p $$; pwd; cat; kill -PIPE $$")
+
+    ids, folder = sink.texts()
+    assert len(set(ids.split())) == 1
+    assert folder == str(tmp_path)
+    assert message_of(outcome) == "killed by SIGPIPE"
+
+
+@pytest.mark.usefixtures("either_spawn")
+async def test_a_file_that_is_not_executable_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+
+    outcome = await run(command=["./script"])
+
+    assert outcome.exit_code == 126
+    assert "command not executable: './script'" in message_of(outcome)
+
+
+async def test_other_exit_codes_may_be_a_success(run: Run) -> None:
+    outcome = await run(command=["sh", "-c", "exit 3"], success_codes=[0, 3])
+
+    assert outcome.ended is Ended.COMPLETED
+    assert outcome.exit_code == 3
+
+
+async def test_a_failure_quotes_the_last_line_of_stderr(run: Run) -> None:
+    outcome = await run(shell="echo 'disk full' >&2; exit 22")
+
+    assert message_of(outcome) == "exit code 22: disk full"
+
+
+async def test_a_command_killed_by_a_signal_says_which(run: Run) -> None:
+    outcome = await run(shell="kill -SEGV $$")
+
+    assert outcome.ended is Ended.FAILED
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.exit_code) == ("signal", 139)
+    assert message_of(outcome) == "killed by SIGSEGV"
+
+
+async def test_json_in_the_result_file_becomes_the_result(run: Run) -> None:
+    outcome = await run(shell="""echo '{"rows": 3}' > "$JOBRUNNER_RESULT" """)
+
+    assert outcome.result == b'{"rows": 3}'
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo '{rows}' > $JOBRUNNER_RESULT", "is not JSON"),
+        ("head -c 2000000 /dev/zero > $JOBRUNNER_RESULT", "larger than 1,048,576 bytes"),
+        ("ln -s /etc/passwd $JOBRUNNER_RESULT", "cannot be read"),
+        ("mkfifo $JOBRUNNER_RESULT", "not a regular file"),
+    ],
+)
+async def test_a_bad_result_fails_the_attempt(run: Run, script: str, message: str) -> None:
+    outcome = await run(shell=script)
+
+    assert outcome.ended is Ended.FAILED
+    assert outcome.error is not None
+    assert outcome.error.type == "result"
+    assert message in outcome.error.message
+
+
+async def test_a_timeout_stops_the_whole_tree(run: Run, tmp_path: Path) -> None:
+    script = (
+        "setsid sleep 1000 & echo $! > pid; (setsid sh -c 'echo $$ > pid2; sleep 1000' &); wait"
+    )
+
+    outcome = await run(shell=script, timeout="0.3s", kill_grace="2s")
+
+    assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.TIMEOUT)
+    assert message_of(outcome) == "ran longer than its timeout of 300ms"
+    assert 0.3 <= outcome.duration.total_seconds() < 2
+    for name in ("pid", "pid2"):
+        assert not is_alive(int((tmp_path / name).read_text()))
+
+
+async def test_a_command_that_ignores_term_is_killed_after_the_grace(run: Run) -> None:
+    outcome = await run(
+        shell="trap '' TERM; while :; do sleep 0.05; done", timeout="0.1s", kill_grace="0.3s"
+    )
+
+    assert outcome.reason is Reason.TIMEOUT
+    assert 0.4 <= outcome.duration.total_seconds() < 2
+
+
+async def test_a_command_may_clean_up_when_it_is_stopped(run: Run, sink: MemorySink) -> None:
+    await run(
+        shell="trap 'echo cleaned up; exit 0' TERM; while :; do sleep 0.02; done", timeout="0.2s"
+    )
+
+    assert sink.texts(Stream.STDOUT) == ["cleaned up"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"),
+    [
+        (StopReason.CANCEL, Ended.CANCELLED),
+        (StopReason.SHUTDOWN, Ended.ABANDONED),
+        (StopReason.LEASE_LOST, Ended.ABANDONED),
+    ],
+)
+async def test_a_stop_ends_the_attempt_as_its_reason_says(
+    run: Run, sink: MemorySink, reason: StopReason, ended: Ended
+) -> None:
+    stop = Stop()
+    running = asyncio.ensure_future(run(stop, shell="echo up; exec sleep 1000"))
+    await eventually(lambda: sink.texts() == ["up"])
+
+    stop.set(reason)
+
+    assert (await running).ended is ended
+
+
+async def test_a_lost_lease_gives_no_grace(run: Run, sink: MemorySink) -> None:
+    stop = Stop()
+    script = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    running = asyncio.ensure_future(run(stop, shell=script, kill_grace="30s"))
+    await eventually(lambda: sink.texts() == ["up"])
+
+    stop.set(StopReason.LEASE_LOST)
+
+    assert (await running).duration.total_seconds() < 5
+
+
+async def test_a_stop_that_came_first_is_obeyed(run: Run) -> None:
+    stop = Stop()
+    stop.set(StopReason.CANCEL)
+
+    outcome = await run(stop, command=["sleep", "1000"])
+
+    assert outcome.ended is Ended.CANCELLED
+
+
+async def test_processes_left_in_the_background_end_with_the_job(run: Run, tmp_path: Path) -> None:
+    outcome = await run(shell="sleep 1000 & echo $! > pid; (setsid sleep 1001 & echo $! > pid2)")
+
+    assert outcome.ended is Ended.COMPLETED
+    for name in ("pid", "pid2"):
+        assert not is_alive(int((tmp_path / name).read_text()))
+
+
+async def test_a_process_out_of_reach_that_holds_stdout_does_not_hang_the_job(
+    runner: CommandRunner, output: Output, make_attempt: MakeAttempt, tmp_path: Path
+) -> None:
+    # It leaves the session, its parent and its environment, so nothing tells whose it was.
+    attempt = make_attempt(
+        shell="(env -i setsid sh -c 'echo $$ > pid; exec sleep 1000' &) ; sleep 0.2"
+    )
+
+    outcome = await runner.run(attempt, output, Stop())
+
+    assert outcome.ended is Ended.COMPLETED
+    assert outcome.duration.total_seconds() < 3
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+async def test_cancelling_the_attempt_itself_kills_the_tree(
+    runner: CommandRunner, output: Output, make_attempt: MakeAttempt, tmp_path: Path
+) -> None:
+    attempt = make_attempt(shell="echo $$ > pid.new; mv pid.new pid; sleep 1000")
+    running = asyncio.create_task(runner.run(attempt, output, Stop()))
+    await eventually((tmp_path / "pid").exists)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    pid = int((tmp_path / "pid").read_text())
+    await eventually(lambda: not is_alive(pid))
+
+
+async def test_the_process_is_on_record_while_it_runs(
+    runner: CommandRunner, registry: ProcessRegistry, output: Output, make_attempt: MakeAttempt
+) -> None:
+    seen = []
+
+    await runner.run(
+        make_attempt(command=["true"]),
+        output,
+        Stop(),
+        on_started=lambda tree: seen.append((tree.leader, registry.group_of("job"))),
+    )
+
+    (leader, group) = seen[0]
+    assert group is not None
+    assert group.pid == leader
+    assert registry.group_of("job") is None
+
+
+async def test_ten_megabytes_of_output_pass_quickly_and_are_capped(
+    run: Run, sink: MemorySink
+) -> None:
+    outcome = await run(shell="yes 'a line of output as many programs write it' | head -c 10000000")
+
+    kept = sum(len(text) + 1 for text in sink.texts(Stream.STDOUT))
+    assert outcome.ended is Ended.COMPLETED
+    assert outcome.duration.total_seconds() < 5
+    assert 500_000 < kept <= 1 << 20
+    assert len(sink.texts(Stream.CUT)) == 1
+
+
+async def test_a_slow_store_slows_the_command_down(run: Run, sink: MemorySink) -> None:
+    sink.is_slow = True
+    running = asyncio.ensure_future(run(shell="yes 'a line of output' | head -c 1000000"))
+    await eventually(lambda: bool(sink.woken) and sink.woken[0].is_full)
+
+    held = len(sink.woken)
+    await asyncio.sleep(0.05)
+    assert len(sink.woken) == held  # nothing more was read
+
+    sink.is_slow = False
+    sink.write_all()
+    assert (await running).ended is Ended.COMPLETED
+
+
+async def test_attempts_at_the_same_time_keep_their_output_apart(
+    runner: CommandRunner, sink: MemorySink, make_attempt: MakeAttempt
+) -> None:
+    outputs = [Output(f"j{n}", 1, "1", sink, SystemClock()) for n in range(16)]
+
+    async def perform(output: Output) -> None:
+        script = f"for i in 1 2 3; do echo {output.job_id}; done"
+        await runner.run(make_attempt(shell=script), output, Stop())
+        await output.close()
+
+    await asyncio.gather(*map(perform, outputs))
+
+    for output in outputs:
+        assert sink.texts(job_id=output.job_id) == [output.job_id] * 3
+
+
+async def test_limits_nice_and_umask_are_set_before_the_command_begins(
+    run: Run, sink: MemorySink, tmp_path: Path
+) -> None:
+    script = "ulimit -v; ulimit -n; ulimit -t; nice; umask; touch made; cat"
+
+    outcome = await run(
+        shell=script,
+        limits={"memory": "512M", "files": 77, "cpu": "90s"},
+        nice=7,
+        umask="027",
+    )
+
+    assert outcome.ended is Ended.COMPLETED
+    assert sink.texts() == [str(512 * 1024), "77", "90", "7", "0027"]
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o640
+
+
+async def test_a_command_over_its_cpu_limit_is_stopped_and_says_so(run: Run) -> None:
+    outcome = await run(shell="while :; do :; done", limits={"cpu": "1s"})
+
+    assert message_of(outcome) == "killed by SIGXCPU: it used up limits.cpu"
+
+
+async def test_a_missing_command_behind_a_limit_is_named_too(run: Run) -> None:
+    outcome = await run(command=["no-such-command"], nice=5)
+
+    assert outcome.exit_code == 127
+    assert "no-such-command" in message_of(outcome)
+
+
+@needs_root
+async def test_a_command_runs_as_another_user(run: Run, sink: MemorySink, tmp_path: Path) -> None:
+    account = pwd.getpwnam("nobody")
+
+    outcome = await run(
+        shell='id -un; id -gn; echo "$USER"; echo "$HOME"; echo 1 > "$JOBRUNNER_RESULT"',
+        user="nobody",
+        cwd="/",
+    )
+
+    group = sink.texts()[1]
+    assert sink.texts() == ["nobody", group, "nobody", account.pw_dir]
+    assert json.loads(outcome.result or b"null") == 1
+
+
+@needs_root
+async def test_only_the_group_may_be_changed(run: Run, sink: MemorySink) -> None:
+    await run(shell="id -u; id -g", group="1", nice=3)
+
+    assert sink.texts() == ["0", "1"]
+
+
+def test_commands_run_on_uvloop(
+    runner: CommandRunner, sink: MemorySink, make_attempt: MakeAttempt
+) -> None:
+    async def perform() -> Outcome:
+        output = Output("job", 1, "1", sink, SystemClock())
+        outcome = await runner.run(make_attempt(shell="echo hello; exit 3"), output, Stop())
+        await output.close()
+        return outcome
+
+    outcome = uvloop.run(perform())
+
+    assert outcome.exit_code == 3
+    assert sink.texts() == ["hello"]
