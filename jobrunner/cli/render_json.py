@@ -1,16 +1,20 @@
 """JSON of our values, as docs/json.md promises it: names, order and units are stable."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobrunner.clock import from_ms, rfc3339
-from jobrunner.errors import Problem
-from jobrunner.model import Job, JobError
-from jobrunner.store.leases import DaemonEntry, WorkerEntry
-from jobrunner.store.locks import LockRecord
-from jobrunner.store.logs import LogLine
-from jobrunner.store.overview import CronView, LastEnd, Overview, QueueView, TaskView
+
+if TYPE_CHECKING:  # each command has loaded the few of them that it shows
+    from jobrunner.errors import Problem
+    from jobrunner.model import Job, JobError
+    from jobrunner.store.leases import DaemonEntry, WorkerEntry
+    from jobrunner.store.locks import LockRecord
+    from jobrunner.store.logs import LogLine
+    from jobrunner.store.overview import CronView, LastEnd, Overview, QueueView, TaskView
 
 Json = dict[str, Any]
 

@@ -3,8 +3,11 @@
 `width` is the room there is, in cells.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -18,10 +21,12 @@ from jobrunner.cli.render import (
     relative_text,
     state_text,
 )
-from jobrunner.model import Job
-from jobrunner.store.leases import WorkerEntry
-from jobrunner.store.locks import LockRecord
-from jobrunner.store.overview import CronView, LastEnd, QueueView
+
+if TYPE_CHECKING:  # each command has loaded the few of them that it shows
+    from jobrunner.model import Job
+    from jobrunner.store.leases import WorkerEntry
+    from jobrunner.store.locks import LockRecord
+    from jobrunner.store.overview import CronView, LastEnd, QueueView
 
 QUIET = "dim"
 
