@@ -1,12 +1,20 @@
 """Commands about jobs: list, show, history, logs, delete, retry."""
 
 import json
+import subprocess
+import sys
+import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from jobrunner import message
 from jobrunner.message import Message
 from jobrunner.model import JobState
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.connection import StoreConnection
 from jobrunner.store.logs import Append, Chunk, append_chunks
 from tests.store.factories import Store
 from tests.unit.cli.conftest import Invoke, Outcome
@@ -120,6 +128,52 @@ def test_logs_as_json_are_one_array(invoke: Invoke, store: Store) -> None:
             "text": "one",
         }
     assert found(invoke("logs", silent, "--json")) == []
+
+
+def test_following_shows_lines_as_they_come_and_ends_with_the_job(
+    invoke: Invoke, store: Store, address: StoreAddress
+) -> None:
+    entry = store.running()
+
+    def work() -> None:
+        with StoreConnection(address) as connection:
+            beside = Store(store.keys, connection)
+            write_lines(beside, entry.job_id, "one", "two")
+            beside.finish(entry)
+
+    worker = threading.Timer(0.2, work)
+    worker.start()
+    outcome = invoke("logs", entry.job_id, "--follow")
+    worker.join()
+
+    assert outcome.stdout == "one\ntwo\n"
+    assert (outcome.stderr, outcome.code) == ("", 0)
+
+
+def test_a_silent_job_that_ends_is_not_followed_for_ever(invoke: Invoke, store: Store) -> None:
+    assert invoke("logs", store.finished(), "--follow").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "args", [("list", "--json"), ("submit", "backup"), ("show", "@last", "--json")]
+)
+def test_fast_commands_load_nothing_heavy(
+    declared: Store, address: StoreAddress, tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    declared.submit(task="backup")
+    manifest = tmp_path / "jobs.yaml"
+    manifest.write_text(f"name: {address.name}\nstore: {{url: 'unix://{address.socket}'}}\n")
+    heavy = ("taskiq", "pydantic", "croniter", "redis", "rich", "uvloop", "asyncio")
+    code = (
+        "import sys; from jobrunner.cli.app import run; "
+        "from jobrunner.cli.context import CliContext; "
+        f"code = run({(*args, '--file', str(manifest))!r}, CliContext()); "
+        f"print(code, [name for name in {heavy!r} if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_delete_removes_ended_jobs_only(invoke: Invoke, store: Store) -> None:
