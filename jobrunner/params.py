@@ -20,8 +20,11 @@ MASK = "***"
 LARGEST_INTEGER = (1 << 63) - 1  # what every JSON reader and every script can carry
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-# `{{name}}` is tried first, so that it stands for the text `{name}`; other braces mean themselves.
-_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
+# `{{name}}` is tried first, so that it stands for the text `{name}`; other braces mean themselves,
+# and so does `${name}`, which is another program's way to name its variables.
+_PLACEHOLDER = re.compile(
+    r"(?<!\$)(?<!\$\{)(?:\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\})", re.ASCII
+)
 
 
 class ParamType(StrEnum):
@@ -339,7 +342,7 @@ def substitute(text: str, arguments: Mapping[str, object]) -> str:
     """`text` with each `{name}` replaced by its argument, in one pass; nothing is split.
 
     `{{name}}` becomes `{name}`. A name that has no argument (an optional one) becomes nothing.
-    Other braces stay as they are, as in `find -exec rm {} +`.
+    Other braces stay as they are, as in `find -exec rm {} +` and `${HOME}`.
     """
 
     def replacement(match: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ import shlex
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from jobrunner.manifest.units import format_duration, parse_duration, parse_size
 
@@ -78,8 +78,8 @@ Duration = Annotated[
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
 Umask = Annotated[str, BeforeValidator(parse_umask, json_schema_input_type=str | int)]
 Integer = Annotated[int, BeforeValidator(refuse_boolean)]
-Positive = Annotated[Integer, Field(ge=1)]
-Nice = Annotated[Integer, Field(ge=-20, le=19)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(refuse_boolean)]
+Nice = Annotated[int, Field(ge=-20, le=19), BeforeValidator(refuse_boolean)]
 Argument = Annotated[
     str, BeforeValidator(env_text, json_schema_input_type=str | int | float | bool)
 ]
@@ -96,7 +96,7 @@ Processes = Annotated[
 
 def kind_of_env_value(value: Any) -> str:
     """Which member of the union a value in `env` is; so an error speaks of that one only."""
-    return SECRET if isinstance(value, dict) or hasattr(value, "model_fields") else TEXT
+    return SECRET if isinstance(value, (dict, BaseModel)) else TEXT
 
 
 # In angle brackets, so that the tags can be told from keys in the place of an error.

@@ -32,29 +32,30 @@ class Places:
 
         For what is not there, the nearest part around it that is.
         """
-        return self._find(path, prefer_key=False)
+        key_at, node = self._find(path)
+        return node.where if isinstance(node, Scalar) else key_at
 
     def locate_key(self, path: Path) -> Location:
         """The place of the key itself."""
-        return self._find(path, prefer_key=True)
+        return self._find(path)[0]
 
-    def _find(self, path: Path, prefer_key: bool) -> Location:
+    def _find(self, path: Path) -> tuple[Location, Node | None]:
+        """Key and node of the part, or of the nearest one around it; no node outside the files."""
+        place: Location = self.root.where
         node: Node = self.root
-        place = self.root.where
-        is_whole = True
         for depth, part in enumerate(path):
             step = _step(node, part)
             if step is None:
-                other = (
-                    self.others.get((str(path[0]), str(path[1])))
-                    if depth < 2 <= len(path)
-                    else None
-                )
-                place, is_whole = other or place, False
-                break
+                other = self.others.get((str(path[0]), str(path[1]))) if len(path) > 1 else None
+                # A cron written inside its task, or a function: known below its name only.
+                return (other, None) if other and depth < 2 else (place, _whole(node, part))
             place, node = step
-        is_value = is_whole and isinstance(node, Scalar) and not prefer_key
-        return node.where if is_value else place
+        return place, node
+
+
+def _whole(node: Node, part: str | int) -> Node | None:
+    """The text that stands for a list: its items are where it is."""
+    return node if isinstance(part, int) and isinstance(node, Scalar) else None
 
 
 def _step(node: Node, part: str | int) -> tuple[Location, Node] | None:

@@ -6,13 +6,17 @@ from jobrunner.errors import Location, Problem
 
 
 def unusable(what: str, where: Location) -> Problem:
+    """What YAML allows and a manifest does not."""
     return Problem(where, f"the YAML cannot be used: {what}", None, "correct it at this place")
 
 
 def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    what = getattr(error, "problem", None) or "it cannot be read"
+    """What the parser refused, at the place that is to be corrected."""
     context = getattr(error, "context", None)
+    what = getattr(error, "problem", None) or "it cannot be read"
+    mark = getattr(error, "problem_mark", None)
+    if mark is None or _begins_at_context(f"{context} {what}"):
+        mark = getattr(error, "context_mark", None) or mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     return Problem(
         Location(file, line + 1, column + 1),
@@ -21,6 +25,11 @@ def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
         _fix_for(f"{context} {what}"),
         _excerpt(text, line, column),
     )
+
+
+def _begins_at_context(message: str) -> bool:
+    """Whether the start is to blame, and not the place where the parser gave up."""
+    return any(words in message for words in ("an alias", "an anchor", "unexpected end of stream"))
 
 
 def _fix_for(message: str) -> str:

@@ -184,6 +184,7 @@ def test_secrets_are_masked() -> None:
         ("/backups/{day}.dump", "/backups/2026-11-21; rm -rf /.dump"),
         ("{n}-{flag}-{gone}.", "5-true-."),
         ("{{day}} {{{n}}} {} {print $1} {{.Names}}", "{day} {{n}} {} {print $1} {{.Names}}"),
+        ("${day} ${{day}} $ {n}", "${day} ${{day}} $ 5"),
     ],
 )
 def test_placeholders_are_replaced_once_and_other_braces_left_alone(text: str, result: str) -> None:
