@@ -1,0 +1,253 @@
+"""Start, stop and restart of the daemon."""
+
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobrunner.model import JobState
+from tests.daemon.harness import Daemon, Project, act, eventually, is_alive
+
+Projects = Callable[..., Project]
+
+MANIFEST = f"""
+name: demo
+workers: {{processes: 1, slots: 8, drain: 20s}}
+tasks:
+  act: {act()}
+crons:
+  yearly: {{task: act, cron: "0 0 1 1 *", params: {{script: "true"}}}}
+"""
+IMPATIENT = MANIFEST.replace("drain: 20s", "drain: 0.2s")
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Project]:
+    with Project(MANIFEST) as project:
+        project.start()
+        yield project
+
+
+# What a running daemon keeps others from.
+
+
+def test_a_second_daemon_on_the_same_state_folder_is_refused_with_the_pid_of_the_first(
+    demo: Project,
+) -> None:
+    first = demo.daemons[0]
+
+    second = demo.cli("run")
+
+    assert f"pid {first.pid}" in second.refused(5)
+    assert demo.ended(demo.act("true")).state is JobState.COMPLETED
+
+
+def test_a_folder_of_another_manifest_is_refused_with_both_paths(demo: Project) -> None:
+    other = demo.folder / "other.yaml"
+    other.write_text(demo.manifest.read_text())
+
+    refused = demo.cli("run", "--file", str(other)).refused(5)
+
+    assert str(demo.manifest) in refused
+    assert str(other) in refused
+
+
+def test_sockets_and_folders_are_private(demo: Project) -> None:
+    found = [demo.state, *demo.state.rglob("*")]
+
+    sockets = [path for path in found if path.is_socket()]
+    folders = [path for path in found if path.is_dir()]
+
+    assert (len(sockets), len(folders) >= 2) == (1, True)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in sockets + folders} == {0o700}
+
+
+def test_no_process_of_the_daemon_listens_on_a_port(demo: Project) -> None:
+    daemon = psutil.Process(demo.daemons[0].pid)
+
+    processes = [daemon, *daemon.children(recursive=True), psutil.Process(demo.server_pid())]
+
+    assert len(processes) >= 3
+    assert [process.net_connections("inet") for process in processes if process.is_running()] == [
+        [] for _ in processes
+    ]
+
+
+def test_jobs_begin_in_the_order_of_their_submission(demo: Project) -> None:
+    jobs = [demo.act("true") for _ in range(5)]
+
+    started = [job.started_at for job in demo.all_ended(jobs)]
+
+    assert started == sorted(started, key=lambda at: at.timestamp() if at else 0.0)
+
+
+# Drain.
+
+
+def test_a_stop_lets_running_jobs_finish(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    job = demo.act("touch running; while [ -e running ]; do sleep 0.02; done; echo done >> witness")
+    eventually(lambda: (demo.folder / "running").exists())
+
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_for_log("INFO stopping")
+    later = demo.act("echo later >> witness")
+    (demo.folder / "running").unlink()
+
+    assert daemon.ended() == 0
+    assert demo.lines() == ["done"]
+    demo.start()
+    assert demo.job(job).state is JobState.COMPLETED
+    assert demo.ended(later).attempt == 1
+
+
+def test_a_job_that_outlasts_the_drain_is_given_back_uncounted(project: Projects) -> None:
+    demo = project(IMPATIENT)
+    daemon = demo.start()
+    job = demo.act('echo "attempt $JOBRUNNER_ATTEMPT" >> witness; [ -e go ] || sleep 600')
+    demo.wait_for_lines(1)
+
+    assert daemon.stop() == 0
+    left = demo.processes_of(job)
+    (demo.folder / "go").touch()
+    demo.start()
+
+    assert left == []
+    ended = demo.ended(job)
+    assert (ended.state, ended.attempt) == (JobState.COMPLETED, 1)
+    assert demo.lines() == ["attempt 1", "attempt 1"]
+
+
+def test_a_second_signal_ends_the_drain_at_once(project: Projects) -> None:
+    demo = project(MANIFEST.replace("drain: 20s", "drain: 1h"))
+    daemon = demo.start()
+    job = demo.act("sleep 600")
+    demo.running(job)
+
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_for_log("INFO stopping")
+    daemon.signal(signal.SIGTERM)
+
+    assert daemon.ended() == 0
+    assert demo.processes_of(job) == []
+    demo.start()
+    assert demo.running(job).attempt == 1
+
+
+def test_the_stop_command_returns_when_the_daemon_has_ended(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    server = demo.server_pid()
+
+    stopped = demo.cli("stop").ok()
+
+    assert str(daemon.pid) in stopped.out
+    assert daemon.ended(within=1) == 0
+    assert not is_alive(server)
+
+
+def test_stop_now_gives_running_jobs_back(project: Projects) -> None:
+    demo = project(MANIFEST.replace("drain: 20s", "drain: 1h"))
+    daemon = demo.start()
+    job = demo.act("sleep 600")
+    demo.running(job)
+
+    demo.cli("stop", "--now").ok()
+
+    assert daemon.ended(within=1) == 0
+    assert demo.processes_of(job) == []
+
+
+# What outlives a restart.
+
+
+def test_jobs_history_and_paused_crons_survive_a_restart(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    done = demo.act('echo said; echo \'{"n": 1}\' > "$JOBRUNNER_RESULT"')
+    delayed = demo.act("true", delay="1h")
+    demo.cli("pause", "yearly").ok()
+    demo.ended(done)
+    before = demo.job(done)
+
+    daemon.stop()
+    demo.start()
+
+    assert demo.job(done) == before
+    assert demo.cli("logs", done).out == "said\n"
+    assert demo.job(delayed).state is JobState.SCHEDULED
+    assert [cron["paused"] for cron in demo.json("crons")] == [True]
+
+
+def test_the_embedded_server_is_stopped_last(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    server = demo.server_pid()
+    workers = [worker.pid for worker in demo.workers_ready(1)]
+
+    daemon.stop()
+
+    assert not any(map(is_alive, [server, *workers]))
+    assert _events(daemon)[-2:] == ["stopped worker", "stopped daemon"]
+
+
+def test_nothing_is_ready_before_the_server_answers(project: Projects) -> None:
+    demo = project(MANIFEST)
+
+    daemon = demo.start()
+
+    assert _events(daemon)[:2] == ["started the", "started daemon"]
+
+
+def _events(daemon: Daemon) -> list[str]:
+    """The first two words of each event in the log, e.g. `stopped worker`."""
+    events = [line.split(maxsplit=2)[2] for line in daemon.log().splitlines()]
+    return [" ".join(event.replace("=", " ").split()[:2]) for event in events]
+
+
+def test_once_works_off_what_waits_and_ends(project: Projects) -> None:
+    demo = project(MANIFEST)
+    demo.start()
+    demo.daemons[0].signal(signal.SIGSTOP)
+    for worker in demo.workers_ready(1):
+        psutil.Process(worker.pid).kill()
+    jobs = [demo.act("echo done >> witness") for _ in range(3)]
+    demo.daemons[0].kill()
+
+    once = demo.spawn("--once")
+
+    assert once.ended() == 0
+    assert demo.lines() == ["done"] * 3
+    demo.start()
+    assert {job.state for job in demo.all_ended(jobs)} == {JobState.COMPLETED}
+
+
+def test_the_state_folder_is_free_again_after_a_kill(project: Projects) -> None:
+    demo = project(MANIFEST)
+    demo.start().kill()
+
+    demo.start()
+
+    assert demo.ended(demo.act("true")).state is JobState.COMPLETED
+
+
+def test_no_socket_outlives_a_clean_stop(project: Projects) -> None:
+    demo = project(MANIFEST)
+    demo.start().stop()
+
+    left = [path for path in Path(demo.state).rglob("*") if path.is_socket()]
+
+    assert left == []
+    assert "the daemon is not running" in demo.cli("list").refused(4)
+
+
+def test_the_host_of_a_daemon_is_told(demo: Project) -> None:
+    [daemon] = demo.json("status")["daemons"]
+
+    assert (daemon["host"], daemon["pid"]) == (socket.gethostname(), demo.daemons[0].pid)
+    assert daemon["state"] == "running"
