@@ -6,22 +6,18 @@ import typer
 
 from jobrunner.cli.arguments import QueueOption
 from jobrunner.cli.group import cli_of
-from jobrunner.cli.submit import submit_and_tell
+from jobrunner.cli.submit import Follow, Wait, submit_and_tell
 from jobrunner.errors import ExitCode, IllegalTransition
 
 
 def exec_command(
     ctx: typer.Context,
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="A program and its arguments.")
+        list[str], typer.Argument(metavar="COMMAND", help="A program and its arguments.")
     ],
     queue: QueueOption = None,
-    is_waiting: Annotated[
-        bool, typer.Option("--wait", help="Wait for the end; exit with the job's result.")
-    ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Print its output while it runs, as --wait.")
-    ] = False,
+    is_waiting: Wait = False,
+    follow: Follow = False,
 ) -> ExitCode:
     from jobrunner.client.request import JobRequest
     from jobrunner.store.published import ADHOC_TASK, read_published

@@ -19,42 +19,47 @@ if TYPE_CHECKING:
     from jobrunner.client.sync import JobRef
 
 
+Task = Annotated[str | None, typer.Argument(help="The task.", autocompletion=task_names)]
+Pairs = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its parameters.")]
+Delay = Annotated[
+    timedelta | None,
+    typer.Option("--in", parser=parse_duration, metavar="DURATION", help="After it, e.g. 5m."),
+]
+At = Annotated[
+    str | None, typer.Option("--at", help="Not before it: RFC 3339, or a local date or time.")
+]
+Key = Annotated[
+    str | None, typer.Option("--key", help="With a known key the earlier job is given back.")
+]
+PriorityOption = Annotated[
+    Priority | None, typer.Option("--priority", help="Another than the task's.")
+]
+After = Annotated[
+    str | None,
+    typer.Option("--after", help="Begin when this job has completed.", autocompletion=job_ids),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit with the job's result.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Print its output while it runs, as --wait.")
+]
+Durable = Annotated[bool, typer.Option("--durable", help="Return when it is on the server's disk.")]
+Batch = Annotated[str | None, typer.Option("--batch", help="A file of JSON lines, or - for stdin.")]
+
+
 def submit(
     ctx: typer.Context,
-    task: Annotated[str | None, typer.Argument(help="The task.", autocompletion=task_names)] = None,
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters.")
-    ] = None,
-    delay: Annotated[
-        timedelta | None,
-        typer.Option("--in", parser=parse_duration, metavar="DURATION", help="After it, e.g. 5m."),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", help="Not before it: RFC 3339, or a local date or time.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", help="With a known key the earlier job is given back.")
-    ] = None,
+    task: Task = None,
+    pairs: Pairs = None,
+    delay: Delay = None,
+    at: At = None,
+    key: Key = None,
     queue: QueueOption = None,
-    priority: Annotated[
-        Priority | None, typer.Option("--priority", help="Another than the task's.")
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Option("--after", help="Begin when this job has completed.", autocompletion=job_ids),
-    ] = None,
-    is_waiting: Annotated[
-        bool, typer.Option("--wait", help="Wait for the end; exit with the job's result.")
-    ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Print its output while it runs, as --wait.")
-    ] = False,
-    durable: Annotated[
-        bool, typer.Option("--durable", help="Return when it is on the server's disk.")
-    ] = False,
-    batch: Annotated[
-        str | None, typer.Option("--batch", help="A file of JSON lines, or - for stdin.")
-    ] = None,
+    priority: PriorityOption = None,
+    after: After = None,
+    is_waiting: Wait = False,
+    follow: Follow = False,
+    durable: Durable = False,
+    batch: Batch = None,
 ) -> ExitCode:
     cli = cli_of(ctx)
     if batch is not None:
