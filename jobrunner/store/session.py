@@ -74,10 +74,6 @@ class _Waiter:
 class Session(asyncio.Protocol):
     """One connected socket: requests out, replies in the same order to those who wait."""
 
-    # A loop that was blocked or stopped past a deadline first gets this long to read what
-    # has arrived meanwhile, or each pause of a worker would look like an outage.
-    LATE_GRACE_S = 1.0
-
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = new_reader()
@@ -92,9 +88,6 @@ class Session(asyncio.Protocol):
         """The future replies; it fails with one of NETWORK_ERRORS."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         deadline = self._loop.time() + timeout
-        if self._waiting:
-            # Whoever waits behind a blocking read cannot be answered before it.
-            deadline = max(deadline, self._waiting[-1].deadline)
         self._waiting.append(_Waiter(future, count, deadline))
         self._transport.write(packed)
         if self._watch is None:
@@ -123,7 +116,8 @@ class Session(asyncio.Protocol):
         if not self._waiting:
             if self.on_push is None:
                 raise BrokenReply("it sent a reply that nobody asked for")
-            return self.on_push(reply)
+            self.on_push(reply)
+            return
         waiter = self._waiting[0]
         waiter.replies.append(reply)
         if len(waiter.replies) == waiter.count:
@@ -145,19 +139,20 @@ class Session(asyncio.Protocol):
         self.closed.set_result(None)
 
     def _check_deadline(self) -> None:
-        """One timer watches all requests: the first in line has the earliest deadline."""
+        """One timer watches all requests, by the first in line.
+
+        A loop that was blocked past a deadline is not taken for an outage: both loops
+        read what has arrived before they call timers that are due.
+        """
         self._watch = None
         if not self._waiting:
             return
-        now = self._loop.time()
         first = self._waiting[0]
-        if now >= first.deadline + self.LATE_GRACE_S:
-            first.deadline = now + self.LATE_GRACE_S
-        elif now >= first.deadline:
+        if self._loop.time() < first.deadline:
+            self._watch = self._loop.call_at(first.deadline, self._check_deadline)
+        else:
             self._failure = TimeoutError("no answer in time")
             self.abort()
-            return
-        self._watch = self._loop.call_at(first.deadline, self._check_deadline)
 
 
 async def open_session(address: StoreAddress, endpoint: Endpoint) -> Session:

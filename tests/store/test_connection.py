@@ -1,17 +1,47 @@
-"""Connections against a real server, and against sockets that misbehave."""
+"""Connections against a real server, and against servers in trouble."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from jobrunner.errors import StoreUnavailable
+from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Command, Operation, Pipeline, Script
+from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script
+from tests.store.odd_servers import CERTIFICATE, tls_server, unix_server
 
 pytestmark = pytest.mark.anyio
+PING = Command(("PING",))
+CLIENT_ID = Command(("CLIENT", "ID"))
+
+FORK = """
+import os, sys
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.requests import Command
+
+connection = StoreConnection(StoreAddress("test", socket=sys.argv[1]))
+ids = Command(("CLIENT", "ID"))
+before = connection.execute(ids)
+if os.fork() == 0:
+    os._exit(0 if connection.execute(ids) not in (before, None) else 1)
+print(os.wait()[1], connection.execute(ids) == before)
+"""
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both loops: their transports differ."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 def set_and_read(key: str, value: str) -> Operation[bytes]:
@@ -34,14 +64,49 @@ def a_script(keys: Keys) -> Script:
     return Script("resume", [keys.cron("nightly")], [])
 
 
+def run_async(address: StoreAddress, requests: list[Request]) -> list[object]:
+    """Each reply or error, from one asynchronous connection."""
+
+    async def perform() -> list[object]:
+        async with AsyncStoreConnection(address) as connection:
+            calls = [connection.execute(request) for request in requests]
+            return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    return asyncio.run(perform())
+
+
+def run_sync(address: StoreAddress, requests: list[Request]) -> list[object]:
+    """The same from a synchronous one."""
+    replies: list[object] = []
+    with StoreConnection(address) as connection:
+        for request in requests:
+            try:
+                replies.append(connection.execute(request))
+            except (StoreUnavailable, ReplyError) as error:
+                replies.append(error)
+    return replies
+
+
+both_kinds = pytest.mark.parametrize("run", [run_sync, run_async])
+Run = Callable[[StoreAddress, list[Request]], list[object]]
+
+
+def failure(run: Run, address: StoreAddress, request: Request = PING) -> StoreUnavailable:
+    [error] = run(address, [request])
+    assert isinstance(error, StoreUnavailable)
+    return error
+
+
+def listen_only(client: socket.socket) -> None:
+    while client.recv(1000):
+        pass
+
+
 @pytest.fixture
-def deaf_server(tmp_path: Path) -> Iterator[str]:
-    """The path of a socket that accepts connections and never answers."""
-    path = str(tmp_path / "deaf")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        yield path
+def socket_path() -> Iterator[str]:
+    """Where a test's own server may listen."""
+    with TemporaryDirectory(prefix="jr-test-") as folder:
+        yield f"{folder}/s"
 
 
 def test_a_request_gets_its_raw_reply(connection: StoreConnection, keys: Keys) -> None:
@@ -117,3 +182,316 @@ async def test_only_the_forgotten_scripts_of_a_pipeline_are_called_again(
     replies = await async_connection.execute(Pipeline([counter, a_script(keys), counter]))
 
     assert replies == [1, 1, 2]
+
+
+def test_an_empty_pipeline_needs_no_server() -> None:
+    connection = StoreConnection(StoreAddress("test", socket="/nowhere"))
+
+    assert connection.execute(Pipeline([])) == []
+
+
+def test_an_argument_that_no_command_can_carry_is_refused_before_it_is_sent(
+    connection: StoreConnection,
+) -> None:
+    with pytest.raises(TypeError):
+        connection.execute(Command(("ECHO", None)))  # type: ignore[arg-type]  # the mistake
+
+    assert connection.execute(PING) == b"PONG"
+
+
+def test_threads_that_share_a_connection_get_their_own_replies(
+    connection: StoreConnection,
+) -> None:
+    wrong: list[bytes] = []
+
+    def echo(name: str) -> None:
+        for number in range(200):
+            text = f"{name}{number}".encode()
+            if connection.execute(Command(("ECHO", text))) != text:
+                wrong.append(text)
+
+    threads = [threading.Thread(target=echo, args=[name]) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_a_forked_child_has_a_connection_of_its_own(store_socket: str) -> None:
+    script = [sys.executable, "-c", FORK, store_socket]
+
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0 True\n"
+
+
+async def test_coroutines_share_a_connection_and_get_their_own_replies(
+    async_connection: AsyncStoreConnection,
+) -> None:
+    texts = [str(number).encode() for number in range(500)]
+
+    replies = await asyncio.gather(
+        *(async_connection.execute(Command(("ECHO", text))) for text in texts)
+    )
+
+    assert replies == texts
+
+
+async def test_a_cancelled_request_does_not_shift_the_replies_of_others(
+    async_connection: AsyncStoreConnection,
+) -> None:
+    before = await async_connection.execute(CLIENT_ID)
+    requests = [Command(("ECHO", str(number))) for number in range(100)]
+    tasks = [asyncio.ensure_future(async_connection.execute(request)) for request in requests]
+    await asyncio.sleep(0)  # all have been sent
+
+    for task in tasks[::2]:
+        task.cancel()
+    replies = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(isinstance(reply, asyncio.CancelledError) for reply in replies[::2])
+    assert replies[1::2] == [str(number).encode() for number in range(1, 100, 2)]
+    assert await async_connection.execute(CLIENT_ID) == before
+
+
+async def test_a_cancelled_blocking_read_takes_nothing_and_blocks_nobody(
+    async_connection: AsyncStoreConnection, connection: StoreConnection, keys: Keys
+) -> None:
+    key = keys.control("w1")
+    read = Command(("BLPOP", key, 10), block_ms=10_000)
+    task = asyncio.ensure_future(async_connection.execute(read))
+    while not connection.execute(Command(("INFO", "clients"))).count(b"blocked_clients:1"):
+        await asyncio.sleep(0.001)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async with asyncio.timeout(2):
+        assert await async_connection.execute(PING) == b"PONG"
+    while connection.execute(Command(("INFO", "clients"))).count(b"blocked_clients:1"):
+        await asyncio.sleep(0.001)
+    assert connection.execute(Command(("LPUSH", key, "kept"))) == 1
+    assert connection.execute(Command(("LLEN", key))) == 1
+
+
+@both_kinds
+def test_a_blocking_read_may_take_longer_than_the_timeout(
+    run: Run, store_socket: str, keys: Keys
+) -> None:
+    address = StoreAddress("test", url=f"unix://{store_socket}?socket_timeout=0.1")
+
+    replies = run(address, [Command(("BLPOP", keys.control("w1"), 0.3), block_ms=300), PING])
+
+    assert replies == [None, b"PONG"]
+
+
+@both_kinds
+def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(
+    run: Run, socket_path: str
+) -> None:
+    address = StoreAddress("test", url=f"unix://{socket_path}?socket_timeout=0.05")
+
+    with unix_server(socket_path, listen_only):
+        assert "no answer in time" in failure(run, address).what
+
+
+async def test_each_request_has_the_whole_timeout(socket_path: str) -> None:
+    address = StoreAddress("test", url=f"unix://{socket_path}?socket_timeout=0.4")
+
+    def answer_slowly(client: socket.socket) -> None:
+        for _ in range(2):
+            client.recv(1000)
+            time.sleep(0.25)
+            client.sendall(b"+PONG\r\n")
+
+    with unix_server(socket_path, answer_slowly):
+        async with AsyncStoreConnection(address) as connection:
+            replies = [await connection.execute(PING) for _ in range(2)]
+
+    assert replies == [b"PONG", b"PONG"]
+
+
+@both_kinds
+def test_a_request_whose_reply_was_lost_is_not_repeated(run: Run, socket_path: str) -> None:
+    received = []
+
+    def hang_up(client: socket.socket) -> None:
+        received.append(client.recv(1000))
+
+    with unix_server(socket_path, hang_up):
+        error = failure(run, StoreAddress("test", url=f"unix://{socket_path}"))
+
+    assert received == [b"*1\r\n$4\r\nPING\r\n"]
+    assert "closed the connection" in error.what
+
+
+@both_kinds
+def test_a_server_of_another_protocol_is_recognised(run: Run, socket_path: str) -> None:
+    def answer(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with unix_server(socket_path, answer):
+        error = failure(run, StoreAddress("test", url=f"unix://{socket_path}"))
+
+    assert "cannot be reached" in error.what
+
+
+async def test_a_loop_that_was_blocked_past_the_timeout_still_reads_its_replies(
+    store_socket: str,
+) -> None:
+    address = StoreAddress("test", url=f"unix://{store_socket}?socket_timeout=0.05")
+    async with AsyncStoreConnection(address) as connection:
+        await connection.execute(PING)
+        request = asyncio.ensure_future(connection.execute(PING))
+        await asyncio.sleep(0)  # it was sent
+
+        time.sleep(0.2)  # what a job may do to its loop
+
+        assert await request == b"PONG"
+
+
+def test_after_an_outage_the_next_request_connects_again(
+    connection: StoreConnection, address: StoreAddress
+) -> None:
+    with StoreConnection(address) as killer:
+        own = connection.execute(CLIENT_ID)
+        killer.execute(Command(("CLIENT", "KILL", "ID", own)))
+
+        with pytest.raises(StoreUnavailable):
+            connection.execute(PING)
+
+        assert connection.execute(PING) == b"PONG"
+
+
+async def test_after_an_outage_the_next_asynchronous_request_connects_again(
+    async_connection: AsyncStoreConnection, connection: StoreConnection, keys: Keys
+) -> None:
+    own = await async_connection.execute(CLIENT_ID)
+    read = Command(("BLPOP", keys.control("w1"), 10), block_ms=10_000)
+    waiting = asyncio.ensure_future(async_connection.execute(read))
+    await asyncio.sleep(0)
+    connection.execute(Command(("CLIENT", "KILL", "ID", own)))
+
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+    assert await async_connection.execute(PING) == b"PONG"
+
+
+def test_an_idle_connection_that_the_server_closed_costs_no_request(
+    connection: StoreConnection, address: StoreAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobrunner.store.connection.IDLE_S", 0)
+    own = connection.execute(CLIENT_ID)
+    with StoreConnection(address) as killer:
+        killer.execute(Command(("CLIENT", "KILL", "ID", own)))
+
+    assert connection.execute(PING) == b"PONG"
+
+
+@both_kinds
+def test_a_wrong_password_is_named_as_such_and_not_shown(run: Run, store_socket: str) -> None:
+    error = failure(run, StoreAddress("test", url=f"unix://default2:s3cret@{store_socket}"))
+
+    assert "refuses the user or password" in error.what
+    assert "s3cret" not in f"{error.what} {error.why} {error.fix}"
+
+
+@both_kinds
+def test_a_password_and_a_database_are_used(
+    run: Run, connection: StoreConnection, store_socket: str, keys: Keys
+) -> None:
+    connection.execute(Command(("ACL", "SETUSER", "ann", "on", ">p@ss", "~*", "+@all")))
+    address = StoreAddress("test", url=f"unix://ann:p%40ss@{store_socket}?db=2&client_name=me")
+
+    [who, info] = run(address, [Command(("ACL", "WHOAMI")), Command(("CLIENT", "INFO"))])
+
+    assert who == b"ann"
+    assert isinstance(info, bytes)
+    assert b" db=2 " in info
+    assert b" name=me " in info
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("setting", "normal", "words"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "is full"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "is a read-only replica"),
+    ],
+)
+def test_a_server_that_refuses_writes_is_unavailable_with_the_reason(
+    run: Run,
+    connection: StoreConnection,
+    address: StoreAddress,
+    keys: Keys,
+    setting: tuple[str, ...],
+    normal: tuple[str, ...],
+    words: str,
+) -> None:
+    connection.execute(Command(setting))
+    try:
+        error = failure(run, address, Command(("SET", keys.last_job(), "x")))
+    finally:
+        connection.execute(Command(normal))
+
+    assert words in error.what
+    assert error.fix
+
+
+def test_a_demoted_server_is_left(
+    connection: StoreConnection, address: StoreAddress, keys: Keys
+) -> None:
+    with StoreConnection(address) as admin:
+        before = connection.execute(CLIENT_ID)
+        admin.execute(Command(("REPLICAOF", "127.0.0.1", "1")))
+        try:
+            with pytest.raises(StoreUnavailable):
+                connection.execute(Command(("SET", keys.last_job(), "x")))
+        finally:
+            admin.execute(Command(("REPLICAOF", "NO", "ONE")))
+
+    assert connection.execute(CLIENT_ID) != before
+
+
+@both_kinds
+def test_a_server_that_lacks_a_command_is_too_old(run: Run, address: StoreAddress) -> None:
+    error = failure(run, address, Command(("XNEWCOMMAND",)))
+
+    assert "does not know a command" in error.what
+    assert "7.2" in (error.fix or "")
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://127.0.0.1:1", "nothing listens there"),
+        ("redis://no-such-host.invalid", "its name cannot be resolved"),
+        ("unix:///nowhere/s", "nothing listens there"),
+    ],
+)
+def test_a_server_that_is_not_there_is_unavailable_with_the_reason(
+    run: Run, url: str, words: str
+) -> None:
+    error = failure(run, StoreAddress("test", url=url))
+
+    assert words in error.what
+    assert url in error.what
+    assert error.fix
+
+
+@both_kinds
+def test_tls_is_used_and_the_certificate_checked(run: Run, store_socket: str) -> None:
+    with tls_server(store_socket) as port:
+        url = f"rediss://localhost:{port}"
+        trusted = run(StoreAddress("test", url=f"{url}?ssl_ca_certs={CERTIFICATE}"), [PING])
+        error = failure(run, StoreAddress("test", url=url))
+
+    assert trusted == [b"PONG"]
+    assert "TLS failed" in error.what
+    assert "ssl_ca_certs" in (error.fix or "")
