@@ -130,7 +130,16 @@ class Worker:
             self._performer.starter.run(),
             obey(self._keys, control, self._id, self._cancel),
         ]
-        return [asyncio.create_task(loop) for loop in loops]
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in tasks:
+            task.add_done_callback(self._on_end_of_loop)
+        return tasks
+
+    def _on_end_of_loop(self, loop: asyncio.Task[None]) -> None:
+        """None of them ends by itself: it is a bug. Its jobs are rescued by others."""
+        if not loop.cancelled():
+            EventLog().error("failed in a loop", worker=self._id, error=repr(loop.exception()))
+            self._stop_for_lost_lease()
 
     def _listen_to_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
