@@ -82,6 +82,7 @@ class JobBroker(RedisStreamBroker):
             priority=body.labels.get(PRIORITY_LABEL),
             delay=body.labels.get(DELAY_LABEL),
             id=message.task_id,
+            target=self._target(body.task),
             labels=body.labels,
         )
         await self.client().submit_batch([request])
@@ -92,6 +93,13 @@ class JobBroker(RedisStreamBroker):
         self.local_task_registry[task.task_name] = task
         function.bind(task)
         return task
+
+    def _target(self, task_name: str) -> str:
+        task = self.find_task(task_name)
+        if task is None:
+            return ""
+        function = task.original_func
+        return f"{function.__module__}:{function.__qualname__}"
 
     def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Refused: jobs are claimed under a lease, which taskiq's workers do not have."""

@@ -13,6 +13,7 @@ from jobrunner.store.requests import Operation
 # this, and the worker checks again in any case.
 REMEMBERED_S = 5.0
 
+
 class Catalog:
     """Published tasks, remembered for a few seconds."""
 
@@ -21,18 +22,35 @@ class Catalog:
         self._clock = clock
         self._remembered: dict[str, tuple[float, PublishedTask]] = {}
 
-    def task(self, name: str) -> Operation[PublishedTask]:
-        """The task of that name. Raises JobNotFound."""
-        read_at, task = self._remembered.get(name, (0.0, None))
+    def task(self, name: str, target: str = "") -> Operation[PublishedTask]:
+        """The task of that name, or of the function `target` (module:function), where it is given.
+
+        Raises JobNotFound.
+        """
+        read_at, task = self._remembered.get(target or name, (0.0, None))
         now = self._clock.monotonic()
         if task is not None and now < read_at + REMEMBERED_S:
             return task
         task = yield from read_published_task(self._keys, name)
-        if task is None:
-            published = yield from read_published(self._keys)
-            raise _unknown_task(name, published.tasks, self._keys.name)
-        self._remembered[name] = (now, task)
+        if task is None or (target and task.target != target):
+            task = yield from self._by_target(name, target, task)
+        self._remembered[target or name] = (now, task)
         return task
+
+    def _by_target(
+        self, name: str, target: str, otherwise: PublishedTask | None
+    ) -> Operation[PublishedTask]:
+        """The task whose function it is: the manifest may name it otherwise than its decorator.
+
+        A target that is nobody's may be another way to import the task of that name.
+        """
+        tasks = (yield from read_published(self._keys)).tasks
+        found = [task for task in tasks.values() if target and task.target == target]
+        if found:
+            return found[0]
+        if otherwise is None:
+            raise _unknown_task(name, tasks, self._keys.name)
+        return otherwise
 
 
 def _unknown_task(name: str, tasks: Mapping[str, PublishedTask], namespace: str) -> JobNotFound:

@@ -55,7 +55,7 @@ class Operations:
         return submitted
 
     def _submission(self, request: JobRequest) -> Operation[Submission]:
-        task = yield from self.catalog.task(request.task)
+        task = yield from self.catalog.task(request.task, request.target)
         arguments = check_arguments(
             task.name,
             task.params,

@@ -38,7 +38,8 @@ class SubmitOptions(ManyOptions, total=False):
 class JobRequest:
     """A job to be made. Its id is made here, once, so that a submit can be repeated safely.
 
-    `from_text` says that the parameters are texts from a command line. `labels` are taskiq's.
+    `from_text` says that the parameters are texts from a command line. `target` is the function of
+    a `kiq` (module:function), whose task the manifest may name otherwise; `labels` are taskiq's.
     Raises UsageError for a value that no job can have.
     """
 
@@ -51,6 +52,7 @@ class JobRequest:
     priority: PriorityName | None = None
     after: str | None = None
     id: str = field(default_factory=new_job_id)
+    target: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)
     from_text: bool = False
 

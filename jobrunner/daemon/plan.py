@@ -106,7 +106,7 @@ def published(plan: Plan) -> Published:
             queue=task.queue,
             priority=task.priority,
             lock=lock.name if (lock := manifest.lock_of(name)) else None,
-            takes_args=task.python is not None,
+            target=task.python or "",
         )
         for name, task in manifest.tasks.items()
     }

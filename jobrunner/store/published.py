@@ -23,7 +23,7 @@ class PublishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: str = "default"
     priority: Priority = Priority.NORMAL
     lock: str | None = None  # the name, parameters not filled in
-    takes_args: bool = False  # a Python function that may be given positional arguments
+    target: str = ""  # of a Python function: module:function
 
 
 class PublishedCron(msgspec.Struct, frozen=True, omit_defaults=True):

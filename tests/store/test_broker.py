@@ -43,6 +43,7 @@ from tests.store.factories import Store
 pytestmark = pytest.mark.anyio
 
 ANY = ParamType.ANY
+TARGET = f"{__name__}:shrink"
 SHRINK = PublishedTask(
     "shrink",
     "python",
@@ -52,6 +53,7 @@ SHRINK = PublishedTask(
         ParamSpec("size", ANY, required=False),
         ParamSpec("day", ParamType.DATE, required=False),
     ],
+    target=TARGET,
 )
 
 
@@ -151,11 +153,25 @@ async def test_an_argument_that_json_cannot_carry_is_refused(
 
 
 async def test_a_task_that_the_daemon_does_not_know_is_refused(broker: JobBroker) -> None:
-    noted = task(name="shrunk")(shrink)
+    async def shrunk() -> None:
+        return
+
+    noted = task(shrunk)
     broker.take_up(noted)
 
     with pytest.raises(JobNotFound, match="no task 'shrunk'"):
-        await noted.kiq("a.png")
+        await noted.kiq()
+
+
+async def test_a_function_goes_by_the_name_that_the_manifest_gives_it(
+    broker: JobBroker, store: Store
+) -> None:
+    small = PublishedTask("small", "python", SHRINK.description, SHRINK.params, target=TARGET)
+    publish_tasks(store, small, PublishedTask("shrink", "command"))
+    noted = task(shrink)
+    broker.take_up(noted)
+
+    assert store.job((await noted.kiq("a.png")).task_id).task == "small"
 
 
 async def test_labels_choose_queue_priority_and_delay(
