@@ -52,6 +52,13 @@ def _wait_until_it_answers(path: str) -> None:
 
 
 @pytest.fixture
+def socket_path() -> Iterator[str]:
+    """Where a test's own server may listen."""
+    with tempfile.TemporaryDirectory(prefix="jr-test-") as folder:
+        yield f"{folder}/s"
+
+
+@pytest.fixture
 def address(store_socket: str) -> StoreAddress:
     """A fresh namespace on the session's server."""
     return StoreAddress(uuid4().hex[:12], socket=store_socket)
