@@ -4,17 +4,18 @@ import typer
 
 from jobrunner.cli.arguments import JobsArgument, TimeoutOption
 from jobrunner.cli.group import cli_of
+from jobrunner.cli.several import do_each, raise_refusals
 
 
 def cancel(ctx: typer.Context, jobs: JobsArgument, timeout: TimeoutOption = None) -> None:
     cli = cli_of(ctx)
     store = cli.store()
-    ids = store.job_ids(jobs)
-    stopping = [job_id for job_id in ids if not store.client.cancel(job_id)]
+    # All are told before the first is waited for, so that they stop side by side.
+    told, refusals = do_each(store.job_ids(jobs), store.client.cancel)
+    stopping = [job_id for job_id, has_ended in told.items() if not has_ended]
     if stopping and cli.stderr.isatty():
         cli.note(f"waiting for {', '.join(stopping)} to stop")
-    # All were told before the first is waited for, so that they stop side by side.
-    ended = store.client.wait(ids, timeout)
+    ended = store.client.wait(list(told), timeout)
     if cli.json:
         from jobrunner.cli.render_json import jobs_json
 
@@ -22,4 +23,6 @@ def cancel(ctx: typer.Context, jobs: JobsArgument, timeout: TimeoutOption = None
     else:
         from jobrunner.cli.render import job_state_text
 
-        cli.write("\n".join(f"{job.id} {job_state_text(job)}" for job in ended))
+        for job in ended:
+            cli.write(f"{job.id} {job_state_text(job)}")
+    raise_refusals(cli, refusals)

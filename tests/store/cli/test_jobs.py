@@ -204,3 +204,19 @@ def test_retry_wants_ids_or_failed(invoke: Invoke, store: Store) -> None:
         outcome = invoke("retry", *args)
         assert outcome.stderr.startswith("error: give either ids or --failed\n")
         assert (outcome.stdout, outcome.code) == ("", 2)
+
+
+@pytest.mark.parametrize("command", ["delete", "retry", "cancel"])
+def test_a_job_that_refuses_does_not_keep_the_others_from_being_done(
+    invoke: Invoke, store: Store, command: str
+) -> None:
+    ended = [store.finished(), store.finished()]
+    live = [store.submit(), store.submit()]
+    bad, good = (ended, live[0]) if command == "cancel" else (live, ended[0])
+
+    outcome = invoke(command, bad[0], good, bad[1], "--json")
+
+    assert len(json.loads(outcome.stdout)) == 1
+    assert all(f"job {job_id}: it " in outcome.stderr for job_id in bad)
+    assert good not in outcome.stderr
+    assert outcome.code == 5
