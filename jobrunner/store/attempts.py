@@ -1,8 +1,8 @@
 """What a worker does with jobs: claim, start, finish, give back. See docs/architecture.md.
 
-The id of the stream entry is the lease of one attempt: whoever ends the attempt acks the entry in
-the same script, and the ack succeeds once. A worker that was rescued meanwhile gets '' for its
-late finish, and nothing is written.
+The id of the stream entry is the lease of one attempt, and the record names the entry that is
+good: whoever hands the job out again writes a new one, whoever ends the attempt leaves the state.
+A worker that was rescued meanwhile gets '' for its late finish, and nothing is written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -195,10 +195,13 @@ class Finished:
 
 
 def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finished]:
-    """End attempts in one call. Promote the woken jobs next (`due.promote`)."""
+    """End attempts, at most 500, in one call. Promote the woken jobs next (`due.promote`)."""
+    if not ends:
+        return Finished([], [])
     names = [keys.running(), keys.counts(), keys.scheduled(), keys.cancelling()]
     names += [keys.locks(), keys.results()]
     names += [keys.done(state) for state in DONE_STATES]
+    names += [keys.watchers(end.entry.job_id) for end in ends]
     args: list[Argument] = [GROUP, keys.wake_channel(), worker, len(ends)]
     for end in ends:
         _add_finish(keys, end, names, args)
@@ -215,7 +218,7 @@ DONE_STATES = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.C
 def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument]) -> None:
     entry, lock = end.entry, end.lock
     names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
-    names += [keys.task_done(end.task), keys.watchers(entry.job_id)]
+    names.append(keys.task_done(end.task))
     if lock is not None:
         names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
     if end.cron:

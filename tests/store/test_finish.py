@@ -126,6 +126,22 @@ def test_an_entry_whose_record_was_deleted_by_hand_leaves_nothing(store: Store) 
     assert (store.records(), store.entries()) == ({}, {})
 
 
+def test_the_end_of_an_entry_that_its_job_does_not_know_is_refused(store: Store) -> None:
+    store.add_worker()
+    entry = store.running()
+    stream = store.keys.queue("default", "normal")
+    flat = [item for pair in store.entry_of(entry.job_id).items() for item in pair]
+    store.command("XADD", stream, "*", *flat)
+    (double,) = store.claim()
+
+    assert store.finish(double).states == [None]
+    assert store.state(entry.job_id) is JobState.RUNNING
+
+
+def test_nothing_to_end_is_no_call(store: Store) -> None:
+    assert store.run(finish(store.keys, "w1", [])).states == []
+
+
 def test_a_failed_attempt_with_a_retry_is_scheduled(store: Store) -> None:
     store.add_worker()
     entry = store.running()

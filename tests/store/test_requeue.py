@@ -94,6 +94,19 @@ def test_an_entry_whose_record_is_gone_is_dropped(store: Store) -> None:
     assert (store.records(), store.entries()) == ({}, {})
 
 
+def test_an_entry_that_its_job_does_not_know_is_dropped(store: Store) -> None:
+    # Made by hand: a rescuer must not find it again and again, and the job runs once.
+    store.add_worker()
+    entry = store.running()
+    stream = store.keys.queue("default", "normal")
+    flat = [item for pair in store.entry_of(entry.job_id).items() for item in pair]
+    store.command("XADD", stream, "*", *flat)
+    (double,) = store.claim()
+
+    assert store.run(requeue(store.keys, [double], is_lost=True)) == [Requeued.STALE]
+    assert store.state(entry.job_id) is JobState.RUNNING
+
+
 def test_a_job_taken_back_keeps_its_lock_until_that_ends(store: Store) -> None:
     store.add_worker()
     entry = store.running(lock=A_LOCK)

@@ -64,15 +64,6 @@ def test_a_start_of_a_job_that_went_to_another_worker_is_refused(store: Store) -
     assert store.snapshot() == before
 
 
-def test_a_start_of_another_workers_entry_is_refused(store: Store) -> None:
-    store.add_worker("w1")
-    entry = store.claimed("w1")
-    before = store.snapshot()
-
-    assert store.start(entry, "w2") == (StartedAs.STALE, "")
-    assert store.snapshot() == before
-
-
 def test_a_start_of_a_finished_attempt_is_refused(store: Store) -> None:
     store.add_worker()
     entry = store.claimed()

@@ -1,20 +1,48 @@
--- End attempts: each job becomes terminal, or is scheduled for its retry. The ack is the fence.
+-- End attempts: each job becomes terminal, or is scheduled for its retry. The entry is the fence.
 -- include: clock counts schedule watchers
 -- KEYS[1] running zset     KEYS[2] counts hash   KEYS[3] scheduled zset  KEYS[4] cancelling set
 -- KEYS[5] locks zset       KEYS[6] results zset (by the end of their life)
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled
--- KEYS per job: record hash, queue stream, task's done zset, watchers set; with a lock: lock zset,
---   its waiting zset; with a cron: cron hash
+-- KEYS[11..] the jobs' watchers sets, one each
+-- KEYS per job: record hash, queue stream, task's done zset; with a lock: lock zset, its waiting
+--   zset; with a cron: cron hash
 -- ARGV[1] group            ARGV[2] wake channel  ARGV[3] worker          ARGV[4] number of jobs
 -- ARGV per job: id, entry, state, reason, result, error, detail, attempt, duration ms,
 --   retry delay ms or '', result's life ms or '', lock slots or 0, lock name, 1 with a cron else ''
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
 local now = now_ms()
-local DONE = {completed = 7, failed = 8, skipped = 9, cancelled = 10}
+local number = tonumber(ARGV[4])
+local DONE = {completed = KEYS[7], failed = KEYS[8], skipped = KEYS[9], cancelled = KEYS[10]}
 local has_cancelling = redis.call('EXISTS', KEYS[4]) == 1
+local has_watchers = redis.call('EXISTS', unpack(KEYS, 11, 10 + number)) > 0
 local results, woken = {}, {}
-local key_at, arg_at = 11, 5
+-- What can wait is summed up, and written by one command per key: a command costs more than what
+-- it does for one job.
+local entries, done = {}, {}
+local fields -- of the record of the job at hand
+
+local function list_at(lists, key)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  return list
+end
+
+local function add_done(key, id)
+  local list = list_at(done, key)
+  list[#list + 1] = now
+  list[#list + 1] = id
+end
+
+local function set(name, value)
+  if value ~= '' then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
 
 local function release_lock(holders, waiting, lock, slots, id)
   redis.call('ZREM', holders, id)
@@ -31,15 +59,15 @@ local function release_lock(holders, waiting, lock, slots, id)
   end
 end
 
-for _ = 1, tonumber(ARGV[4]) do
+local key_at, arg_at = 11 + number, 5
+for job = 1, number do
   local id, entry, state, reason, result, error_text, detail, attempt, duration, retry_delay,
     result_life, slots, lock, has_cron = unpack(ARGV, arg_at, arg_at + 13)
   arg_at = arg_at + 14
-  local record, stream, task_done, watchers = unpack(KEYS, key_at, key_at + 3)
-  key_at = key_at + 4
-  slots = tonumber(slots)
+  local record, stream, task_done = KEYS[key_at], KEYS[key_at + 1], KEYS[key_at + 2]
+  key_at = key_at + 3
   local holders, waiting, cron
-  if slots > 0 then
+  if slots ~= '0' then
     holders, waiting = KEYS[key_at], KEYS[key_at + 1]
     key_at = key_at + 2
   end
@@ -48,23 +76,15 @@ for _ = 1, tonumber(ARGV[4]) do
     key_at = key_at + 1
   end
 
-  local is_ours = redis.call('XACK', stream, ARGV[1], entry) == 1
-  local before, task
-  if is_ours then
-    redis.call('XDEL', stream, entry)
-    before, task = unpack(redis.call('HMGET', record, 'state', 'task'))
-  end
-  if not before then
-    results[#results + 1] = ''
+  -- A late finish finds its entry acked and deleted already.
+  local acks = list_at(entries, stream)
+  acks[#acks + 1] = entry
+  local before, current, task = unpack(redis.call('HMGET', record, 'state', 'entry', 'task'))
+  if current ~= entry or (before ~= 'queued' and before ~= 'running') then
+    results[job] = ''
   else
     count(before, task, -1)
-    local fields = {'attempt', attempt, 'duration_ms', duration, 'worker', ARGV[3]}
-    local function set(name, value)
-      if value ~= '' then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
-      end
-    end
+    fields = {'attempt', attempt, 'duration_ms', duration, 'worker', ARGV[3]}
     if before == 'running' then
       redis.call('ZREM', KEYS[1], id)
     elseif state == 'completed' or state == 'failed' then
@@ -87,9 +107,11 @@ for _ = 1, tonumber(ARGV[4]) do
       redis.call('HDEL', record, 'progress')
     else
       set('finished_at', now)
-      redis.call('ZADD', KEYS[DONE[state]], now, id)
-      redis.call('ZADD', task_done, now, id)
-      tell_watchers(watchers, id, KEYS[3], now, woken)
+      add_done(DONE[state], id)
+      add_done(task_done, id)
+      if has_watchers then
+        tell_watchers(KEYS[10 + job], id, KEYS[3], now, woken)
+      end
       if cron then
         redis.call('HSET', cron, 'last_id', id, 'last_state', state, 'last_reason', reason,
           'last_finished_at', now, 'last_duration_ms', duration)
@@ -104,11 +126,18 @@ for _ = 1, tonumber(ARGV[4]) do
     set('error', error_text)
     set('detail', detail)
     redis.call('HSET', record, unpack(fields))
-    if slots > 0 then
-      release_lock(holders, waiting, lock, slots, id)
+    if holders then
+      release_lock(holders, waiting, lock, tonumber(slots), id)
     end
-    results[#results + 1] = state
+    results[job] = state
   end
+end
+for stream, acks in pairs(entries) do
+  redis.call('XACK', stream, ARGV[1], unpack(acks))
+  redis.call('XDEL', stream, unpack(acks))
+end
+for key, members in pairs(done) do
+  redis.call('ZADD', key, unpack(members))
 end
 write_counts(KEYS[2])
 return {results, woken}

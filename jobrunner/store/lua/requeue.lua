@@ -4,7 +4,7 @@
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group         ARGV[2] 1 if the attempts count as lost, else 0   ARGV[3] number of entries
 -- ARGV per entry: id, entry, message, attempts before, lost before, fence, base
--- Returns per entry: 'queued'; 'stale' when it was acked before, or has no record any more; 'cancelling' when nothing was
+-- Returns per entry: 'queued'; 'stale' when the job has another entry by now, or none; 'cancelling' when nothing was
 --   done since the user cancels it: the caller finishes it as cancelled.
 local lost = tonumber(ARGV[2])
 local replies = {}
@@ -18,10 +18,11 @@ for _ = 1, tonumber(ARGV[3]) do
   local reply = 'stale'
   if redis.call('SISMEMBER', KEYS[3], id) == 1 then
     reply = 'cancelling'
-  elseif redis.call('XACK', stream, ARGV[1], entry) == 1 then
+  else
+    redis.call('XACK', stream, ARGV[1], entry)
     redis.call('XDEL', stream, entry)
-    local before, task = unpack(redis.call('HMGET', record, 'state', 'task'))
-    if before then
+    local before, task, current = unpack(redis.call('HMGET', record, 'state', 'task', 'entry'))
+    if current == entry and (before == 'queued' or before == 'running') then
       reply = 'queued'
       local added = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempts + lost,
         'l', losses + lost, 'f', fence + 1, 'b', base)

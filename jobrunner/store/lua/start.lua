@@ -1,5 +1,5 @@
 -- Write the start record of claimed jobs, and take their locks.
--- include: clock counts holder schedule
+-- include: clock counts schedule
 -- KEYS[1] running zset  KEYS[2] counts hash     KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS[5] tokens counter                        KEYS[6] blocked zset    KEYS[7] scheduled zset
 -- KEYS per job: record hash, queue stream; with a lock: lock zset, its waiting zset
@@ -32,21 +32,20 @@ local function take_lock(id, record, holders, waiting, lock, slots, ttl)
   return token
 end
 
-local function block(id, task, record, stream, entry, waiting, lock, holder)
+local function block(id, task, state, record, stream, entry, waiting, lock, holder)
   redis.call('XACK', stream, ARGV[1], entry)
   redis.call('XDEL', stream, entry)
   -- A growing number and not the time: jobs of one millisecond keep their order.
   redis.call('ZADD', waiting, 'NX', redis.call('INCR', KEYS[5]), id)
   redis.call('ZADD', KEYS[4], 'NX', now, lock)
   redis.call('ZADD', KEYS[6], 'NX', now, id)
-  count(redis.call('HGET', record, 'state'), task, -1)
+  count(state, task, -1)
   count('blocked', task, 1)
   redis.call('HSET', record, 'state', 'blocked', 'lock', lock, 'detail', holder)
   redis.call('HDEL', record, 'entry')
 end
 
-local function write_start(id, task, record, attempt, elapsed)
-  local state = redis.call('HGET', record, 'state')
+local function write_start(id, task, state, record, attempt, elapsed)
   if state ~= 'running' then
     count(state, task, -1)
     count('running', task, 1)
@@ -72,7 +71,8 @@ for _ = 1, tonumber(ARGV[4]) do
   end
 
   local what, token, holder = 'started', 0, nil
-  if holder_of(stream, ARGV[1], entry) ~= ARGV[2] then
+  local state, current = unpack(redis.call('HMGET', record, 'state', 'entry'))
+  if current ~= entry or (state ~= 'queued' and state ~= 'running') then
     what = 'stale'
   elseif redis.call('SISMEMBER', KEYS[3], id) == 1 then
     what = 'cancelled'
@@ -82,12 +82,12 @@ for _ = 1, tonumber(ARGV[4]) do
       what = 'locked'
       if conflict == 'wait' then
         what = 'blocked'
-        block(id, task, record, stream, entry, waiting, lock, holder)
+        block(id, task, state, record, stream, entry, waiting, lock, holder)
       end
     end
   end
   if what == 'started' then
-    write_start(id, task, record, attempt, elapsed)
+    write_start(id, task, state, record, attempt, elapsed)
   end
   replies[#replies + 1] = {what, holder or token}
 end

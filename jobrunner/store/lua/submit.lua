@@ -10,6 +10,7 @@
 -- Returns per job: id, state, 1 if this call made it else 0. State 'no_upstream': nothing was made.
 local now = now_ms()
 local replies = {}
+local queues, last = {}, {} -- written once per call
 local key_at, arg_at = 6, 3
 for _ = 1, tonumber(ARGV[1]) do
   local id, task, message, queue, priority, due, unique, after, cron =
@@ -81,11 +82,17 @@ for _ = 1, tonumber(ARGV[1]) do
     fields[#fields + 1] = 'state'
     fields[#fields + 1] = state
     redis.call('HSET', record, unpack(fields))
-    redis.call('SADD', KEYS[2], queue)
-    redis.call('HSET', KEYS[3], task, id, '*', id)
+    queues[queue] = true
+    last[task], last['*'] = id, id
     count(state, task, 1)
     replies[#replies + 1] = {id, state, 1}
   end
+end
+for queue in pairs(queues) do
+  redis.call('SADD', KEYS[2], queue)
+end
+for task, id in pairs(last) do
+  redis.call('HSET', KEYS[3], task, id)
 end
 write_counts(KEYS[1])
 return replies
