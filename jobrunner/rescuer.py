@@ -11,7 +11,7 @@ import asyncio
 import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -39,7 +39,6 @@ from jobrunner.store.records import read_jobs
 from jobrunner.store.rescue import Orphan, find_orphans, forget_worker, read_claimed
 from jobrunner.store.unreadable import refuse_unreadable
 
-TICK = LEASE_TTL * RENEW_EVERY
 DEFAULT_MAX_LOST = 3  # for tasks that this daemon's manifest does not have
 
 
@@ -47,13 +46,19 @@ class Rescuer:
     """Takes back the jobs of dead workers."""
 
     def __init__(
-        self, keys: Keys, connection: AsyncStoreConnection, clock: Clock, queues: Sequence[str]
+        self,
+        keys: Keys,
+        connection: AsyncStoreConnection,
+        clock: Clock,
+        queues: Sequence[str],
+        lease_ttl: timedelta = LEASE_TTL,
     ) -> None:
         self._keys = keys
         self._connection = connection
         self._clock = clock
         self._host = socket.gethostname()
         self._queues = list(queues)
+        self._tick_every = lease_ttl * RENEW_EVERY
         self._max_lost: Mapping[str, int] = {}
         self._wake = asyncio.Event()  # never set: ticks come by time alone
         self._backoff = Backoff()
@@ -79,7 +84,7 @@ class Rescuer:
         """Rescue what is orphaned; wake who waits for a lock that a dead worker held."""
         await self._rescue("")
         await self._connection.run(wake_free_locks(self._keys))
-        return now + TICK
+        return now + self._tick_every
 
     async def rescue(self, worker: str) -> None:
         """Rescue the jobs of a worker that is known to be dead, at once.

@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class DaemonSettings:
     manifest: Path
     is_once: bool = False  # drain the queues and exit
     log_level: str = "info"
+    lease_ttl: timedelta = LEASE_TTL  # of workers: how long another host waits before a rescue
 
 
 class Supervisor:
@@ -92,7 +94,9 @@ class Supervisor:
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
         self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
-        self._rescuer = Rescuer(self._keys, self._connect(), clock, self._queues())
+        self._rescuer = Rescuer(
+            self._keys, self._connect(), clock, self._queues(), settings.lease_ttl
+        )
         self._pruner = Pruner(self._keys, self._connect(), clock)
         self._pool = WorkerPool(
             clock, self._worker_settings, worker_environ(os.environ), self._rescue
@@ -185,6 +189,7 @@ class Supervisor:
             queues=manifest.workers.queues or self._queues(),
             slots=manifest.workers.slots,
             drain_s=manifest.workers.drain.total_seconds(),
+            lease_ttl_s=self._settings.lease_ttl.total_seconds(),
             log_level=self._settings.log_level,
         )
 

@@ -25,6 +25,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     queues: list[str]
     slots: int
     drain_s: float
+    lease_ttl_s: float
     log_level: str = "info"
 
     @property

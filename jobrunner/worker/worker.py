@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from jobrunner.clock import SystemClock
@@ -66,6 +67,7 @@ class Worker:
         self._draining = asyncio.Event()  # the drain's time runs
         self._stopping_now = asyncio.Event()
         self._is_lease_lost = False
+        self._lease_ttl = timedelta(seconds=settings.lease_ttl_s)
         self._processes = ProcessRegistry(settings.worker, settings.reaper)
         address = settings.address
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
@@ -76,6 +78,7 @@ class Worker:
             self._id,
             self._processes,
             HeartbeatEvents(self._on_lease_lost, self._on_lock_lost, self._on_cancel),
+            self._lease_ttl,
         )
         manifest = Manifest.model_validate(settings.manifest)
         self._runners = Runners(
@@ -167,7 +170,7 @@ class Worker:
         )
         writing = self._connections.writing
         await until_done(writing, lambda: ensure_groups(self._keys, settings.queues), "make queues")
-        await until_done(writing, lambda: enlist(self._keys, entry), "enlist")
+        await until_done(writing, lambda: enlist(self._keys, entry, self._lease_ttl), "enlist")
         EventLog().info("started worker", worker=self._id, pid=entry.pid, slots=entry.slots)
 
     def _begin(self, entry: Entry) -> None:
