@@ -8,7 +8,7 @@ from jobrunner.errors import Problem
 from jobrunner.manifest.check_crons import check_crons
 from jobrunner.manifest.check_tasks import check_queue, check_task
 from jobrunner.manifest.draft import Draft
-from jobrunner.manifest.explain import nearest, quoted
+from jobrunner.manifest.explain import listed, nearest, quoted
 from jobrunner.manifest.naming import NAME_RULE, is_valid_name, make_valid
 from jobrunner.manifest.spec import TaskDefaults
 
@@ -70,7 +70,7 @@ def _check_worker_queues(draft: Draft) -> Iterator[Problem]:
             yield draft.problem(
                 ("workers", "queues", index),
                 f"no task uses queue {quoted(queue)}",
-                f"the queues of this manifest are {', '.join(sorted(used))}",
+                f"the queues of this manifest are {listed(used)}",
                 f"write {near!r}" if near else "remove it, or give it to a task",
             )
 

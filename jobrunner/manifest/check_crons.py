@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from jobrunner.errors import InvalidArguments, Problem
 from jobrunner.manifest.check_tasks import SHORTEST_LOCK, short_lock
 from jobrunner.manifest.draft import Draft
-from jobrunner.manifest.explain import nearest, quoted
+from jobrunner.manifest.explain import listed, nearest, quoted
 from jobrunner.manifest.naming import NAME_RULE, is_valid_name, make_valid
 from jobrunner.manifest.spec import CronSpec
 from jobrunner.params import check_arguments
@@ -74,7 +74,7 @@ def _check_task(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Proble
             yield draft.problem(
                 (*path, "task"),
                 f"cron {path[1]!r} asks for task {quoted(cron.task)}, which does not exist",
-                f"the tasks are {', '.join(sorted(tasks))}" if tasks else "no task is declared",
+                f"the tasks are {listed(tasks)}" if tasks else "no task is declared",
                 f"write {near!r}" if near else f"declare {quoted(cron.task)} under tasks",
             )
         return

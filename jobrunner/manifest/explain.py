@@ -189,6 +189,13 @@ def nearest(word: object, names: Iterable[str]) -> str | None:
     return next((folded[m] for m in get_close_matches(word.casefold(), folded, 1)), None)
 
 
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """The names in order, cut short where there are too many to read."""
+    ordered = sorted(names)
+    more = f", … ({len(ordered)} in all)" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + more
+
+
 def quoted(value: object) -> str:
     """The value in quotes, shortened; control characters escaped."""
     if isinstance(value, bool) or value is None:

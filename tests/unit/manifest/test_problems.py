@@ -605,3 +605,12 @@ def test_braces_of_other_programs_are_no_placeholders() -> None:
     task = read("tasks: {a: {command: \"find . -exec rm {} ; awk '{print $1}' {{.Names}}\"}}")
 
     assert task.manifest.tasks["a"].command is not None
+
+
+def test_a_long_list_of_names_is_cut_short() -> None:
+    tasks = "".join(f"  t{number:02}: {{command: x}}\n" for number in range(50))
+
+    (problem,) = problems(f"tasks:\n{tasks}crons: {{c: {{task: x, every: 5m}}}}")
+
+    assert problem.why is not None
+    assert problem.why.endswith("t18, t19, … (50 in all)")
