@@ -27,7 +27,8 @@ class ServerWatch:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _revive(self) -> None:
-        EventLog().error("lost the embedded server; it is started again")
+        why = self._server.last_words()
+        EventLog().error("lost the embedded server; it is started again", last_words=why)
         try:
             await asyncio.to_thread(self._server.ensure)
         except StoreUnavailable as error:

@@ -104,6 +104,10 @@ class EmbeddedServer:
         info = self._info()
         return int(info["process_id"]) if info else None
 
+    def last_words(self) -> str:
+        """The last line of the log: of a server that has ended, often why."""
+        return (self._files.log_since(0) or [""])[-1]
+
     def _start(self) -> None:
         binary = find_binary(self._binary)
         self._files.prepare(LOG_LIMIT)

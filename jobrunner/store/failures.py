@@ -94,6 +94,12 @@ def outage(error: Exception, address: StoreAddress) -> StoreUnavailable:
             why=f"nothing answers at {address.socket}",
             fix="start it with `jobrunner run`",
         )
+    if address.is_embedded:
+        return StoreUnavailable(
+            f"the embedded server was lost: {_network_reason(error)[0]}",
+            why=f"it was reached at {address.socket}",
+            fix="the daemon starts it again; server.log in the state folder may say why it ended",
+        )
     why, fix = _network_reason(error)
     return StoreUnavailable(f"the store at {address} cannot be reached: {why}", fix=fix)
 

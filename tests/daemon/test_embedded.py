@@ -207,6 +207,14 @@ def test_a_damaged_file_is_refused_with_its_repair(server: EmbeddedServer, folde
     assert not server.is_alive()
 
 
+def test_a_server_that_has_ended_leaves_its_last_words(server: EmbeddedServer) -> None:
+    server.ensure()
+    kill(server, signal.SIGTERM)
+    eventually(lambda: not server.is_alive())
+
+    assert "ready to exit" in server.last_words()
+
+
 def test_a_program_that_does_not_exist_is_refused_by_its_name(folder: Path) -> None:
     with pytest.raises(StoreUnavailable, match="'no-such-server'") as refused:
         EmbeddedServer(folder, "everysec", "no-such-server").ensure()

@@ -62,10 +62,10 @@ def test_a_request_whose_reply_was_lost_is_not_repeated(run: Run, socket_path: s
         received.append(client.recv(1000))
 
     with unix_server(socket_path, hang_up):
-        error = failure(run, StoreAddress("test", url=f"unix://{socket_path}"))
+        error = failure(run, StoreAddress("test", socket=socket_path))
 
     assert received == [b"*1\r\n$4\r\nPING\r\n"]
-    assert "closed the connection" in error.what
+    assert error.what == "the embedded server was lost: it closed the connection"
 
 
 @both_kinds
