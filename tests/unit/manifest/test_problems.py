@@ -558,8 +558,8 @@ def test_a_faulty_part_causes_no_further_problem() -> None:
           c: {python: 5.5.5, params: 7}
           d: 5
         crons:
-          a: {task: a, every: often, params: {p: 1}}
-          d: {task: d, every: 5m, params: {p: 1}}
+          a: {task: a, every: 5m, params: {p: 1}}
+          d: {task: d, every: often, params: {p: 1}}
         """
     )
 
@@ -570,7 +570,7 @@ def test_a_faulty_part_causes_no_further_problem() -> None:
         "5:15",
         "5:30",
         "6:6",
-        "8:23",
+        "9:23",
     ]
 
 
