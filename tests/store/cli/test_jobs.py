@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jobrunner import message
+from jobrunner.cli.logs import WAIT_MS
 from jobrunner.message import Message
 from jobrunner.model import JobState
 from jobrunner.store.address import StoreAddress
@@ -141,7 +142,8 @@ def test_following_shows_lines_as_they_come_and_ends_with_the_job(
             write_lines(beside, entry.job_id, "one", "two")
             beside.finish(entry)
 
-    worker = threading.Timer(0.2, work)
+    # Later than one wait for output: being silent for so long is no end.
+    worker = threading.Timer(WAIT_MS / 1000 + 0.2, work)
     worker.start()
     outcome = invoke("logs", entry.job_id, "--follow")
     worker.join()

@@ -1,6 +1,7 @@
 """The frame: the error boundary, the registry and what every command has."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -175,7 +176,12 @@ def test_an_expected_error_shows_its_traceback_only_with_debug(invoke: Invoke) -
 def test_a_closed_pipe_is_quiet() -> None:
     shell = f"'{sys.executable}' -m jobrunner --help | true; exit ${{PIPESTATUS[0]}}"
 
-    outcome = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    # With a buffer the text is still there when the interpreter ends, and is flushed again.
+    environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+    outcome = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, check=False, env=environ
+    )
 
     assert (outcome.stdout, outcome.stderr, outcome.returncode) == ("", "", 0)
 
