@@ -28,8 +28,19 @@ def main() -> None:
 def run(args: Sequence[str], cli: CliContext) -> int:
     """Run one command line; returns its exit code. Raises SystemExit only while completing."""
     try:
-        code = _dispatch(args, cli)
+        code = _exit_code(args, cli)
         cli.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.DONE  # the reader, e.g. `head`, has all it wants
+    finally:
+        cli.close()
+    return code
+
+
+def _exit_code(args: Sequence[str], cli: CliContext) -> int:
+    try:
+        return _dispatch(args, cli)
     except typer.TyperException as error:
         return _report(translated(error), cli)
     except JobrunnerError as error:
@@ -39,13 +50,9 @@ def run(args: Sequence[str], cli: CliContext) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
-        return ExitCode.DONE  # the reader, e.g. `head`, has all it wants
+        raise
     except Exception:  # the boundary: whatever else happens is a bug, and is told as one
         return _report_bug(cli)
-    finally:
-        cli.close()
-    return code
 
 
 def _dispatch(args: Sequence[str], cli: CliContext) -> int:
