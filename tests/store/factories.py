@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
+import msgspec
+
 from jobrunner import message
 from jobrunner.message import Message
-from jobrunner.model import LIVE, TERMINAL, Job, JobState
+from jobrunner.model import LIVE, TERMINAL, Job, JobError, JobState, Reason
 from jobrunner.store.attempts import (
     Entry,
     Finish,
@@ -36,6 +38,7 @@ from jobrunner.store.subscription import BlockingSubscription
 T = TypeVar("T")
 QUEUES = ("default", "web")
 MESSAGE = message.encode(Message("demo", {"n": 1}))
+AN_ERROR = msgspec.json.encode(JobError("ValueError", "bad input"))
 LONG_AGO = 1_000  # milliseconds since the epoch
 A_LOCK = HeldLock("report", slots=1, ttl_ms=60_000, conflict="skip")
 A_WAITED_LOCK = HeldLock("report", slots=1, ttl_ms=60_000, conflict="wait")
@@ -168,7 +171,9 @@ class Store:
     def retrying(self, **changes: Any) -> str:
         """A new job that failed once and waits for its retry."""
         entry = self.running(**changes)
-        self.finish(entry, JobState.FAILED, retry_delay_ms=60_000)
+        self.finish(
+            entry, JobState.FAILED, reason=Reason.ERROR, error=AN_ERROR, retry_delay_ms=60_000
+        )
         return entry.job_id
 
     def blocked(self, lock: HeldLock = A_WAITED_LOCK, **changes: Any) -> str:
@@ -246,6 +251,7 @@ def check_indexes(store: Store) -> None:
     _check_zsets(store, records)
     _check_done(store, records)
     _check_entries(store, records)
+    _check_pending(store)
     _check_waiting(store, records)
 
 
@@ -301,6 +307,14 @@ def _check_entries(store: Store, records: Records) -> None:
         )
         for job_id in _ids(records, JobState.QUEUED, JobState.RUNNING)
     )
+
+
+def _check_pending(store: Store) -> None:
+    """Nobody holds an entry that is not there: it would be an orphan for ever."""
+    for stream in store.texts("KEYS", store.keys.queue("*", "*")):
+        if store.has_group(stream):
+            held = store.command("XPENDING", stream, GROUP, "-", "+", 10_000)
+            assert {(stream, item[0].decode()) for item in held} <= store.entries().keys()
 
 
 def _check_waiting(store: Store, records: Records) -> None:

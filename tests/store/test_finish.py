@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 
-import msgspec
 import pytest
 
 from jobrunner.clock import to_ms
@@ -12,9 +11,7 @@ from jobrunner.store.attempts import StartedAs, finish, requeue
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
 from jobrunner.store.watching import watch
-from tests.store.factories import A_LOCK, A_WAITED_LOCK, Store, minutes
-
-ERROR = msgspec.json.encode(JobError("ValueError", "bad input"))
+from tests.store.factories import A_LOCK, A_WAITED_LOCK, AN_ERROR, Store, minutes
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
@@ -101,7 +98,7 @@ def test_a_finish_repeated_after_a_lost_reply_is_refused(store: Store) -> None:
     store.finish(entry)
     before = store.snapshot()
 
-    assert store.finish(entry, JobState.FAILED, error=ERROR).states == [None]
+    assert store.finish(entry, JobState.FAILED, error=AN_ERROR).states == [None]
     assert store.snapshot() == before
 
 
@@ -148,7 +145,7 @@ def test_a_failed_attempt_with_a_retry_is_scheduled(store: Store) -> None:
     before = store.now_ms()
 
     finished = store.finish(
-        entry, JobState.FAILED, reason=Reason.ERROR, error=ERROR, retry_delay_ms=60_000
+        entry, JobState.FAILED, reason=Reason.ERROR, error=AN_ERROR, retry_delay_ms=60_000
     )
 
     job = store.job(entry.job_id)
@@ -195,7 +192,7 @@ def test_a_job_cancelled_while_its_attempt_failed_is_not_retried(store: Store) -
     store.run(cancel(store.keys, entry.job_id))
 
     finished = store.finish(
-        entry, JobState.FAILED, reason=Reason.ERROR, error=ERROR, retry_delay_ms=1000
+        entry, JobState.FAILED, reason=Reason.ERROR, error=AN_ERROR, retry_delay_ms=1000
     )
 
     assert finished.states == [JobState.CANCELLED]

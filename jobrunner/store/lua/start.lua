@@ -37,12 +37,10 @@ local function block(id, task, state, record, stream, entry, waiting, lock, hold
   redis.call('XDEL', stream, entry)
   -- A growing number and not the time: jobs of one millisecond keep their order.
   redis.call('ZADD', waiting, 'NX', redis.call('INCR', KEYS[5]), id)
-  redis.call('ZADD', KEYS[4], 'NX', now, lock)
   redis.call('ZADD', KEYS[6], 'NX', now, id)
   count(state, task, -1)
   count('blocked', task, 1)
   redis.call('HSET', record, 'state', 'blocked', 'lock', lock, 'detail', holder)
-  redis.call('HDEL', record, 'entry')
 end
 
 local function write_start(id, task, state, record, attempt, elapsed)
