@@ -8,9 +8,7 @@ of our reach holds them open.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -24,25 +22,17 @@ from jobrunner.runner.environment import Environment, environment_of
 from jobrunner.runner.exits import on_exit
 from jobrunner.runner.failures import CannotStart, exit_error, timeout_error
 from jobrunner.runner.identity import Identity, identity_of
-from jobrunner.runner.output import Output
+from jobrunner.runner.output import Output, masked_error
 from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.results import BadResult, ResultFiles
 from jobrunner.runner.spawn import KEEP_UMASK, Launch, spawn
 from jobrunner.runner.tree import Tree
+from jobrunner.runner.waiting import Cause, TimedOut, first_of
 from jobrunner.store.logs import Stream
 
 DRAIN_S = 1.0  # for the end of the pipes, once the tree is gone
 UNKILLABLE_S = 1.0  # for a leader that KILL did not end: it hangs in the kernel
-
-
-class TimedOut(Enum):
-    """Besides the stop reasons, why a command is stopped."""
-
-    TIMED_OUT = "timed out"
-
-
-Cause = StopReason | TimedOut | None  # None: the command ended by itself
 
 
 class _End(NamedTuple):
@@ -88,14 +78,11 @@ class CommandRunner:
             end = await self._perform(attempt, output, stop, on_started)
         except CannotStart as failure:
             end = _failed(failure.error)
-        error = end.error
-        if error is not None:
-            error = replace(error, message=output.masked(error.message))
         return Outcome(
             end.ended,
             timedelta(seconds=self._clock.monotonic() - started),
             end.result,
-            error,
+            masked_error(end.error, output) if end.error else None,
             end.reason,
             end.exit_code,
         )
@@ -124,7 +111,7 @@ class CommandRunner:
             return self._end(attempt, cause, code, place, output.last_stderr)
 
     def _end(
-        self, attempt: Attempt, cause: Cause, code: int | None, place: Path, last_line: str
+        self, attempt: Attempt, cause: Cause | None, code: int | None, place: Path, last_line: str
     ) -> _End:
         if isinstance(cause, StopReason):
             return _End(ENDED_BY[cause])
@@ -212,27 +199,11 @@ class _Running:
         self._processes.remove(self.tree)
         self._close_pipes()
 
-    async def wait(self, stop: Stop, timeout: timedelta | None) -> Cause:
+    async def wait(self, stop: Stop, timeout: timedelta | None) -> Cause | None:
         """Wait until the command ends or is to be stopped; tells which."""
-        cause: asyncio.Future[Cause] = self._loop.create_future()
+        return await first_of(self._exited, stop, timeout)
 
-        def settle(why: Cause) -> None:
-            if not cause.done():
-                cause.set_result(why)
-
-        self._exited.add_done_callback(lambda _: settle(None))
-        stop.on_set(settle)
-        timer = None
-        if timeout is not None:
-            timer = self._loop.call_later(timeout.total_seconds(), settle, TimedOut.TIMED_OUT)
-        try:
-            return await cause
-        finally:
-            stop.forget(settle)
-            if timer is not None:
-                timer.cancel()
-
-    async def end(self, cause: Cause, grace_s: float) -> int | None:
+    async def end(self, cause: Cause | None, grace_s: float) -> int | None:
         """Stop what still runs and read the last output; the exit code, None if there is none.
 
         Whose lease is lost gets no grace: another worker may start the job at any time.

@@ -8,9 +8,11 @@ output is written in fewer, larger pieces the busier the store is. When a job wr
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from jobrunner.clock import Clock, to_ms
+from jobrunner.model import JobError
 from jobrunner.runner.lines import LineSplitter, Masker
 from jobrunner.store.logs import LETTERS, Append, Chunk, Stream
 
@@ -250,3 +252,12 @@ class Output:
             callbacks, self._on_room = self._on_room, []
             for callback in callbacks:
                 callback()
+
+
+def masked_error(error: JobError, output: Output) -> JobError:
+    """The error without the secrets that the output hides."""
+    return replace(
+        error,
+        message=output.masked(error.message),
+        traceback=None if error.traceback is None else output.masked(error.traceback),
+    )

@@ -1,0 +1,195 @@
+"""Performs attempts of asynchronous functions, in the worker's own loop.
+
+One asyncio task per attempt. Stop and timeout cancel it; a function that swallows the cancellation
+is left behind after `kill_grace`: nothing in this process can stop it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from jobrunner.clock import Clock
+from jobrunner.context import Context
+from jobrunner.errors import InvalidArguments
+from jobrunner.log import EventLog
+from jobrunner.model import JobError, Reason
+from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
+from jobrunner.runner.calling import BadResultValue, Callee, encode_result
+from jobrunner.runner.capture import current_output
+from jobrunner.runner.environment import secret_arguments
+from jobrunner.runner.output import Output, masked_error
+from jobrunner.runner.progress import ProgressReport
+from jobrunner.runner.tracebacks import exception_error, exception_names
+from jobrunner.runner.waiting import Cause, TimedOut, stopped
+
+Invoke = Callable[[Context], Awaitable[Any]]
+
+
+def direct_invoke(callee: Callee, attempt: Attempt) -> Invoke:
+    """Call a function that needs nothing from taskiq."""
+
+    def invoke(context: Context) -> Awaitable[Any]:
+        awaitable: Awaitable[Any] = callee.function(
+            *attempt.args, **callee.keywords(attempt.arguments, context)
+        )
+        return awaitable
+
+    return invoke
+
+
+class FunctionRunner:
+    """Runs the asynchronous functions of one worker."""
+
+    def __init__(self, clock: Clock, write_progress: Callable[[Attempt, bytes], None]) -> None:
+        """`write_progress` starts the writing of an attempt's progress (JSON)."""
+        self._clock = clock
+        self._write_progress = write_progress
+
+    async def run(self, attempt: Attempt, invoke: Invoke, output: Output, stop: Stop) -> Outcome:
+        """Perform one attempt; whatever the function does wrong is its outcome."""
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        task = self.start(attempt, invoke, output, stop, settle)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    def start(
+        self,
+        attempt: Attempt,
+        invoke: Invoke,
+        output: Output,
+        stop: Stop,
+        done: Callable[[Outcome], None],
+    ) -> "asyncio.Task[None]":
+        """Begin an attempt; `done` is called once with its outcome, in the loop."""
+        loop = asyncio.get_running_loop()
+        progress = ProgressReport(loop, partial(self._write_progress, attempt))
+        running = _RunningFunction(attempt, output, progress, self._clock, done)
+        return running.start(loop, invoke, stop)
+
+
+class _RunningFunction:
+    """One attempt of a function."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        output: Output,
+        progress: ProgressReport,
+        clock: Clock,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        self._attempt = attempt
+        self._output = output
+        self._progress = progress
+        self._clock = clock
+        self._done: Callable[[Outcome], None] | None = done
+        self._cause: Cause | None = None
+        self._has_begun = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._started = clock.monotonic()
+
+    def start(
+        self, loop: asyncio.AbstractEventLoop, invoke: Invoke, stop: Stop
+    ) -> "asyncio.Task[None]":
+        """Run the function in a task of its own, with its own output."""
+        secrets = secret_arguments(self._attempt)
+        if secrets:
+            self._output.mask(secrets)
+        surroundings = copy_context()
+        surroundings.run(current_output.set, self._output)
+        self._task = loop.create_task(self._perform(invoke), context=surroundings)
+        timeout = self._attempt.task.timeout
+        if timeout is not None:
+            later = loop.call_later(timeout.total_seconds(), self._stop, TimedOut.TIMED_OUT)
+            self._timers.append(later)
+        stop.on_set(self._stop)
+        return self._task
+
+    async def _perform(self, invoke: Invoke) -> None:
+        self._has_begun = True
+        try:
+            value = await invoke(self._context())
+            outcome = self._completed(value)
+        except asyncio.CancelledError as error:
+            # Cancelled by us, or a function that was cancelled by something of its own.
+            outcome = self._raised(error)
+        except InvalidArguments as error:
+            outcome = self._failed(JobError(type="InvalidArguments", message=str(error)))
+            outcome = replace(outcome, reason=Reason.INVALID_ARGUMENTS)
+        except BaseException as error:  # SystemExit, too, is this job's failure, not the worker's
+            outcome = self._raised(error)
+        self._settle(outcome)
+
+    def _context(self) -> Context:
+        attempt = self._attempt
+        return Context(
+            job_id=attempt.job_id,
+            task=attempt.task_name,
+            attempt=attempt.number,
+            fence=attempt.fence,
+            queue=attempt.queue,
+            fire_time=attempt.fire_time,
+            report=self._progress.report,
+        )
+
+    def _stop(self, cause: Cause) -> None:
+        if self._cause is not None or self._done is None:
+            return
+        self._cause = cause
+        self._task.cancel()
+        if not self._has_begun:
+            # Cancelled before its first step, not a line of `_perform` will run.
+            self._settle(stopped(cause, self._duration(), self._attempt.task.timeout))
+            return
+        grace = self._attempt.task.kill_grace.total_seconds()
+        self._timers.append(self._task.get_loop().call_later(grace, self._leave_behind))
+
+    def _leave_behind(self) -> None:
+        EventLog().error(
+            "left a function running that ignores its cancellation",
+            job_id=self._attempt.job_id,
+            task=self._attempt.task_name,
+        )
+        self._settle(self._failed(JobError(type="stuck", message="ignores its cancellation")))
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Report the outcome, once; a stop decides it, however the function took it."""
+        done, self._done = self._done, None
+        if done is None:
+            return
+        for timer in self._timers:
+            timer.cancel()
+        self._progress.close()
+        if self._cause is not None:
+            outcome = stopped(self._cause, self._duration(), self._attempt.task.timeout)
+        done(outcome)
+
+    def _completed(self, value: Any) -> Outcome:
+        try:
+            result = encode_result(value)
+        except BadResultValue as error:
+            return self._failed(JobError(type="result", message=str(error)))
+        return Outcome(Ended.COMPLETED, self._duration(), result)
+
+    def _raised(self, error: BaseException) -> Outcome:
+        outcome = self._failed(exception_error(error))
+        return replace(outcome, exceptions=exception_names(error))
+
+    def _failed(self, error: JobError) -> Outcome:
+        masked = masked_error(error, self._output)
+        return Outcome(Ended.FAILED, self._duration(), error=masked, reason=Reason.ERROR)
+
+    def _duration(self) -> timedelta:
+        return timedelta(seconds=self._clock.monotonic() - self._started)

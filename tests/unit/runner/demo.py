@@ -1,0 +1,139 @@
+"""Functions that behave as their names say, for the tests of the runners."""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jobrunner import task
+from jobrunner.context import Context
+
+
+@task
+def decorated() -> str:
+    return "decorated"
+
+
+async def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+async def tell(ctx: Context) -> dict[str, Any]:
+    return {"id": ctx.job_id, "attempt": ctx.attempt, "fence": ctx.fence, "task": ctx.task}
+
+
+async def fail(text: str = "it broke") -> None:
+    try:
+        raise KeyError("inner")
+    except KeyError as error:
+        raise ValueError(text) from error
+
+
+async def leave() -> None:
+    sys.exit(3)
+
+
+async def unwritable() -> object:
+    return object()
+
+
+async def hang() -> None:
+    print("up")
+    await asyncio.sleep(1000)
+
+
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+async def ignore_cancellation(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+
+
+async def chatter(name: str, rounds: int = 20) -> None:
+    for number in range(rounds):
+        print(name, number, sep=":")
+        logging.getLogger("demo").info("%s", name)
+        await asyncio.sleep(0)
+    await asyncio.to_thread(print, f"{name}:thread")
+
+
+async def report(ctx: Context, count: int) -> None:
+    for number in range(count):
+        ctx.progress({"step": number})
+        await asyncio.sleep(0)
+
+
+# For function hosts.
+
+
+def sync_add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def sync_tell(ctx: Context) -> dict[str, Any]:
+    ctx.progress(50)
+    return {"id": ctx.job_id, "attempt": ctx.attempt, "pid": os.getpid()}
+
+
+def sync_print(text: str) -> None:
+    print(text)
+    print(f"{text} to stderr", file=sys.stderr)
+    logging.getLogger("demo").info("%s logged", text)
+    subprocess.run(["echo", f"{text} from a child"], check=True)
+    libc = ctypes.CDLL(None)
+    libc.printf(b"%s from C\n", text.encode())
+
+
+def sync_fail() -> None:
+    raise ValueError("it broke")
+
+
+def sync_exit(code: int) -> None:
+    os._exit(code)
+
+
+def sync_leave() -> None:
+    sys.exit(3)
+
+
+def sync_crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def sync_hang(folder: str) -> None:
+    Path(folder, "host.pid").write_text(str(os.getpid()))
+    try:
+        time.sleep(1000)
+    finally:
+        Path(folder, "cleaned").touch()
+
+
+def sync_hang_in_c(folder: str) -> None:
+    """A C call that neither returns nor lets Python see a signal."""
+    libc = ctypes.PyDLL(None)  # keeps the GIL
+    Path(folder, "host.pid").write_text(str(os.getpid()))
+    while True:
+        libc.sleep(1000)
+
+
+def sync_sleep(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def sync_child(folder: str) -> None:
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    Path(folder, "child.pid").write_text(str(child.pid))
+    time.sleep(1000)
