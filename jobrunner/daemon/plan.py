@@ -11,11 +11,10 @@ from pathlib import Path
 from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
 from jobrunner.discover import discover
 from jobrunner.errors import ManifestError, Problem
+from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
-from jobrunner.manifest.parts import Param
-from jobrunner.manifest.spec import CronSpec, Manifest, Task
-from jobrunner.params import ParamType
+from jobrunner.manifest.spec import CronSpec, Manifest
 from jobrunner.scheduler import ScheduledCron
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
@@ -56,12 +55,8 @@ def _with_adhoc(loaded: LoadedManifest) -> Manifest:
             fix="rename the task, or remove `adhoc`",
         )
         raise ManifestError([problem])
-    task = Task(
-        **manifest.defaults.model_dump(exclude_unset=True),
-        description="commands of `jobrunner exec`",
-        params={"command": Param(type=ParamType.ANY)},
-    )
-    return manifest.model_copy(update={"tasks": {**manifest.tasks, ADHOC_TASK: task}})
+    tasks = {**manifest.tasks, ADHOC_TASK: adhoc_task(manifest)}
+    return manifest.model_copy(update={"tasks": tasks})
 
 
 def _found(loaded: LoadedManifest) -> list[FoundTask]:

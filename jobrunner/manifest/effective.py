@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from jobrunner.manifest.parts import Spec
+from jobrunner.manifest.parts import Param, Spec
 from jobrunner.manifest.spec import CronSpec, Lock, Manifest, ManifestFile, Task, TaskDefaults
+from jobrunner.params import ParamType
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T", bound=TaskDefaults)
@@ -44,9 +45,11 @@ def _effective_task(name: str, task: Task, defaults: TaskDefaults, folder: Path)
     return whole.model_copy(update={"lock": _lock(name, whole), "lock_ttl": None, "cron": None})
 
 
-def adhoc_task(manifest: Manifest, command: list[str]) -> Task:
-    """The task of `jobrunner exec`: a command with the manifest's defaults."""
-    return merged(manifest.defaults, Task(command=command))
+def adhoc_task(manifest: Manifest) -> Task:
+    """The task of `jobrunner exec`, with the manifest's defaults; each job brings its command."""
+    command = Param(type=ParamType.ANY, description="program and arguments")
+    own = Task(description="commands of `jobrunner exec`", params={"command": command})
+    return merged(manifest.defaults, own)
 
 
 def _rooted(task: T, folder: Path) -> T:

@@ -186,9 +186,10 @@ def test_paths_start_from_the_manifests_folder() -> None:
 def test_an_adhoc_command_has_the_defaults() -> None:
     manifest = read("adhoc: true\ndefaults: {timeout: 5m, queue: web}").manifest
 
-    task = adhoc_task(manifest, ["echo", "x"])
+    task = adhoc_task(manifest)
 
-    assert (task.command, task.queue, task.cwd) == (["echo", "x"], "web", "/srv/shop")
+    assert (task.kind, task.queue, task.cwd) == (None, "web", "/srv/shop")
+    assert [spec.name for spec in task.param_specs()] == ["command"]
     assert task.timeout == timedelta(minutes=5)
 
 
