@@ -5,7 +5,8 @@ swallowed here: what the function raises, cancellation too, goes on to the worke
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -20,8 +21,9 @@ from taskiq_dependencies import DependencyGraph
 from jobrunner.broker.broker import JobBroker
 from jobrunner.context import Context
 from jobrunner.errors import IllegalTransition
-
-Function = Callable[..., Any]
+from jobrunner.runner.attempt import Attempt
+from jobrunner.runner.calling import Callee
+from jobrunner.runner.function import Invoke
 
 
 class JobContext(TaskiqContext):
@@ -36,6 +38,15 @@ class JobContext(TaskiqContext):
         )
 
 
+@dataclass(slots=True)
+class _Job:
+    """One attempt; middlewares may put another message in the place of the first."""
+
+    callee: Callee
+    context: Context
+    message: TaskiqMessage
+
+
 class Injector:
     """Calls functions for a worker or a function host.
 
@@ -44,36 +55,42 @@ class Injector:
 
     def __init__(self, broker: JobBroker) -> None:
         self._broker = broker
-        self._graphs: dict[Function, DependencyGraph] = {}
+        self._graphs: dict[Callable[..., Any], DependencyGraph] = {}
         self._unsaved: dict[str, tuple[TaskiqMessage, TaskiqResult[Any]]] = {}
 
-    async def invoke(
-        self,
-        function: Function,
-        arguments: Mapping[str, Any],
-        context: Context,
-        labels: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The function's value, as the middlewares leave it.
+    @property
+    def has_middlewares(self) -> bool:
+        """Whether every function is to be called through here, also one without dependencies."""
+        return bool(self._broker.middlewares)
 
-        `arguments` are checked and converted. Raises whatever dependencies, middlewares and the
-        function raise. Call `saved` when the job's end is in the store.
+    def invoke_of(self, callee: Callee, attempt: Attempt) -> Invoke:
+        """As `direct_invoke`, for a function whose parameters or surroundings need taskiq.
+
+        The call returns the function's value, as the middlewares leave it. It raises
+        InvalidArguments, and whatever dependencies, middlewares and the function raise.
         """
-        message = TaskiqMessage(
-            task_id=context.job_id,
-            task_name=context.task,
-            labels=dict(labels or {}),
-            args=[],
-            kwargs=dict(arguments),
-        )
-        contexts = self._broker.result_backend.contexts
-        contexts[context.job_id] = context
-        try:
-            if self._broker.middlewares:
-                return await self._between_middlewares(function, message, context)
-            return await self._perform(function, message, context)
-        finally:
-            del contexts[context.job_id]
+
+        async def invoke(context: Context) -> Any:
+            job = _Job(callee, context, self._message(callee, attempt))
+            contexts = self._broker.result_backend.contexts
+            contexts[attempt.job_id] = context
+            try:
+                if self._broker.middlewares:
+                    return await self._between_middlewares(job)
+                return await self._perform(job)
+            finally:
+                del contexts[attempt.job_id]
+
+        return invoke
+
+    async def startup(self) -> None:
+        """Run the user's event handlers for the start of a worker, and those of middlewares."""
+        self._broker.is_worker_process = True
+        await self._broker.startup()
+
+    async def shutdown(self) -> None:
+        """The same for its end."""
+        await self._broker.shutdown()
 
     async def saved(self, job_id: str) -> None:
         """Tell the middlewares that the end of a job of `invoke` is in the store."""
@@ -82,40 +99,56 @@ class Injector:
             for middleware in reversed(self._having("post_save")):
                 await maybe_awaitable(middleware.post_save(*unsaved))
 
-    async def _perform(self, function: Function, message: TaskiqMessage, context: Context) -> Any:
+    def _message(self, callee: Callee, attempt: Attempt) -> TaskiqMessage:
+        return TaskiqMessage(
+            task_id=attempt.job_id,
+            task_name=attempt.task_name,
+            labels=dict(attempt.labels),
+            args=[],
+            kwargs=callee.converted(attempt.arguments),
+        )
+
+    async def _perform(self, job: "_Job") -> Any:
         """Resolve the dependencies, call the function and close the dependencies."""
-        graph = self._graphs.get(function)
-        if graph is None:
-            graph = self._graphs[function] = DependencyGraph(function)
-        # Made anew for each job: in the broker's dictionary, jobs would meet others' contexts.
-        known = {
-            **self._broker.custom_dependency_context,
-            Context: context,
-            TaskiqContext: JobContext(message, self._broker),
-            TaskiqState: self._broker.state,
-        }
+        graph = self._graph_of(job.callee.function)
+        known = self._known_dependencies(job)
         async with graph.async_ctx(known, self._broker.dependency_overrides or None) as resolving:
-            resolved = await resolving.resolve_kwargs()
+            keywords = {**await resolving.resolve_kwargs(), **job.message.kwargs}
+            if job.callee.context_parameter is not None:
+                keywords[job.callee.context_parameter] = job.context
             try:
-                value = function(**{**resolved, **message.kwargs})
+                value = job.callee.function(**keywords)
                 return await value if inspect.isawaitable(value) else value
             except NoResultError:
                 return None  # taskiq's way to say that nobody needs the result
 
-    async def _between_middlewares(
-        self, function: Function, message: TaskiqMessage, context: Context
-    ) -> Any:
+    def _graph_of(self, function: Callable[..., Any]) -> DependencyGraph:
+        graph = self._graphs.get(function)
+        if graph is None:
+            graph = self._graphs[function] = DependencyGraph(function)
+        return graph
+
+    def _known_dependencies(self, job: "_Job") -> dict[Any, Any]:
+        """Made anew for each job: in the broker's dictionary, jobs would meet others' contexts."""
+        return {
+            **self._broker.custom_dependency_context,
+            Context: job.context,
+            TaskiqContext: JobContext(job.message, self._broker),
+            TaskiqState: self._broker.state,
+        }
+
+    async def _between_middlewares(self, job: "_Job") -> Any:
         for middleware in self._having("pre_execute"):
-            message = await maybe_awaitable(middleware.pre_execute(message))
+            job.message = await maybe_awaitable(middleware.pre_execute(job.message))
         started_at = monotonic()
         try:
-            value = await self._perform(function, message, context)
+            value = await self._perform(job)
         except BaseException as error:
             # Also for a cancelled one: what a middleware began before it, it ends after it.
-            await self._after(message, _result(message, None, error, started_at), error)
+            await self._after(job.message, _result(job.message, None, error, started_at), error)
             raise
-        result = _result(message, value, None, started_at)
-        await self._after(message, result, None)
+        result = _result(job.message, value, None, started_at)
+        await self._after(job.message, result, None)
         return result.return_value
 
     async def _after(

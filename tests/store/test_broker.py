@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -30,10 +31,12 @@ from jobrunner.errors import (
     InvalidArguments,
     JobFailed,
     JobNotFound,
-    UsageError,
 )
+from jobrunner.manifest.spec import Task
 from jobrunner.model import JobError, JobState, Priority, Reason
 from jobrunner.params import ParamSpec, ParamType
+from jobrunner.runner.attempt import Attempt
+from jobrunner.runner.calling import callee_of
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.published import PublishedTask
 from jobrunner.tasks import TaskFunction
@@ -77,9 +80,33 @@ async def shrink(
     raise AssertionError("the test is the worker")
 
 
-def a_context(job_id: str = "job1", **changes: Any) -> Context:
-    values: dict[str, Any] = {"task": "demo", "attempt": 1, "fence": "1", "queue": "default"}
-    return Context(job_id=job_id, **values | changes)
+async def perform(
+    injector: Injector,
+    function: Callable[..., Any],
+    job_id: str = "job1",
+    labels: dict[str, Any] | None = None,
+    report: Callable[[bytes], None] | None = None,
+    **arguments: Any,
+) -> Any:
+    """Call a function as a worker does."""
+    attempt = Attempt(
+        job_id,
+        "demo",
+        Task(),
+        1,
+        "1",
+        "default",
+        "w1",
+        "shop",
+        Path("/"),
+        arguments,
+        [],
+        labels or {},
+    )
+    context = Context(
+        job_id=job_id, task="demo", attempt=1, fence="1", queue="default", report=report
+    )
+    return await injector.invoke_of(callee_of(function), attempt)(context)
 
 
 @pytest.fixture
@@ -302,7 +329,7 @@ async def test_a_function_gets_its_dependencies(broker: JobBroker) -> None:
     async def shrink_to(path: str, how: Annotated[str, TaskiqDepends(settings)]) -> str:
         return f"{path} {how}"
 
-    value = await Injector(broker).invoke(shrink_to, {"path": "a.png"}, a_context())
+    value = await perform(Injector(broker), shrink_to, path="a.png")
 
     assert value == "a.png small"
 
@@ -314,7 +341,7 @@ async def test_a_function_gets_both_contexts_of_its_own_job(broker: JobBroker) -
     ) -> tuple[str, str, Any]:
         return ours.job_id, theirs.message.task_id, theirs.message.labels
 
-    value = await Injector(broker).invoke(who, {}, a_context("job7"), {"team": "web"})
+    value = await perform(Injector(broker), who, "job7", {"team": "web"})
 
     assert value == ("job7", "job7", {"team": "web"})
 
@@ -323,7 +350,31 @@ async def test_a_synchronous_function_is_called_where_the_injector_runs(broker: 
     def work(path: str, ctx: Annotated[Context, TaskiqDepends()]) -> str:
         return f"{path} {ctx.job_id}"
 
-    assert await Injector(broker).invoke(work, {"path": "a"}, a_context("job7")) == "a job7"
+    assert await perform(Injector(broker), work, "job7", path="a") == "a job7"
+
+
+async def test_arguments_have_the_types_that_the_function_declares(broker: JobBroker) -> None:
+    async def fit(size: Size, day: date, db: Annotated[str, TaskiqDepends(lambda: "db")]) -> Any:
+        return size, day, db
+
+    value = await perform(Injector(broker), fit, size={"width": 1, "height": 2}, day="2026-11-21")
+
+    assert value == (Size(width=1, height=2), date(2026, 11, 21), "db")
+
+
+async def test_arguments_that_do_not_fit_are_refused_before_the_call(broker: JobBroker) -> None:
+    async def fit(size: Size) -> None:
+        raise AssertionError("it must not be called")
+
+    with pytest.raises(InvalidArguments, match="'size' does not fit"):
+        await perform(Injector(broker), fit, size={"width": 1})
+
+
+async def test_a_context_needs_no_default(broker: JobBroker) -> None:
+    async def who(ctx: Context, db: Annotated[str, TaskiqDepends(lambda: "db")]) -> str:
+        return f"{ctx.job_id} {db}"
+
+    assert await perform(Injector(broker), who, "job7") == "job7 db"
 
 
 async def test_a_dependency_is_closed_when_the_function_fails(broker: JobBroker) -> None:
@@ -342,7 +393,7 @@ async def test_a_dependency_is_closed_when_the_function_fails(broker: JobBroker)
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        await Injector(broker).invoke(fail, {}, a_context())
+        await perform(Injector(broker), fail)
 
     assert seen == ["broken", "closed"]
 
@@ -353,7 +404,7 @@ async def test_progress_of_taskiq_goes_where_ours_goes(broker: JobBroker) -> Non
     async def work(tracker: Annotated[ProgressTracker[int], TaskiqDepends()]) -> None:
         await tracker.set_progress("halfway", 50)
 
-    await Injector(broker).invoke(work, {}, a_context(report=reported.append))
+    await perform(Injector(broker), work, report=reported.append)
 
     assert [msgspec.json.decode(each) for each in reported] == [{"state": "halfway", "meta": 50}]
 
@@ -362,7 +413,7 @@ async def test_a_job_that_does_not_want_its_result_completes_without(broker: Job
     async def quiet() -> str:
         raise NoResultError
 
-    assert await Injector(broker).invoke(quiet, {}, a_context()) is None
+    assert await perform(Injector(broker), quiet) is None
 
 
 async def test_a_job_cannot_requeue_itself(broker: JobBroker) -> None:
@@ -370,7 +421,7 @@ async def test_a_job_cannot_requeue_itself(broker: JobBroker) -> None:
         await ctx.requeue()
 
     with pytest.raises(IllegalTransition, match="cannot requeue itself"):
-        await Injector(broker).invoke(again, {}, a_context())
+        await perform(Injector(broker), again)
 
 
 @dataclasses.dataclass
@@ -405,7 +456,7 @@ async def test_middlewares_surround_the_function(broker: JobBroker) -> None:
         calls.append("function")
         return word.upper()
 
-    value = await injector.invoke(shout, {"word": "hey"}, a_context("job7"))
+    value = await perform(injector, shout, "job7", word="hey")
     await injector.saved("job7")
     await injector.saved("job7")
 
@@ -426,7 +477,7 @@ async def test_middlewares_are_told_of_an_error_and_it_goes_on(broker: JobBroker
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        await Injector(broker).invoke(fail, {}, a_context())
+        await perform(Injector(broker), fail)
 
     assert calls == ["pre_execute {}", "on_error {} True ValueError", "post_execute {} None"]
 
@@ -441,11 +492,18 @@ async def test_events_are_those_of_a_client_or_of_a_worker(address: StoreAddress
     for event in TaskiqEvents:
         broker.add_event_handler(event, partial(note, seen, event))
 
-    broker.is_worker_process = True
     await broker.startup()
     await broker.shutdown()
+    injector = Injector(broker)
+    await injector.startup()
+    await injector.shutdown()
 
-    assert seen == [TaskiqEvents.WORKER_STARTUP, TaskiqEvents.WORKER_SHUTDOWN]
+    assert seen == [
+        TaskiqEvents.CLIENT_STARTUP,
+        TaskiqEvents.CLIENT_SHUTDOWN,
+        TaskiqEvents.WORKER_STARTUP,
+        TaskiqEvents.WORKER_SHUTDOWN,
+    ]
 
 
 # The default broker
@@ -471,8 +529,3 @@ async def test_a_function_is_taken_up_at_its_first_kiq(
 async def test_taking_a_function_up_leaves_it_as_it_was(shrinking: TaskFunction[Any, Any]) -> None:
     assert (shrink.__name__, shrink.__qualname__) == ("shrink", "shrink")
     assert shrinking.task_name == "shrink"
-
-
-def test_taskiqs_own_worker_is_refused(address: StoreAddress) -> None:
-    with pytest.raises(UsageError, match="cannot listen"):
-        JobBroker(address).listen()
