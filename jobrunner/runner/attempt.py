@@ -31,6 +31,7 @@ class Attempt:
     labels: dict[str, Any] = field(default_factory=dict)  # taskiq's
     cron: str | None = None
     fire_time: datetime | None = None  # UTC
+    entry_fence: int = 1  # of the queue's entry; `fence` is another number under a lock
     argv: list[str] | None = None  # of an ad-hoc command, which no task declares
     # Files and variables, weakest first (Manifest.env_layers); empty: only those of the task.
     env_layers: Sequence[tuple[list[str], Env]] = ()

@@ -15,6 +15,8 @@ def main() -> int:
     settings = decode_settings(sys.stdin.buffer.read())
     die_with_parent(settings.reaper)
     log.configure(settings.log_level)
+    # Last of all: a module of the user's must not shadow one that the worker needs.
+    sys.path.insert(0, settings.folder)
     return uvloop.run(_work(settings))
 
 

@@ -5,6 +5,7 @@ while the store is away. A repeated call is safe: what was written before is ref
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from jobrunner.log import EventLog
 from jobrunner.model import JobState
@@ -20,12 +21,19 @@ LARGEST_BATCH = 300  # ends per call: about 5 ms of the server's time
 class Finisher:
     """Takes ends and writes them in order of arrival."""
 
-    def __init__(self, keys: Keys, connection: AsyncStoreConnection, worker: str) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        connection: AsyncStoreConnection,
+        worker: str,
+        on_saved: Callable[[list[str]], Awaitable[None]],
+    ) -> None:
+        """`on_saved` is told the ids of the jobs whose ends one call has written."""
         self._keys = keys
         self._connection = connection
         self._worker = worker
         self._ends: list[Finish] = []
-        self._is_writing = False
+        self._on_saved = on_saved
         self._has_ends = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -61,6 +69,8 @@ class Finisher:
             "write finished jobs",
         )
         self._log(batch, finished)
+        pairs = zip(batch, finished.states, strict=True)
+        await self._on_saved([end.entry.job_id for end, state in pairs if state is not None])
         if finished.woken:
             await until_done(
                 self._connection, lambda: promote(self._keys, finished.woken), "wake waiting jobs"

@@ -5,7 +5,7 @@ plan → (lock and start record) → run → finish. Each attempt is one asyncio
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -28,9 +28,9 @@ from jobrunner.worker.runners import Runners
 from jobrunner.worker.starter import Starter
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Running:
-    """An attempt under way."""
+    """An attempt under way. A job that was given back may come again before its last one is gone."""
 
     entry: Entry
     stop: Stop
@@ -59,8 +59,8 @@ class Performer:
         self._runners = runners
         self._heartbeat = heartbeat
         self._on_free = on_free
-        self._running: dict[str, Running] = {}
-        self.finisher = Finisher(keys, connection, worker)
+        self._running: set[Running] = set()
+        self.finisher = Finisher(keys, connection, worker, runners.saved)
         self.starter = Starter(keys, connection, worker, clock, self._refuse)
 
     @property
@@ -71,23 +71,23 @@ class Performer:
     def begin(self, entry: Entry) -> None:
         """Perform a claimed job, in the background."""
         running = Running(entry, Stop())
-        self._running[entry.job_id] = running
+        self._running.add(running)
         running.task = asyncio.create_task(self._perform(running))
 
     def stop_job(self, job_id: str, reason: StopReason) -> None:
         """Stop a job's attempt if it is ours."""
-        running = self._running.get(job_id)
-        if running is not None:
-            running.stop.set(reason)
+        for running in list(self._running):
+            if running.entry.job_id == job_id:
+                running.stop.set(reason)
 
     def stop_all(self, reason: StopReason) -> None:
         """Stop every attempt."""
-        for running in list(self._running.values()):
+        for running in list(self._running):
             running.stop.set(reason)
 
     async def wait_idle(self) -> None:
         """Return when no attempt is under way."""
-        tasks = [running.task for running in self._running.values() if running.task]
+        tasks = [running.task for running in self._running if running.task]
         if tasks:
             await asyncio.wait(tasks)
 
@@ -105,7 +105,7 @@ class Performer:
             # A bug here must not lose the job: it stays claimed, and is rescued with this worker.
             EventLog().error("failed to perform a job", job_id=entry.job_id, exc_info=True)
         finally:
-            del self._running[entry.job_id]
+            self._running.discard(running)
             self._on_free()
 
     async def _finish(self, end: Finish) -> None:
@@ -175,11 +175,13 @@ class Performer:
     async def _after(
         self, running: Running, plan: TaskPlan, job: PreparedJob, outcome: Outcome
     ) -> Finish | None:
-        entry = running.entry
-        if outcome.ended is Ended.ABANDONED:
-            if running.stop.reason is StopReason.SHUTDOWN:
-                return await self._give_back(entry, plan, job, is_lost=False)
-            return None
+        entry, why = running.entry, running.stop.reason
+        if outcome.ended is Ended.ABANDONED and why is StopReason.SHUTDOWN:
+            return await self._give_back(entry, plan, job, is_lost=False)
+        if why is StopReason.LEASE_LOST and outcome.ended is not Ended.COMPLETED:
+            if not self._heartbeat.is_trusted():
+                return None  # it is rescued with this worker
+            outcome = replace(outcome, ended=Ended.FAILED, error=_LOCK_LOST, reason=Reason.LOST)
         if outcome.reason is Reason.LOST and entry.lost + 1 < plan.task.max_lost:
             return await self._give_back(entry, plan, job, is_lost=True)
         return plan.finish_of(entry, job, outcome)
@@ -195,6 +197,9 @@ class Performer:
         if replies == [Requeued.CANCELLING]:
             return plan.cancelled(entry, job)
         return None
+
+
+_LOCK_LOST = JobError(type="lost", message="it was stopped since its lock was lost")
 
 
 def _refused(entry: Entry, task: str, reason: Reason, what: str) -> Finish:

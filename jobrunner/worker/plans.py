@@ -73,6 +73,7 @@ class TaskPlan:
             task=self.task,
             number=entry.attempt,
             fence=fence,
+            entry_fence=entry.fence,
             queue=entry.queue,
             worker=worker,
             namespace=self.namespace,

@@ -6,6 +6,7 @@ idle. A first try takes what is there; only when nothing is, it waits at the ser
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
@@ -24,8 +25,6 @@ from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.unreadable import refuse_unreadable
 
-BLOCK_MS = 5000  # of an idle read; a command every five seconds is no load
-
 
 class Reader:
     """The loop that claims; `begin` is called for each job."""
@@ -38,13 +37,18 @@ class Reader:
         queues: Sequence[str],
         slots: int,
         begin: Callable[[Entry], None],
+        block: timedelta,
     ) -> None:
+        """`block` bounds an idle read. It must be shorter than what is left of a lease between two
+        renewals: else the read of a worker that hangs could still be given jobs after its rescue.
+        """
         self._keys = keys
         self._connection = connection
         self._worker = worker
         self._queues = queues
         self._free = slots
         self._begin = begin
+        self._block_ms = block // timedelta(milliseconds=1)
         self._has_free = asyncio.Event()
         self._has_free.set()
         self._claimed = 0
@@ -92,7 +96,7 @@ class Reader:
             return False
         if not entries:
             entries = await self._connection.run(
-                claim_next(self._keys, self._worker, self._queues, BLOCK_MS)
+                claim_next(self._keys, self._worker, self._queues, self._block_ms)
             )
         await self._take(entries)
         return True

@@ -1,22 +1,32 @@
-"""Everything this worker can run: commands, functions in the loop, functions in hosts."""
+"""Everything this worker can run: commands, functions in its loop, functions in hosts."""
 
+import asyncio
 import os
+from datetime import timedelta
+
+import msgspec
 
 from jobrunner.clock import Clock
+from jobrunner.errors import StoreUnavailable
+from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
-from jobrunner.runner.attempt import Attempt, Outcome, Stop
+from jobrunner.model import JobError, Reason
+from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
 from jobrunner.runner.command import CommandRunner
 from jobrunner.runner.environment import base_environment
+from jobrunner.runner.function import FunctionRunner
 from jobrunner.runner.logwriter import LogWriter
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.results import ResultFiles
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
+from jobrunner.store.progress import note_progress
+from jobrunner.worker.functions import Functions
 
 
 class Runners:
-    """Performs attempts, whatever their task is, and writes their output."""
+    """Performs attempts, whatever their task is, and writes their output and progress."""
 
     def __init__(
         self,
@@ -26,12 +36,29 @@ class Runners:
         clock: Clock,
         processes: ProcessRegistry,
     ) -> None:
+        self._keys = keys
+        self._connection = connection
         self._clock = clock
         self._logs = LogWriter(connection, keys, manifest.retention.logs, clock)
         self._results = ResultFiles()
         layers = [manifest.env, *(task.env for task in manifest.tasks.values())]
         environ = base_environment(os.environ, layers)
         self._commands = CommandRunner(processes, self._results, environ, clock)
+        self._functions = FunctionRunner(clock, self._write_progress)
+        self._known = Functions()
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def take_up(self, functions: Functions) -> None:
+        """The functions that were imported, before the first attempt."""
+        self._known = functions
+        if functions.injector is not None:
+            await functions.injector.startup()
+
+    async def saved(self, job_ids: list[str]) -> None:
+        """Attempts' ends are in the store: what the middlewares of users may ask for."""
+        if self._known.injector is not None:
+            for job_id in job_ids:
+                await self._known.injector.saved(job_id)
 
     def output_of(self, attempt: Attempt) -> Output:
         """Where an attempt's output goes."""
@@ -40,13 +67,40 @@ class Runners:
 
     async def run(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
         """Perform an attempt; whatever its task does wrong is its outcome."""
-        return await self._commands.run(attempt, output, stop)
+        if attempt.task.python is None:
+            return await self._commands.run(attempt, output, stop)
+        callee = self._known.callees.get(attempt.task_name)
+        if callee is None:
+            failure = self._known.failures.get(attempt.task_name)
+            return _not_imported(failure or JobError("import", "the function is not there"))
+        invoke = self._known.invoke_of(callee, attempt)
+        return await self._functions.run(attempt, invoke, output, stop)
 
     async def write_logs(self) -> None:
         """Write output until `close`."""
         await self._logs.run()
 
-    def close(self) -> None:
-        """Let the log writer finish."""
+    async def close(self) -> None:
+        """Let the log writer finish, and the user's handlers for the end of a worker."""
         self._logs.close()
         self._results.close()
+        if self._known.injector is not None:
+            await self._known.injector.shutdown()
+
+    def _write_progress(self, attempt: Attempt, value: bytes) -> None:
+        task = asyncio.create_task(self._note_progress(attempt, value))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _note_progress(self, attempt: Attempt, value: bytes) -> None:
+        operation = note_progress(
+            self._keys, attempt.job_id, attempt.entry_fence, msgspec.Raw(value)
+        )
+        try:
+            await self._connection.run(operation)
+        except StoreUnavailable as error:
+            EventLog().debug("could not note progress", job_id=attempt.job_id, error=error)
+
+
+def _not_imported(error: JobError) -> Outcome:
+    return Outcome(Ended.FAILED, timedelta(0), error=error, reason=Reason.ERROR)

@@ -20,14 +20,16 @@ from jobrunner.heartbeat import LEASE_LOST_EXIT, Heartbeat, HeartbeatEvents
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
+from jobrunner.runner.capture import install_capture
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import boot_id
 from jobrunner.store.attempts import Entry, ensure_groups, requeue
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
-from jobrunner.store.leases import WorkerEntry, enlist, resign
+from jobrunner.store.leases import RENEW_EVERY, WorkerEntry, enlist, resign
 from jobrunner.store.rescue import find_claimed_by
 from jobrunner.worker.control import obey
+from jobrunner.worker.functions import load_functions
 from jobrunner.worker.outage import until_done
 from jobrunner.worker.performer import Performer
 from jobrunner.worker.plans import build_plans
@@ -80,7 +82,7 @@ class Worker:
             HeartbeatEvents(self._on_lease_lost, self._on_lock_lost, self._on_cancel),
             self._lease_ttl,
         )
-        manifest = Manifest.model_validate(settings.manifest)
+        self._manifest = manifest = Manifest.model_validate(settings.manifest)
         self._runners = Runners(
             manifest, self._keys, self._connections.logs, self._clock, self._processes
         )
@@ -101,11 +103,14 @@ class Worker:
             settings.queues,
             settings.slots,
             self._begin,
+            block=self._lease_ttl * RENEW_EVERY,
         )
 
     async def run(self) -> int:
         """Work until stopped; returns the process's exit code."""
         self._listen_to_signals()
+        install_capture(self._loop)
+        await self._runners.take_up(load_functions(self._manifest))
         await self._enlist()
         self._heartbeat.start()
         background = self._start_background()
@@ -227,7 +232,7 @@ class Worker:
         """Write what is left to write, then go. What cannot be written is rescued later."""
         try:
             async with asyncio.timeout(GIVE_BACK_S):
-                self._runners.close()
+                await self._runners.close()
                 await writing_logs
                 await self._performer.finisher.wait_idle()
                 # Closed first: the server must not hand out another job to a waiting read.
