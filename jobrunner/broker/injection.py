@@ -5,7 +5,7 @@ swallowed here: what the function raises, cancellation too, goes on to the worke
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NoReturn
@@ -64,24 +64,40 @@ class Injector:
         return bool(self._broker.middlewares)
 
     def invoke_of(self, callee: Callee, attempt: Attempt) -> Invoke:
-        """As `direct_invoke`, for a function whose parameters or surroundings need taskiq.
+        """As `direct_invoke`, for a function whose parameters or surroundings need taskiq."""
 
-        The call returns the function's value, as the middlewares leave it. It raises
-        InvalidArguments, and whatever dependencies, middlewares and the function raise.
-        """
-
-        async def invoke(context: Context) -> Any:
-            job = _Job(callee, context, self._message(callee, attempt))
-            contexts = self._broker.result_backend.contexts
-            contexts[attempt.job_id] = context
-            try:
-                if self._broker.middlewares:
-                    return await self._between_middlewares(job)
-                return await self._perform(job)
-            finally:
-                del contexts[attempt.job_id]
+        def invoke(context: Context) -> Awaitable[Any]:
+            return self.invoke(callee, attempt.arguments, context, attempt.labels)
 
         return invoke
+
+    async def invoke(
+        self,
+        callee: Callee,
+        arguments: Mapping[str, Any],
+        context: Context,
+        labels: Mapping[str, Any],
+    ) -> Any:
+        """The function's value, as the middlewares leave it.
+
+        Raises InvalidArguments, and whatever dependencies, middlewares and the function raise.
+        """
+        message = TaskiqMessage(
+            task_id=context.job_id,
+            task_name=context.task,
+            labels=dict(labels),
+            args=[],
+            kwargs=callee.converted(arguments),
+        )
+        job = _Job(callee, context, message)
+        contexts = self._broker.result_backend.contexts
+        contexts[context.job_id] = context
+        try:
+            if self._broker.middlewares:
+                return await self._between_middlewares(job)
+            return await self._perform(job)
+        finally:
+            del contexts[context.job_id]
 
     async def startup(self) -> None:
         """Run the user's event handlers for the start of a worker, and those of middlewares."""
@@ -98,15 +114,6 @@ class Injector:
         if unsaved is not None:
             for middleware in reversed(self._having("post_save")):
                 await maybe_awaitable(middleware.post_save(*unsaved))
-
-    def _message(self, callee: Callee, attempt: Attempt) -> TaskiqMessage:
-        return TaskiqMessage(
-            task_id=attempt.job_id,
-            task_name=attempt.task_name,
-            labels=dict(attempt.labels),
-            args=[],
-            kwargs=callee.converted(attempt.arguments),
-        )
 
     async def _perform(self, job: "_Job") -> Any:
         """Resolve the dependencies, call the function and close the dependencies."""
