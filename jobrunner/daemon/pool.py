@@ -114,13 +114,18 @@ class WorkerPool:
         while True:
             born_at = self._clock.monotonic()
             await self._wait_for_end(seat)
-            if self._is_stopping or seat.retired.is_set():
-                self._retiring.discard(seat)
-                return
             if self._clock.monotonic() - born_at > STEADY_AFTER_S:
                 backoff.reset()
-            await asyncio.sleep(backoff.next_delay())
+            if not self._is_over(seat):
+                await asyncio.sleep(backoff.next_delay())
+            if self._is_over(seat):
+                self._retiring.discard(seat)
+                return
             await self._spawn(seat)
+
+    def _is_over(self, seat: _Seat) -> bool:
+        """Whether nobody shall take this seat any more."""
+        return self._is_stopping or seat.retired.is_set()
 
     async def _wait_for_end(self, seat: _Seat) -> None:
         process = seat.process
@@ -149,6 +154,9 @@ class WorkerPool:
         if process.stdin is not None:
             process.stdin.write(encode_settings(settings))
             process.stdin.close()
+        if self._is_over(seat):
+            # The signal to all workers went out while this one was being started.
+            process.terminate()
 
 
 def worker_environ(environ: Mapping[str, str]) -> dict[str, str]:
