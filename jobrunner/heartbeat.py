@@ -171,14 +171,15 @@ class Heartbeat:
             ttl = timedelta(milliseconds=held.lease.ttl_ms)
             held.end_by = self._clock.monotonic() + _margin(ttl)
         EventLog().warning("lost a lock", job_id=job_id, worker=self._worker)
-        self._processes.kill_job(job_id)
+        # Told first: else the loop would see a job that was killed, and take that for its failure.
         self._events.lock_lost(job_id)
+        self._processes.kill_job(job_id)
 
     def _lose_lease(self, why: str) -> None:
         EventLog().error("lost the lease", worker=self._worker, why=why)
         self._is_lost = True
-        self._processes.kill_all()
         self._events.lease_lost()
+        self._processes.kill_all()
         # The loop has the margin for stopping its functions; then the process goes.
         self._wake.clear()
         if not self._stopping:
