@@ -163,12 +163,15 @@ def test_a_woken_job_that_is_cancelled_passes_the_lock_on(store: Store, is_promo
 
 
 def test_a_cancelled_job_of_a_cron_is_the_crons_last_result(store: Store) -> None:
+    store.add_worker()
+    store.finish(store.claimed(cron="nightly"), cron="nightly")
     job_id = store.submit(cron="nightly")
 
     cancel_job(store, job_id)
 
     (record,) = store.run(read_crons(store.keys, ["nightly"]))
     assert (record.last_id, record.last_state) == (job_id, JobState.CANCELLED)
+    assert record.last_duration is None
 
 
 def test_a_cancelled_job_that_was_retried_keeps_its_own_due_time(store: Store) -> None:

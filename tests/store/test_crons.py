@@ -21,7 +21,8 @@ from jobrunner.store.crons import (
     read_crons,
     resume_cron,
 )
-from jobrunner.store.submission import submit
+from jobrunner.store.lookup import find_id
+from jobrunner.store.submission import retry_job, submit
 from tests.store.factories import MESSAGE, Store
 
 ONE = datetime(2026, 11, 21, 1, tzinfo=UTC)
@@ -61,6 +62,13 @@ def test_a_fire_time_makes_its_job(store: Store) -> None:
     assert record(store).handled == ONE
     assert record(store).job == ID_ONE
     assert [entry.job_id for entry in store.claim()] == [ID_ONE]
+
+
+def test_a_crons_job_is_known_as_the_last_and_so_is_its_queue(store: Store) -> None:
+    send(store, a_fire(queue="reports"))
+
+    assert store.run(find_id(store.keys, "@last:demo")) == ID_ONE
+    assert store.texts("SMEMBERS", store.keys.queues()) == ["reports"]
 
 
 def test_two_schedulers_make_one_job_of_a_fire_time(store: Store) -> None:
@@ -156,6 +164,8 @@ def test_overlap_allow_lets_both_run(store: Store) -> None:
 
 
 def test_overlap_skip_records_a_skipped_job_with_the_one_in_its_way(store: Store) -> None:
+    store.add_worker()
+    store.finish(store.claimed(), cron="nightly", duration_ms=70)
     send(store, a_fire(ONE))
 
     assert send(store, a_fire(TWO, overlap="skip", previous=ID_ONE)) == ["skipped"]
@@ -165,6 +175,7 @@ def test_overlap_skip_records_a_skipped_job_with_the_one_in_its_way(store: Store
     assert job.finished_at is not None
     cron = record(store)
     assert (cron.last_id, cron.last_state) == (ID_TWO, JobState.SKIPPED)
+    assert cron.last_duration is None
     assert cron.job == ID_ONE  # the next one still has to look at the job that runs
 
 
@@ -178,6 +189,19 @@ def test_overlap_queue_waits_for_the_end_of_the_one_before_however_it_ends(store
 
     store.promote(*store.finish(entry, JobState.FAILED).woken)
     assert [entry.job_id for entry in store.claim()] == [ID_TWO]
+
+
+def test_overlap_queue_goes_on_waiting_when_the_one_before_is_retried_first(store: Store) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    (entry,) = store.claim()
+    send(store, a_fire(TWO, overlap="queue", previous=ID_ONE))
+    woken = store.finish(entry, JobState.FAILED).woken
+    store.run(retry_job(store.keys, ID_ONE))
+
+    assert store.promote(*woken) == 0
+    assert store.state(ID_TWO) is JobState.BLOCKED
+    assert store.job(ID_TWO).after == ID_ONE
 
 
 def test_overlap_replace_runs_once_the_one_before_is_cancelled(store: Store) -> None:

@@ -134,6 +134,7 @@ def test_a_job_goes_on_waiting_when_its_upstream_job_is_retried_first(store: Sto
 
     assert store.promote(*woken) == 0
     assert store.state(job_id) is JobState.BLOCKED
+    assert store.due_jobs() == []
     (entry,) = store.claim()
     assert entry.job_id == upstream
     assert store.promote(*store.finish(entry).woken) == 1

@@ -13,7 +13,6 @@ for index, id in ipairs(ARGV) do
     for done = 1, 4 do
       redis.call('ZREM', KEYS[done], id)
     end
-    redis.call('ZREM', task_done, id)
     replies[index] = 'gone'
   elseif not DONE[state] then
     replies[index] = state
