@@ -126,10 +126,7 @@ def test_an_entry_whose_record_was_deleted_by_hand_leaves_nothing(store: Store) 
 def test_the_end_of_an_entry_that_its_job_does_not_know_is_refused(store: Store) -> None:
     store.add_worker()
     entry = store.running()
-    stream = store.keys.queue("default", "normal")
-    flat = [item for pair in store.entry_of(entry.job_id).items() for item in pair]
-    store.command("XADD", stream, "*", *flat)
-    (double,) = store.claim()
+    double = store.doubled(entry)
 
     assert store.finish(double).states == [None]
     assert store.state(entry.job_id) is JobState.RUNNING

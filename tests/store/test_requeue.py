@@ -98,10 +98,7 @@ def test_an_entry_that_its_job_does_not_know_is_dropped(store: Store) -> None:
     # Made by hand: a rescuer must not find it again and again, and the job runs once.
     store.add_worker()
     entry = store.running()
-    stream = store.keys.queue("default", "normal")
-    flat = [item for pair in store.entry_of(entry.job_id).items() for item in pair]
-    store.command("XADD", stream, "*", *flat)
-    (double,) = store.claim()
+    double = store.doubled(entry)
 
     assert store.run(requeue(store.keys, [double], is_lost=True)) == [Requeued.STALE]
     assert store.state(entry.job_id) is JobState.RUNNING
