@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
@@ -159,9 +160,12 @@ class WorkerPool:
             process.terminate()
 
 
-def worker_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The daemon's environment for its workers."""
-    return {**environ, "PYTHONUNBUFFERED": "1"}
+def worker_environ(environ: Mapping[str, str], manifest: Path) -> dict[str, str]:
+    """The daemon's environment for its workers.
+
+    It names the manifest, so that functions which submit jobs find the same store.
+    """
+    return {**environ, "PYTHONUNBUFFERED": "1", "JOBRUNNER_FILE": str(manifest)}
 
 
 def auto_processes() -> int:

@@ -98,9 +98,8 @@ class Supervisor:
             self._keys, self._connect(), clock, self._queues(), settings.lease_ttl
         )
         self._pruner = Pruner(self._keys, self._connect(), clock)
-        self._pool = WorkerPool(
-            clock, self._worker_settings, worker_environ(os.environ), self._rescue
-        )
+        environ = worker_environ(os.environ, settings.manifest)
+        self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue)
 
     async def run(self) -> None:
         """Start, serve until a signal, stop. Raises StoreUnavailable when it cannot start."""
