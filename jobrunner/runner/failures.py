@@ -55,6 +55,13 @@ def exit_error(code: int, last_line: str) -> JobError:
     return JobError(type="exit", message=f"exit code {code}{said}", exit_code=code)
 
 
+def death_of(code: int | None) -> str:
+    """How a process ended, e.g. `was killed by SIGSEGV`; None is an unknown end."""
+    if code is None:
+        return "is gone"
+    return f"was {_signal_error(-code).message}" if code < 0 else f"exited with code {code}"
+
+
 def _signal_error(number: int) -> JobError:
     name = signal.Signals(number).name if number in _known_signals() else f"signal {number}"
     hint = _SIGNAL_HINTS.get(number)

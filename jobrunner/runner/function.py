@@ -104,9 +104,7 @@ class _RunningFunction:
         self, loop: asyncio.AbstractEventLoop, invoke: Invoke, stop: Stop
     ) -> "asyncio.Task[None]":
         """Run the function in a task of its own, with its own output."""
-        secrets = secret_arguments(self._attempt)
-        if secrets:
-            self._output.mask(secrets)
+        self._output.mask(secret_arguments(self._attempt))
         surroundings = copy_context()
         surroundings.run(current_output.set, self._output)
         self._task = loop.create_task(self._perform(invoke), context=surroundings)

@@ -29,6 +29,9 @@ class Masker:
         return self._bytes.sub(MASK.encode(), data) if self._bytes else data
 
 
+NO_SECRETS = Masker()
+
+
 class LineSplitter:
     """Lines of one stream, each with the number of bytes it had.
 

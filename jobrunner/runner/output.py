@@ -13,7 +13,7 @@ from typing import Protocol
 
 from jobrunner.clock import Clock, to_ms
 from jobrunner.model import JobError
-from jobrunner.runner.lines import LineSplitter, Masker
+from jobrunner.runner.lines import NO_SECRETS, LineSplitter, Masker
 from jobrunner.store.logs import LETTERS, Append, Chunk, Stream
 
 CHUNK_BYTES = 64 << 10
@@ -64,7 +64,7 @@ class Output:
         self._fence = fence
         self._sink = sink
         self._clock = clock
-        self._masker = Masker()
+        self._masker = NO_SECRETS
         self._splitters: dict[Stream, LineSplitter] = {}
         self._born = clock.monotonic()
         self._lines: list[tuple[int, str, str]] = []
@@ -87,7 +87,9 @@ class Output:
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Hide these values in all that follows. Call it before the first output."""
-        self._masker = Masker(secrets)
+        hidden = list(secrets)
+        if hidden:
+            self._masker = Masker(hidden)
 
     def masked(self, text: str) -> str:
         """The text as it may be shown, e.g. in an error."""

@@ -7,6 +7,7 @@ from jobrunner.runner.output import Output
 from jobrunner.store.logs import Stream
 
 READ_BYTES = 64 << 10
+DRAIN_READS = 17  # a pipe holds 1 MiB at most: who writes without end must not keep us here
 
 
 class PipeReader:
@@ -34,8 +35,9 @@ class PipeReader:
 
     def drain(self) -> bool:
         """Read what is there now, without waiting; whether that was the end."""
-        while not self.is_at_end and self._read():
-            pass
+        for _ in range(DRAIN_READS):
+            if self.is_at_end or not self._read():
+                break
         return self.is_at_end
 
     def end(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:

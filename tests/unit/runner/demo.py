@@ -121,11 +121,12 @@ def sync_hang(folder: str) -> None:
 
 
 def sync_hang_in_c(folder: str) -> None:
-    """A C call that neither returns nor lets Python see a signal."""
-    libc = ctypes.PyDLL(None)  # keeps the GIL
+    """A C call that does not return, keeps the GIL and is not interrupted by a signal."""
+    libc = ctypes.PyDLL(None)
     Path(folder, "host.pid").write_text(str(os.getpid()))
-    while True:
-        libc.sleep(1000)
+    mutex = ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
 
 
 def sync_sleep(seconds: float) -> int:

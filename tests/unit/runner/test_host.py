@@ -1,0 +1,338 @@
+"""Attempts of synchronous functions in function hosts."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from jobrunner.clock import SystemClock
+from jobrunner.model import Reason
+from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
+from jobrunner.runner.host import HostSettings
+from jobrunner.runner.hostpool import HostPool
+from jobrunner.runner.output import Output
+from jobrunner.runner.processes import ProcessRegistry, find_marked
+from jobrunner.runner.proctable import started_at
+from jobrunner.store.logs import Stream
+from tests.unit.runner.conftest import MakeAttempt, MemorySink
+
+pytestmark = pytest.mark.anyio
+Run = Callable[..., Awaitable[Outcome]]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def progress() -> list[tuple[str, bytes]]:
+    return []
+
+
+@pytest.fixture
+def registry() -> ProcessRegistry:
+    return ProcessRegistry(f"host-test-{os.getpid()}")
+
+
+@pytest.fixture
+def settings(registry: ProcessRegistry, progress: list[tuple[str, bytes]]) -> HostSettings:
+    return HostSettings(
+        processes=registry,
+        folder=ROOT,
+        environ=dict(os.environ),
+        clock=SystemClock(),
+        write_progress=lambda attempt, value: progress.append((attempt.job_id, value)),
+    )
+
+
+@pytest.fixture
+async def pool(settings: HostSettings) -> AsyncIterator[HostPool]:
+    pool = HostPool(settings, slots=8)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def run(pool: HostPool, sink: MemorySink, make_attempt: MakeAttempt) -> Run:
+    async def run(name: str, stop: Stop | None = None, job: str = "job", **task: Any) -> Outcome:
+        attempt = make_attempt(python=f"tests.unit.runner.demo:{name}", **task)
+        output = Output(job, 1, "1", sink, SystemClock())
+        outcome = await pool.run(replace(attempt, job_id=job), output, stop or Stop())
+        await output.close()
+        return outcome
+
+    return run
+
+
+async def eventually(check: Callable[[], bool], within: float = 5.0) -> None:
+    give_up_at = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not come true"
+        await asyncio.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    return started_at(pid) is not None
+
+
+def message_of(outcome: Outcome) -> str:
+    assert outcome.error is not None
+    return outcome.error.message
+
+
+async def test_a_function_gets_its_arguments_and_gives_its_result(run: Run) -> None:
+    outcome = await run("sync_add", arguments={"a": 2})
+
+    assert (outcome.ended, outcome.result) == (Ended.COMPLETED, b"3")
+
+
+async def test_a_host_is_used_again(run: Run) -> None:
+    outcomes = [await run("sync_sleep", arguments={"seconds": 0}) for _ in range(3)]
+
+    assert len({outcome.result for outcome in outcomes}) == 1
+
+
+async def test_the_context_and_its_progress_cross_the_processes(
+    run: Run, progress: list[tuple[str, bytes]]
+) -> None:
+    outcome = await run("sync_tell", job="j1", number=2)
+
+    told = msgspec.json.decode(outcome.result or b"")
+    assert (told["id"], told["attempt"]) == ("j1", 2)
+    assert told["pid"] != os.getpid()
+    assert progress == [("j1", b"50")]
+
+
+async def test_everything_a_function_prints_is_its_output(run: Run, sink: MemorySink) -> None:
+    for text in ("one", "two"):
+        await run("sync_print", job=text, arguments={"text": text})
+
+    for text in ("one", "two"):
+        printed = [text, f"{text} from a child", f"{text} from C"]
+        assert sink.texts(Stream.STDOUT, text) == printed
+        assert sink.texts(Stream.STDERR, text) == [f"{text} to stderr", f"INFO demo: {text} logged"]
+
+
+async def test_an_exception_fails_the_attempt(run: Run) -> None:
+    outcome = await run("sync_fail")
+
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("ValueError", "it broke")
+    assert "demo.py" in (outcome.error.traceback or "")
+    assert "jobrunner/runner" not in (outcome.error.traceback or "")
+    assert "ValueError" in outcome.exceptions
+
+
+async def test_leaving_the_program_fails_the_attempt_only(run: Run) -> None:
+    outcome = await run("sync_leave")
+
+    assert outcome.error is not None
+    assert (outcome.reason, outcome.error.type) == (Reason.ERROR, "SystemExit")
+
+
+async def test_a_module_that_cannot_be_imported_fails_the_attempt(
+    pool: HostPool, output: Output, make_attempt: MakeAttempt
+) -> None:
+    outcome = await pool.run(make_attempt(python="no.such.module:f"), output, Stop())
+
+    assert outcome.error is not None
+    assert outcome.error.type == "ModuleNotFoundError"
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "how"),
+    [
+        ("sync_exit", {"code": 3}, "exited with code 3"),
+        ("sync_crash", {}, "was killed by SIGSEGV"),
+    ],
+)
+async def test_a_host_that_dies_loses_its_own_attempt_only(
+    run: Run, function: str, arguments: dict[str, Any], how: str
+) -> None:
+    neighbour = asyncio.ensure_future(run("sync_sleep", job="n", arguments={"seconds": 0.3}))
+
+    outcome = await run(function, arguments=arguments)
+
+    assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.LOST)
+    assert message_of(outcome) == f"its function host {how}"
+    assert (await neighbour).ended is Ended.COMPLETED
+    assert (await run("sync_add", arguments={"a": 1})).ended is Ended.COMPLETED
+
+
+async def test_a_crash_shows_where_in_python_it_happened(run: Run, sink: MemorySink) -> None:
+    await run("sync_crash")
+
+    assert any("demo.py" in text for text in sink.texts(Stream.STDERR))
+
+
+async def test_a_timeout_ends_the_function_after_its_clean_up(run: Run, tmp_path: Path) -> None:
+    outcome = await run("sync_hang", arguments={"folder": str(tmp_path)}, timeout="0.2s")
+
+    assert outcome.reason is Reason.TIMEOUT
+    assert (tmp_path / "cleaned").exists()
+    assert not is_alive(int((tmp_path / "host.pid").read_text()))
+
+
+async def test_a_c_call_that_hangs_is_killed_after_the_grace(run: Run, tmp_path: Path) -> None:
+    outcome = await run(
+        "sync_hang_in_c", arguments={"folder": str(tmp_path)}, timeout="0.2s", kill_grace="0.3s"
+    )
+
+    assert outcome.reason is Reason.TIMEOUT
+    assert 0.5 <= outcome.duration.total_seconds() < 3
+    assert not is_alive(int((tmp_path / "host.pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"),
+    [(StopReason.CANCEL, Ended.CANCELLED), (StopReason.LEASE_LOST, Ended.ABANDONED)],
+)
+async def test_a_stop_ends_the_attempt_as_its_reason_says(
+    run: Run, tmp_path: Path, reason: StopReason, ended: Ended
+) -> None:
+    stop = Stop()
+    running = asyncio.ensure_future(run("sync_hang", stop, arguments={"folder": str(tmp_path)}))
+    await eventually((tmp_path / "host.pid").exists)
+
+    stop.set(reason)
+
+    assert (await running).ended is ended
+
+
+async def test_what_a_function_started_is_stopped_with_it(run: Run, tmp_path: Path) -> None:
+    outcome = await run("sync_child", arguments={"folder": str(tmp_path)}, timeout="0.3s")
+
+    assert outcome.reason is Reason.TIMEOUT
+    assert not is_alive(int((tmp_path / "child.pid").read_text()))
+
+
+async def test_long_calls_run_side_by_side_up_to_the_slots(run: Run) -> None:
+    began = time.monotonic()
+
+    calls = (run("sync_sleep", job=f"j{n}", arguments={"seconds": 1.0}) for n in range(6))
+    outcomes = await asyncio.gather(*calls)
+
+    assert len({outcome.result for outcome in outcomes}) == 6
+    assert time.monotonic() - began < 5
+
+
+async def test_short_calls_share_a_few_hosts(run: Run, registry: ProcessRegistry) -> None:
+    await run("sync_add", arguments={"a": 1})
+
+    calls = (run("sync_add", job=f"j{n}", arguments={"a": n}) for n in range(200))
+    outcomes = await asyncio.gather(*calls)
+
+    assert [outcome.result for outcome in outcomes] == [b"%d" % (n + 1) for n in range(200)]
+    assert len(find_marked(registry.worker)) <= (os.cpu_count() or 1) + 1
+
+
+async def test_an_idle_host_is_ended(
+    settings: HostSettings, output: Output, make_attempt: MakeAttempt, registry: ProcessRegistry
+) -> None:
+    pool = HostPool(settings, slots=2, idle=timedelta(seconds=0.1))
+    attempt = make_attempt(python="tests.unit.runner.demo:sync_add", arguments={"a": 1})
+
+    await pool.run(attempt, output, Stop())
+
+    await eventually(lambda: find_marked(registry.worker) == [])
+    await pool.close()
+
+
+async def test_a_call_that_waits_for_a_host_can_be_cancelled(
+    settings: HostSettings, sink: MemorySink, make_attempt: MakeAttempt, tmp_path: Path
+) -> None:
+    pool = HostPool(settings, slots=1)
+    attempt = make_attempt(
+        python="tests.unit.runner.demo:sync_hang", arguments={"folder": str(tmp_path)}
+    )
+    stops = [Stop(), Stop()]
+    outputs = [Output(name, 1, "1", sink, SystemClock()) for name in "ab"]
+    first, second = (
+        asyncio.ensure_future(pool.run(attempt, output, stop))
+        for output, stop in zip(outputs, stops, strict=True)
+    )
+    await eventually((tmp_path / "host.pid").exists)
+
+    stops[1].set(StopReason.CANCEL)
+    assert (await second).ended is Ended.CANCELLED
+    assert not first.done()
+
+    stops[0].set(StopReason.CANCEL)
+    assert (await first).ended is Ended.CANCELLED
+    await pool.close()
+
+
+async def test_an_interpreter_that_does_not_start_fails_the_attempt(
+    settings: HostSettings, output: Output, make_attempt: MakeAttempt
+) -> None:
+    broken = replace(settings, environ={**settings.environ, "PYTHONHOME": "/nowhere"})
+    pool = HostPool(broken, slots=1)
+
+    outcome = await pool.run(make_attempt(python="demo:f"), output, Stop())
+
+    assert outcome.ended is Ended.FAILED
+    assert message_of(outcome) == "a new function host exited with code 1"
+    await pool.close()
+
+
+async def test_the_heartbeat_can_kill_a_jobs_host(
+    run: Run, registry: ProcessRegistry, tmp_path: Path
+) -> None:
+    running = asyncio.ensure_future(run("sync_hang", arguments={"folder": str(tmp_path)}))
+    await eventually((tmp_path / "host.pid").exists)
+    assert registry.group_of("job") is not None
+
+    await asyncio.to_thread(registry.kill_job, "job")
+
+    assert (await running).reason is Reason.LOST
+
+
+def test_a_host_dies_with_its_worker(tmp_path: Path) -> None:
+    worker = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from jobrunner.clock import SystemClock\n"
+        "from jobrunner.runner.host import Host, HostSettings\n"
+        "from jobrunner.runner.processes import ProcessRegistry\n"
+        "async def main():\n"
+        "    registry = ProcessRegistry('w')\n"
+        "    settings = HostSettings(registry, Path('.'), dict(os.environ), SystemClock(), None)\n"
+        "    ready = asyncio.Event()\n"
+        "    Host('h', settings, lambda host: ready.set())\n"
+        "    await ready.wait()\n"
+        "    print(registry.groups_json().decode(), flush=True)\n"
+        "    await asyncio.sleep(100)\n"
+        "asyncio.run(main())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    (group,) = msgspec.json.decode(process.stdout.readline())
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    give_up_at = time.monotonic() + 5
+    while is_alive(group["pid"]):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.005)
+
+
+def test_a_host_loads_neither_pydantic_nor_taskiq() -> None:
+    script = (
+        "import sys, jobrunner.runner.hostchild\n"
+        "print([name for name in ('pydantic', 'taskiq', 'redis', 'psutil') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
