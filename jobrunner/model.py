@@ -1,6 +1,6 @@
 """Jobs, their states and the legal transitions between them. Pure."""
 
-import secrets
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -96,9 +96,6 @@ class Job:
     after: str | None = None  # the job this one waits for
     arguments: dict[str, Any] | None = None
     cancel_requested: bool = False
-    pid: int | None = None  # of the command's process group, while it runs
-    pid_started_at: float | None = None  # with the boot id, tells a pid from its reuse
-    boot_id: str | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -107,5 +104,5 @@ class Job:
 
 def new_job_id() -> str:
     """A random job id, made by the client so that a submit can be repeated safely."""
-    number = secrets.randbits(5 * ID_LENGTH)
+    number = int.from_bytes(os.urandom(8), "big")
     return "".join(ID_ALPHABET[(number >> shift) & 31] for shift in range(0, 5 * ID_LENGTH, 5))

@@ -57,7 +57,6 @@ def _facts(
         ("after", job.after),
         ("key", job.key),
         ("worker", job.worker),
-        ("pid", str(job.pid) if job.pid else None),
     )
 
 
