@@ -1,7 +1,8 @@
-"""What stock taskiq with taskiq-redis gets wrong, each with our rule. See docs/architecture.md.
+"""What stock taskiq with taskiq-redis gets wrong, each with our rule.
 
-Confirmed with taskiq 0.13.0 and taskiq-redis 1.2.4. Hazards that need a whole daemon are tested in
-`tests/daemon/`: cancellation at shutdown, and timeouts of synchronous functions.
+Confirmed with taskiq 0.13.0 and taskiq-redis 1.2.4. Three need a whole daemon, and are tested there:
+`test_functions_with_taskiq.py` (an unencodable result hangs the waiter; a job of an unknown task is
+acked and lost) and `test_lifecycle.py` (a cancellation at shutdown is stored as a failure).
 """
 
 import ast
