@@ -7,7 +7,6 @@ import os
 import pwd
 import signal
 import stat
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,10 +25,15 @@ from jobrunner.runner.environment import base_environment
 from jobrunner.runner.output import Output
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.processes import ProcessRegistry
-from jobrunner.runner.proctable import started_at
 from jobrunner.runner.results import ResultFiles
 from jobrunner.store.logs import Stream
-from tests.unit.runner.conftest import MakeAttempt, MemorySink
+from tests.unit.runner.conftest import (
+    MakeAttempt,
+    MemorySink,
+    eventually,
+    is_alive,
+    message_of,
+)
 
 pytestmark = pytest.mark.anyio
 Run = Callable[..., Awaitable[Outcome]]
@@ -68,22 +72,6 @@ def run(runner: CommandRunner, output: Output, make_attempt: MakeAttempt) -> Run
         return outcome
 
     return run
-
-
-async def eventually(check: Callable[[], bool], within: float = 5.0) -> None:
-    give_up_at = time.monotonic() + within
-    while not check():
-        assert time.monotonic() < give_up_at, "it did not come true"
-        await asyncio.sleep(0.005)
-
-
-def message_of(outcome: Outcome) -> str:
-    assert outcome.error is not None
-    return outcome.error.message
-
-
-def is_alive(pid: int) -> bool:
-    return started_at(pid) is not None
 
 
 async def test_a_command_gets_its_words_as_they_are(run: Run, sink: MemorySink) -> None:
@@ -474,7 +462,8 @@ async def test_attempts_at_the_same_time_keep_their_output_apart(
 
     async def perform(output: Output) -> None:
         script = f"for i in 1 2 3; do echo {output.job_id}; done"
-        await runner.run(make_attempt(shell=script), output, Stop())
+        attempt = replace(make_attempt(shell=script), job_id=output.job_id)
+        await runner.run(attempt, output, Stop())
         await output.close()
 
     await asyncio.gather(*map(perform, outputs))
