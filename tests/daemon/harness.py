@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+import psutil
+
 from jobrunner.client.request import SubmitOptions
 from jobrunner.client.sync import Client
 from jobrunner.embedded.server import EmbeddedServer
@@ -33,6 +35,19 @@ from jobrunner.store.requests import Command
 
 T = TypeVar("T")
 
+# A daemon with short leases; its supervisor may believe to be on another host.
+PROGRAM = """
+import os, socket, sys
+from datetime import timedelta
+from pathlib import Path
+from jobrunner.daemon.main import run_daemon
+from jobrunner.daemon.supervisor import DaemonSettings
+manifest, lease_s, host = sys.argv[1:]
+if host:
+    socket.gethostname = lambda: host
+run_daemon(DaemonSettings(Path(manifest), lease_ttl=timedelta(seconds=float(lease_s))), os.environ)
+"""
+
 START_WITHIN_S = 30  # on a loaded machine
 STOP_WITHIN_S = 30
 END_WITHIN_S = 20  # of a job
@@ -43,7 +58,7 @@ def act(options: str = "") -> str:
     return "{shell: 'eval \"$SCRIPT\"', params: {script: {}}, " + options + "}"
 
 
-def eventually(check: Callable[[], T], within: float = 10) -> T:
+def eventually(check: Callable[[], T | None], within: float = 10) -> T:
     """Poll until the check returns something true, and return that; fail after `within` seconds."""
     give_up_at = time.monotonic() + within
     while True:
@@ -188,17 +203,25 @@ class Project:
 
     def start(self, *args: str, environ: Mapping[str, str] | None = None) -> Daemon:
         """Start a daemon and wait until it is ready."""
-        daemon = self.spawn(*args, environ=environ)
+        return self._when_ready(self.spawn(*args, environ=environ))
+
+    def start_with_leases(self, lease_s: float, host: str = "") -> Daemon:
+        """Start a daemon whose workers' leases last so many seconds, and wait until it is ready.
+
+        With `host` its supervisor takes the processes of this machine for those of another.
+        """
+        return self._when_ready(self._spawn("-c", PROGRAM, str(self.manifest), str(lease_s), host))
+
+    def _when_ready(self, daemon: Daemon) -> Daemon:
         daemon.wait_for_log("INFO started daemon=")
         self.disconnect()  # of an earlier daemon's server
         return daemon
 
     def spawn(self, *args: str, environ: Mapping[str, str] | None = None) -> Daemon:
         """Start a daemon without waiting for it."""
-        return self.spawn_program("-m", "jobrunner", "run", *args, environ=environ)
+        return self._spawn("-m", "jobrunner", "run", *args, environ=environ)
 
-    def spawn_program(self, *args: str, environ: Mapping[str, str] | None = None) -> Daemon:
-        """Start a Python program that is a daemon of this project."""
+    def _spawn(self, *args: str, environ: Mapping[str, str] | None = None) -> Daemon:
         path = self.folder / f"daemon-{len(self.daemons) + 1}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
@@ -322,6 +345,11 @@ class Project:
         are_ready.__doc__ = f"{count} workers"
         return eventually(are_ready, START_WITHIN_S)
 
+    def worker_processes(self) -> list[psutil.Process]:
+        """Workers of the daemon that was started last, also such that are not ready yet."""
+        children = psutil.Process(self.daemons[-1].pid).children()
+        return [child for child in children if "jobrunner.worker" in _command_line(child)]
+
     def worker_pid(self, job: Job) -> int:
         """The process that runs a job."""
         return next(worker.pid for worker in self.workers() if worker.id == job.worker)
@@ -345,13 +373,20 @@ class Project:
             print(f"--- {daemon.log_path}\n{daemon.log()}")
 
     def close(self) -> None:
-        """Stop what runs and remove the folder. A server that outlived its daemon is stopped, too."""
+        """Stop what runs, also a server that outlived its daemon, and remove the folder."""
         self.disconnect()
         for daemon in self.daemons:
             _end(daemon)
         if self.state.is_dir():
             EmbeddedServer(self.state, "everysec").stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has ended
 
 
 def _end(daemon: Daemon) -> None:

@@ -92,7 +92,7 @@ def test_a_stop_lets_running_jobs_finish(project: Projects) -> None:
     demo = project(MANIFEST)
     daemon = demo.start()
     job = demo.act("touch running; while [ -e running ]; do sleep 0.02; done; echo done >> witness")
-    eventually(lambda: (demo.folder / "running").exists())
+    eventually((demo.folder / "running").exists)
 
     daemon.signal(signal.SIGTERM)
     daemon.wait_for_log("INFO stopping")
