@@ -1,8 +1,10 @@
 """What stock taskiq with taskiq-redis gets wrong, each with our rule.
 
-Confirmed with taskiq 0.13.0 and taskiq-redis 1.2.4. Three need a whole daemon, and are tested there:
-`test_functions_with_taskiq.py` (an unencodable result hangs the waiter; a job of an unknown task is
-acked and lost) and `test_lifecycle.py` (a cancellation at shutdown is stored as a failure).
+Confirmed with taskiq 0.13.0 and taskiq-redis 1.2.4. Three need a whole daemon, and are tested in
+`tests/daemon/`: an unencodable result hangs the waiter, and a job of an unknown task is acked and
+lost (`test_functions_with_taskiq.py`); a cancellation at shutdown is stored as a failure
+(`test_lifecycle.py`). That a timeout only abandons the thread of a synchronous function is for
+`tests/unit/runner/test_host.py`: there are no threads, but processes.
 """
 
 import ast
