@@ -18,7 +18,7 @@ from jobrunner.runner.host import Host, HostSettings
 from jobrunner.runner.output import Output
 from jobrunner.runner.waiting import Cause, first_of, stopped
 
-PATIENCE_S = 0.02  # of the oldest waiting call, before one more host than processors is started
+PATIENCE_S = 0.05  # of the oldest waiting call, before one more host than processors is started
 IDLE = timedelta(seconds=60)  # then a host is ended
 END_GRACE_S = 2.0  # for a host to end by itself
 

@@ -1,6 +1,8 @@
 """Attempts and a sink that keeps in memory what would go to the store."""
 
+import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 
 from jobrunner.clock import SystemClock
 from jobrunner.manifest.spec import Task
-from jobrunner.runner.attempt import Attempt
+from jobrunner.runner.attempt import Attempt, Outcome
 from jobrunner.runner.output import Output
+from jobrunner.runner.proctable import started_at
 from jobrunner.store.logs import Append, Cursor, LogLine, Stream, decode_entries
 
 MakeAttempt = Callable[..., Attempt]
@@ -84,3 +87,20 @@ def make_attempt(tmp_path: Path) -> MakeAttempt:
         )
 
     return make
+
+
+async def eventually(check: Callable[[], bool], within: float = 5.0) -> None:
+    """Wait until the check is true."""
+    give_up_at = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < give_up_at, "it did not come true"
+        await asyncio.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    return started_at(pid) is not None
+
+
+def message_of(outcome: Outcome) -> str:
+    assert outcome.error is not None
+    return outcome.error.message
