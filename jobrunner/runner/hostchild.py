@@ -85,7 +85,7 @@ class FunctionHost:
     def _call(self, call: Call) -> Any:
         callee = self._callee(call.target)
         context = self._context(call)
-        if callee.uses_taskiq:
+        if self._needs_taskiq(callee):
             return asyncio.run(self._taskiq().invoke(callee, call.arguments, context, call.labels))
         value = callee.function(*call.args, **callee.keywords(call.arguments, context))
         return asyncio.run(value) if asyncio.iscoroutine(value) else value
@@ -96,6 +96,11 @@ class FunctionHost:
             callee = self._callees[target] = load_callee(target)
             self._send(Loaded())
         return callee
+
+    def _needs_taskiq(self, callee: Callee) -> bool:
+        # A module that adds middlewares has loaded the broker to do so.
+        has_broker = "jobrunner.broker" in sys.modules
+        return callee.uses_taskiq or (has_broker and self._taskiq().has_middlewares)
 
     def _taskiq(self) -> Any:
         # By name and only now: the broker is a higher layer, and few functions need it.
