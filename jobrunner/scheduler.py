@@ -45,6 +45,8 @@ from jobrunner.store.submission import Submission, submit
 LATE_AFTER = timedelta(seconds=1)  # a fire noticed later than this is worth a warning
 PROMPT = timedelta(milliseconds=1)  # the shortest sleep while a batch of due jobs is left
 IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far shorter
+# A schedule of its own: a cron that is enabled again begins anew and catches nothing up.
+DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class ScheduledCron:
     @property
     def schedule(self) -> str:
         """What must not change for the last handled fire time to stay good."""
+        if not self.spec.enabled:
+            return DISABLED
         return f"{self.cron.expression} {self.cron.timezone}"
 
 
@@ -83,27 +87,30 @@ class Scheduler:
         self._crons: dict[str, ScheduledCron] = {}
         self._progress: dict[str, _Progress] = {}
         self._due: list[tuple[datetime, str]] = []  # heap of next fire times
+        self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
 
     async def take_up(self, crons: Sequence[ScheduledCron]) -> None:
         """Schedule these crons from now on, and no others. Raises StoreUnavailable."""
-        timed = {item.name: item for item in crons if item.spec.enabled and not item.cron.is_reboot}
+        timed = {item.name: item for item in crons if not item.cron.is_reboot}
+        async with self._turn:
+            progress = await self._enrol(list(timed.values()))
+            self._crons, self._progress, self._due = timed, progress, []
+            for name, item in timed.items():
+                if item.spec.enabled:
+                    self._push_next(name)
+            await self._note_next(timed)
+        self._wake.set()
+
+    async def _enrol(self, crons: Sequence[ScheduledCron]) -> dict[str, _Progress]:
         now = self._clock.now()
-        run = self._connection.run
-        since = await run(
-            enrol(self._keys, [Enrolment(i.name, i.schedule, now) for i in timed.values()])
-        )
-        records = await run(read_crons(self._keys, list(timed)))
-        self._crons = timed
-        self._progress = {
+        enrolments = [Enrolment(item.name, item.schedule, now) for item in crons]
+        since = await self._connection.run(enrol(self._keys, enrolments))
+        records = await self._connection.run(read_crons(self._keys, [i.name for i in crons]))
+        return {
             record.name: _Progress(handled, record.job or "")
             for record, handled in zip(records, since, strict=True)
         }
-        self._due = []
-        for name in timed:
-            self._push_next(name)
-        await self._note_next(timed)
-        self._wake.set()
 
     async def fire_at_boot(self, crons: Sequence[ScheduledCron], boot_id: str) -> None:
         """Make the jobs of `@reboot` crons, once per boot of this machine.
@@ -111,22 +118,26 @@ class Scheduler:
         The job first: killed before the note, it is made again under the same id, which does
         nothing.
         """
-        now = self._clock.now()
+        run = self._connection.run
         for item in crons:
             if not (item.spec.enabled and item.cron.is_reboot):
                 continue
-            if await self._connection.run(has_booted(self._keys, item.name, boot_id)):
+            if await run(has_booted(self._keys, item.name, boot_id)):
                 continue
-            submission = Submission(
-                f"{item.name}@boot-{boot_id[:8]}",
-                item.spec.task,
-                self._message(item, now),
-                item.task.queue,
-                item.task.priority,
-                cron=item.name,
-            )
-            await self._connection.run(submit(self._keys, [submission]))
-            await self._connection.run(note_boot(self._keys, item.name, boot_id))
+            [record] = await run(read_crons(self._keys, [item.name]))
+            if not record.is_paused:
+                await run(submit(self._keys, [self._boot_job(item, boot_id)]))
+            await run(note_boot(self._keys, item.name, boot_id))
+
+    def _boot_job(self, item: ScheduledCron, boot_id: str) -> Submission:
+        return Submission(
+            f"{item.name}@boot-{boot_id[:8]}",
+            item.spec.task,
+            self._message(item, self._clock.now()),
+            item.task.queue,
+            item.task.priority,
+            cron=item.name,
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Tick until stopped. `wake`, given to the constructor, ends a sleep."""
@@ -143,7 +154,8 @@ class Scheduler:
 
     async def tick(self, now: datetime) -> datetime:
         """Handle what is due; returns when the next thing will be."""
-        await self._fire_due(now)
+        async with self._turn:
+            await self._fire_due(now)
         promotion = await self._connection.run(promote_due(self._keys))
         if promotion.is_more_due:
             return now + PROMPT
@@ -151,7 +163,8 @@ class Scheduler:
         if self._due:
             instants.append(self._due[0][0])
         if promotion.next_due_at is not None:
-            instants.append(promotion.next_due_at)
+            # By the store's clock: ours may be ahead, and must not make a hot loop of it.
+            instants.append(now + (promotion.next_due_at - promotion.at))
         return min(instants)
 
     async def _fire_due(self, now: datetime) -> None:

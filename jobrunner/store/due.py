@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobrunner.clock import from_ms
-from jobrunner.model import JobState, Reason
+from jobrunner.model import LIVE, JobState, Reason
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 from jobrunner.store.settling import settle
@@ -15,11 +15,15 @@ BATCH = 500  # jobs per script call, so that a million due jobs never hold up th
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """How many jobs moved; whether more are due; when the next one will be (store's clock)."""
+    """How many jobs moved; whether more are due; when the next one will be.
+
+    `at` is when it was done; both instants are by the store's clock.
+    """
 
     promoted: int
     is_more_due: bool
     next_due_at: datetime | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def promote_due(keys: Keys) -> Operation[Promotion]:
         promoted,
         is_more_due=len(due_at) > len(due) and not later,
         next_due_at=from_ms(min(later)) if later else None,
+        at=from_ms(now_ms),
     )
 
 
@@ -77,10 +82,22 @@ def _read_waiting(keys: Keys, job_ids: Sequence[str]) -> Operation[list[_Waiting
             gone.append(job_id)
         else:
             upstream = after.decode() if awaits else None
+            if awaits == b"end":
+                upstream = yield from _last_begun(keys, after.decode())
             waiting.append(_Waiting(job_id, queue.decode(), priority.decode(), upstream))
     if gone:
         yield Command(("ZREM", keys.scheduled(), *gone))
     return waiting
+
+
+def _last_begun(keys: Keys, upstream: str) -> Operation[str]:
+    """The job to wait for: one that ended while it waited itself leaves that to its followers."""
+    while True:
+        fields = ("state", "awaits", "after")
+        state, awaits, after = yield Command(("HMGET", keys.job(upstream), *fields))
+        if state is None or state.decode() in LIVE or awaits != b"end":
+            return upstream
+        upstream = after.decode()
 
 
 def _move(keys: Keys, waiting: Sequence[_Waiting]) -> Operation[list[bytes]]:
