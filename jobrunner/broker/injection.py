@@ -57,6 +57,7 @@ class Injector:
         self._broker = broker
         self._graphs: dict[Callable[..., Any], DependencyGraph] = {}
         self._unsaved: dict[str, tuple[TaskiqMessage, TaskiqResult[Any]]] = {}
+        self._is_told_of_saves = False
 
     @property
     def has_middlewares(self) -> bool:
@@ -100,7 +101,11 @@ class Injector:
             del contexts[context.job_id]
 
     async def startup(self) -> None:
-        """Run the user's event handlers for the start of a worker, and those of middlewares."""
+        """Run the user's event handlers for the start of a worker, and those of middlewares.
+
+        For a worker only: it calls `saved` from now on.
+        """
+        self._is_told_of_saves = True
         self._broker.is_worker_process = True
         await self._broker.startup()
 
@@ -166,7 +171,7 @@ class Injector:
                 await maybe_awaitable(middleware.on_error(message, result, error))
         for middleware in reversed(self._having("post_execute")):
             await maybe_awaitable(middleware.post_execute(message, result))
-        if self._having("post_save"):
+        if self._is_told_of_saves and self._having("post_save"):
             self._unsaved[message.task_id] = (message, result)
 
     def _having(self, hook: str) -> list[TaskiqMiddleware]:

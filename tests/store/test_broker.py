@@ -451,6 +451,7 @@ async def test_middlewares_surround_the_function(broker: JobBroker) -> None:
     calls: list[str] = []
     broker.add_middlewares(Recorder(calls))
     injector = Injector(broker)
+    await injector.startup()
 
     async def shout(word: str) -> str:
         calls.append("function")
