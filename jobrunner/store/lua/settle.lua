@@ -52,6 +52,11 @@ if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[1], 'detail', ARGV[5])
 end
 if cron then
+  -- The next fire time must look at the job that still runs, not at this one, which waited for it.
+  local awaits, after = unpack(redis.call('HMGET', KEYS[1], 'awaits', 'after'))
+  if awaits == 'end' and redis.call('HGET', cron, 'job') == ARGV[2] then
+    redis.call('HSET', cron, 'job', after)
+  end
   redis.call('HSET', cron, 'last_id', ARGV[2], 'last_state', ARGV[3], 'last_reason', ARGV[4],
     'last_finished_at', now)
   redis.call('HDEL', cron, 'last_duration_ms')
