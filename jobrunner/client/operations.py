@@ -6,13 +6,14 @@ from datetime import timedelta
 
 from jobrunner import message
 from jobrunner.client.catalog import Catalog
+from jobrunner.client.outage import was_cut_off
 from jobrunner.client.request import JobRequest
 from jobrunner.clock import Clock, SystemClock
 from jobrunner.errors import IllegalTransition, StoreUnavailable
 from jobrunner.message import Message
 from jobrunner.params import check_arguments
 from jobrunner.store.cancelling import cancel
-from jobrunner.store.failures import BrokenReply, ReplyError
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.logs import LogLine, read_log
 from jobrunner.store.records import job_not_found
@@ -140,11 +141,6 @@ class Repeats:
     def pause_after(self, error: StoreUnavailable) -> float:
         """Seconds to wait before the next try. Raises the error when there is none."""
         is_first = len(self._pauses) == len(self.PAUSES_S)
-        if not self._pauses or (is_first and not _was_cut_off(error)):
+        if not self._pauses or (is_first and not was_cut_off(error)):
             raise error
         return self._pauses.pop(0)
-
-
-def _was_cut_off(error: StoreUnavailable) -> bool:
-    cut_off = (BrokenReply, TimeoutError, ConnectionResetError, BrokenPipeError)
-    return isinstance(error.__cause__, cut_off)

@@ -1,8 +1,9 @@
-"""How long a wait bears with a store that is away."""
+"""How long a client bears with a store that is away."""
 
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.backoff import Backoff
+from jobrunner.store.failures import BrokenReply
 
 PATIENCE_S = 30.0  # a server that is started again on its append-only file needs seconds
 
@@ -30,6 +31,13 @@ class Outage:
         now = self._clock.monotonic()
         if self._lost_at is None:
             self._lost_at = now
-        if not self._was_reached or now - self._lost_at > PATIENCE_S:
+        is_known = self._was_reached or was_cut_off(error)
+        if not is_known or now - self._lost_at > PATIENCE_S:
             raise error
         return self._backoff.next_delay()
+
+
+def was_cut_off(error: StoreUnavailable) -> bool:
+    """Whether the store had been reached and was lost in mid-flight, as when it is restarted."""
+    cut_off = (BrokenReply, TimeoutError, ConnectionResetError, BrokenPipeError)
+    return isinstance(error.__cause__, cut_off)
