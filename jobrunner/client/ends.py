@@ -1,5 +1,6 @@
 """Waiting for the ends of jobs in blocking code: told by the store, never polled."""
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -33,6 +34,7 @@ class Ends:
         self._keys = Keys(address.name)
         self._connection = connection
         self._clock = clock
+        self._pid = os.getpid()
         self._idle: list[_Ear] = []
 
     def wait(self, job_ids: Sequence[str], timeout: float | None) -> None:
@@ -40,6 +42,8 @@ class Ends:
 
         Raises JobTimeout after `timeout` seconds, and StoreUnavailable.
         """
+        if self._pid != os.getpid():
+            self._pid, self._idle = os.getpid(), []  # after a fork: the parent listens on them
         ear = self._idle.pop() if self._idle else _Ear(self._address, self._keys)
         try:
             self._listen(ear, job_ids, timeout)

@@ -1,5 +1,7 @@
 """The client for programs, against a real server; the test itself is the worker."""
 
+import os
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +56,13 @@ def finish_next(store: Store, result: object = None) -> None:
     """Do what a worker does with the next job."""
     [entry] = store.claim()
     store.finish(entry, result=msgspec.json.encode(result))
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        # Newer Pythons warn of forks beside threads; the child only waits and ends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def kill_subscriptions(store: Store) -> None:
@@ -339,6 +348,25 @@ def test_a_second_wait_uses_the_same_subscription(client: Client, store: Store) 
     second.wait()
 
     assert calls_of(store)["subscribe"] == before
+
+
+def test_a_forked_process_listens_for_itself(client: Client, store: Store) -> None:
+    first, second = client.submit("demo"), client.submit("demo")
+    for entry in store.claim():
+        store.finish(entry)
+    first.wait()
+    before = calls_of(store)["subscribe"]
+
+    child = fork()
+    if child == 0:
+        try:
+            second.wait(timeout=5)
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert calls_of(store)["subscribe"] == before + 1
 
 
 def test_threads_may_wait_on_one_client(client: Client, store: Store) -> None:
