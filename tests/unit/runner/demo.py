@@ -78,6 +78,13 @@ async def report(ctx: Context, count: int) -> None:
 # For function hosts.
 
 
+def _write_pid(path: Path, pid: int) -> None:
+    """Whoever sees the file sees its content."""
+    new = path.with_suffix(".new")
+    new.write_text(str(pid))
+    new.rename(path)
+
+
 def sync_add(a: int, b: int = 1) -> int:
     return a + b
 
@@ -113,7 +120,7 @@ def sync_crash() -> None:
 
 
 def sync_hang(folder: str) -> None:
-    Path(folder, "host.pid").write_text(str(os.getpid()))
+    _write_pid(Path(folder, "host.pid"), os.getpid())
     try:
         time.sleep(1000)
     finally:
@@ -123,7 +130,7 @@ def sync_hang(folder: str) -> None:
 def sync_hang_in_c(folder: str) -> None:
     """A C call that does not return, keeps the GIL and is not interrupted by a signal."""
     libc = ctypes.PyDLL(None)
-    Path(folder, "host.pid").write_text(str(os.getpid()))
+    _write_pid(Path(folder, "host.pid"), os.getpid())
     mutex = ctypes.create_string_buffer(64)
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)
@@ -136,5 +143,5 @@ def sync_sleep(seconds: float) -> int:
 
 def sync_child(folder: str) -> None:
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-    Path(folder, "child.pid").write_text(str(child.pid))
+    _write_pid(Path(folder, "child.pid"), child.pid)
     time.sleep(1000)

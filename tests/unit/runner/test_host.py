@@ -48,10 +48,12 @@ def registry() -> ProcessRegistry:
 
 @pytest.fixture
 def settings(registry: ProcessRegistry, progress: list[tuple[str, bytes]]) -> HostSettings:
+    # With PYTHONUNBUFFERED, C code would not buffer its output either.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return HostSettings(
         processes=registry,
         folder=ROOT,
-        environ=dict(os.environ),
+        environ=environ,
         clock=SystemClock(),
         write_progress=lambda attempt, value: progress.append((attempt.job_id, value)),
     )
@@ -283,35 +285,39 @@ async def test_the_heartbeat_can_kill_a_jobs_host(
     assert (await running).reason is Reason.LOST
 
 
-def test_a_host_dies_with_its_worker(tmp_path: Path) -> None:
-    worker = (
-        "import asyncio, os, sys\n"
-        "from pathlib import Path\n"
-        "from jobrunner.clock import SystemClock\n"
-        "from jobrunner.runner.host import Host, HostSettings\n"
-        "from jobrunner.runner.processes import ProcessRegistry\n"
-        "async def main():\n"
-        "    registry = ProcessRegistry('w')\n"
-        "    settings = HostSettings(registry, Path('.'), dict(os.environ), SystemClock(), None)\n"
-        "    ready = asyncio.Event()\n"
-        "    Host('h', settings, lambda host: ready.set())\n"
-        "    await ready.wait()\n"
-        "    print(registry.groups_json().decode(), flush=True)\n"
-        "    await asyncio.sleep(100)\n"
-        "asyncio.run(main())\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    (group,) = msgspec.json.decode(process.stdout.readline())
+WORKER = """
+import asyncio, os, sys
+from pathlib import Path
+from jobrunner.clock import SystemClock
+from jobrunner.manifest.spec import Task
+from jobrunner.runner.attempt import Attempt, Stop
+from jobrunner.runner.host import HostSettings
+from jobrunner.runner.hostpool import HostPool
+from jobrunner.runner.output import Output
+from jobrunner.runner.processes import ProcessRegistry
+from tests.unit.runner.conftest import MemorySink
 
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+async def main(folder):
+    clock = SystemClock()
+    settings = HostSettings(ProcessRegistry("w"), Path("."), dict(os.environ), clock, None)
+    task = Task(python="tests.unit.runner.demo:sync_hang_in_c")
+    attempt = Attempt("j", "t", task, 1, "1", "q", "w", "n", Path("."), {"folder": folder})
+    output = Output("j", 1, "1", MemorySink(), clock)
+    await HostPool(settings, 1).run(attempt, output, Stop())
 
-    give_up_at = time.monotonic() + 5
-    while is_alive(group["pid"]):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.005)
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_host_dies_with_its_worker_even_in_the_midst_of_a_call(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], cwd=ROOT)
+    await eventually((tmp_path / "host.pid").exists)
+    host = int((tmp_path / "host.pid").read_text())
+
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+
+    await eventually(lambda: not is_alive(host))
 
 
 def test_a_host_loads_neither_pydantic_nor_taskiq() -> None:

@@ -51,9 +51,9 @@ def spawn(worker: str) -> Iterator[Spawn]:
 
     yield spawn
     for child in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
         child.wait()
+    kill_leftovers(worker)
     reap_orphans()
 
 
