@@ -15,6 +15,8 @@ from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
 from jobrunner.runner.command import CommandRunner
 from jobrunner.runner.environment import base_environment
 from jobrunner.runner.function import FunctionRunner
+from jobrunner.runner.host import HostSettings
+from jobrunner.runner.hostpool import HostPool
 from jobrunner.runner.logwriter import LogWriter
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry
@@ -23,6 +25,9 @@ from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.progress import note_progress
 from jobrunner.worker.functions import Functions
+
+# By which a function in a host finds the store, for its own `kiq` and `Client`.
+STORE_VARIABLES = ("JOBRUNNER_FILE", "JOBRUNNER_STATE")
 
 
 class Runners:
@@ -35,6 +40,7 @@ class Runners:
         connection: AsyncStoreConnection,
         clock: Clock,
         processes: ProcessRegistry,
+        slots: int,
     ) -> None:
         self._keys = keys
         self._connection = connection
@@ -45,6 +51,12 @@ class Runners:
         environ = base_environment(os.environ, layers)
         self._commands = CommandRunner(processes, self._results, environ, clock)
         self._functions = FunctionRunner(clock, self._write_progress)
+        own = {name: os.environ[name] for name in STORE_VARIABLES if name in os.environ}
+        self._hosts = HostPool(
+            HostSettings(processes, manifest.folder, environ | own, clock, self._write_progress),
+            slots,
+        )
+        self._async_tasks = manifest.async_tasks
         self._known = Functions()
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -69,6 +81,8 @@ class Runners:
         """Perform an attempt; whatever its task does wrong is its outcome."""
         if attempt.task.python is None:
             return await self._commands.run(attempt, output, stop)
+        if not self._async_tasks.get(attempt.task_name):
+            return await self._hosts.run(attempt, output, stop)
         callee = self._known.callees.get(attempt.task_name)
         if callee is None:
             failure = self._known.failures.get(attempt.task_name)
@@ -84,6 +98,7 @@ class Runners:
         """Let the log writer finish, and the user's handlers for the end of a worker."""
         self._logs.close()
         self._results.close()
+        await self._hosts.close()
         if self._known.injector is not None:
             await self._known.injector.shutdown()
 

@@ -1,7 +1,7 @@
 """A worker process: claims jobs, performs them, writes their ends.
 
 On TERM it drains: it claims nothing more, waits for its attempts, then stops what is left and
-gives it back uncounted; a second TERM ends the wait. On HUP it retires: it claims nothing more and
+gives it back uncounted; INT ends the wait. On HUP it retires: it claims nothing more and
 goes when its attempts have ended, however long that takes. On a lost lease it stops everything at
 once, writes what had ended before, and goes; the supervisor starts another.
 """
@@ -64,7 +64,6 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self._clock = SystemClock()
         self._loop = asyncio.get_running_loop()
-        self._stop_signals = 0
         self._stopping = asyncio.Event()  # no more claims
         self._draining = asyncio.Event()  # the drain's time runs
         self._stopping_now = asyncio.Event()
@@ -84,7 +83,12 @@ class Worker:
         )
         self._manifest = manifest = Manifest.model_validate(settings.manifest)
         self._runners = Runners(
-            manifest, self._keys, self._connections.logs, self._clock, self._processes
+            manifest,
+            self._keys,
+            self._connections.logs,
+            self._clock,
+            self._processes,
+            settings.slots,
         )
         self._performer = Performer(
             self._keys,
@@ -150,16 +154,17 @@ class Worker:
             self._stop_for_lost_lease()
 
     def _listen_to_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._on_stop_signal)
+        self._loop.add_signal_handler(signal.SIGTERM, self._begin_drain)
+        self._loop.add_signal_handler(signal.SIGINT, self._stop_now)
         self._loop.add_signal_handler(signal.SIGHUP, self._stopping.set)
 
-    def _on_stop_signal(self) -> None:
-        self._stop_signals += 1
+    def _begin_drain(self) -> None:
         self._stopping.set()
         self._draining.set()
-        if self._stop_signals > 1:
-            self._stopping_now.set()
+
+    def _stop_now(self) -> None:
+        self._begin_drain()
+        self._stopping_now.set()
 
     async def _enlist(self) -> None:
         settings = self._settings
@@ -204,9 +209,7 @@ class Worker:
     def _stop_for_lost_lease(self) -> None:
         self._is_lease_lost = True
         self._performer.stop_all(StopReason.LEASE_LOST)
-        self._stopping.set()
-        self._draining.set()
-        self._stopping_now.set()
+        self._stop_now()
 
     async def _drain(self) -> None:
         """Let attempts end, for as long as the drain lasts; then stop what is left."""
