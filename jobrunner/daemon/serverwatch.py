@@ -19,9 +19,9 @@ class ServerWatch:
         self._clock = clock
         self._backoff = Backoff()
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Look after the server until stopped."""
-        while not stopping.is_set():
+    async def run(self) -> None:
+        """Look after the server until cancelled."""
+        while True:
             if not self._server.is_alive():
                 await self._revive()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -2,9 +2,9 @@
 
 start   plan → state folder's lock → server → checks → rescue of what a killed daemon left →
         publish → workers → loops → READY
-reload  plan → publish → scheduler, rescuer, pruner → workers replaced one by one; a plan that
+reload  plan → workers replaced one by one → publish → scheduler, rescuer, pruner; a plan that
         cannot be made changes nothing
-stop    loops → workers drained → embedded server
+stop    loops → workers drained → upkeep → embedded server
 The supervisor runs no job and imports no user code.
 """
 
@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -109,36 +109,36 @@ class Supervisor:
         await self._rescue_leftovers()
         await self._pool.start(self._process_count())
         await self._scheduler.fire_at_boot(self._plan.crons, boot_id())
+        upkeep = [asyncio.create_task(loop) for loop in self._upkeep()]
         loops = [asyncio.create_task(loop) for loop in self._loops()]
         self._phase = "running"
         await self._announce()
         self._notifier.ready(self._status())
         EventLog().info("started", daemon=self._id, pid=os.getpid(), store=self._address)
-        await self._serve(loops)
-        await self._stop(loops)
+        failed = await self._serve([*loops, *upkeep])
+        await self._stop(loops, upkeep)
+        for loop in failed:
+            loop.result()
 
-    async def _serve(self, loops: list[asyncio.Task[None]]) -> None:
-        """Until a stop signal; a loop that ends by itself is a bug, and ends the daemon."""
+    async def _serve(self, loops: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Until a stop signal. A loop that ends by itself is a bug, and ends the daemon."""
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
-        for loop in loops:
-            if loop.done() and not self._stopping.is_set():
-                EventLog().error("failed in a loop of the daemon", error=repr(loop.exception()))
+        failed = [] if self._stopping.is_set() else [loop for loop in loops if loop.done()]
+        for loop in failed:
+            EventLog().error("failed in a loop of the daemon", error=repr(loop.exception()))
         self._stopping.set()
-        self._wake_scheduler.set()
+        return failed
 
-    async def _stop(self, loops: list[asyncio.Task[None]]) -> None:
+    async def _stop(
+        self, loops: list[asyncio.Task[None]], upkeep: list[asyncio.Task[None]]
+    ) -> None:
         self._phase = "draining"
         self._notifier.stopping("waiting for running jobs")
         EventLog().info("stopping", daemon=self._id, drain=self._plan.manifest.workers.drain)
-        for loop in loops:
-            loop.cancel()
-        if self._reloading is not None:
-            self._reloading.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
-        beating = asyncio.create_task(self._beat())
+        await _end([*loops, self._reloading] if self._reloading else loops)
         await self._pool.stop(self._plan.manifest.workers.drain)
-        beating.cancel()
+        await _end(upkeep)
         try:
             await self._control.run(withdraw(self._keys, self._id))
         except StoreUnavailable as error:
@@ -151,15 +151,18 @@ class Supervisor:
         loops = [
             self._rescuer.run(self._stopping),
             self._pruner.run(self._stopping),
-            self._beat(),
-            self._feed_watchdog(),
             self._scheduler.run(self._stopping),
             self._listen_for_due_jobs(),
         ]
-        if self._server_watch is not None:
-            loops.append(self._server_watch.run(self._stopping))
         if self._settings.is_once:
             loops.append(self._stop_when_done())
+        return loops
+
+    def _upkeep(self) -> list[Coroutine[Any, Any, None]]:
+        """What goes on during the drain: jobs that end then need a server for their results."""
+        loops = [self._beat(), self._feed_watchdog()]
+        if self._server_watch is not None:
+            loops.append(self._server_watch.run())
         return loops
 
     def _connect(self) -> AsyncStoreConnection:
@@ -215,12 +218,23 @@ class Supervisor:
             self._notifier.ready("the changed manifest was refused; the old one is in force")
             return
         self._plan = plan
-        await self._take_up()
-        self._generation += 1
-        await self._announce()
+        # Workers first: one that has the old manifest would fail the jobs of a new task.
         await self._pool.replace(self._process_count())
+        await self._finish_reload()
         self._notifier.ready(self._status())
         EventLog().info("reloaded", generation=self._generation)
+
+    async def _finish_reload(self) -> None:
+        """Half a reload is worse than a late one: an outage of the store is waited out."""
+        self._generation += 1
+        backoff = Backoff()
+        while True:
+            try:
+                await self._take_up()
+                return await self._announce()
+            except StoreUnavailable as error:
+                EventLog().warning("could not publish the manifest", error=error)
+                await asyncio.sleep(backoff.next_delay())
 
     async def _rescue_leftovers(self) -> None:
         """Of workers on this host that died with a killed daemon; their leases still last."""
@@ -289,7 +303,8 @@ class Supervisor:
         every = self._notifier.watchdog_every
         while every is not None:
             self._notifier.watchdog()
-            self._notifier.status(self._status())
+            if not self._stopping.is_set():
+                self._notifier.status(self._status())
             await asyncio.sleep(every.total_seconds())
         await self._stopping.wait()
 
@@ -315,9 +330,21 @@ class Supervisor:
                 await asyncio.sleep(backoff.next_delay())
 
     async def _stop_when_done(self) -> None:
-        while await self._control.run(count_live(self._keys)):
+        while not await self._is_done():
             await asyncio.sleep(ONCE_TICK_S)
         self._stopping.set()
+
+    async def _is_done(self) -> bool:
+        try:
+            return not await self._control.run(count_live(self._keys))
+        except StoreUnavailable:
+            return False
+
+
+async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
 
 
 def _log_failure(reloading: asyncio.Task[None]) -> None:
