@@ -22,6 +22,7 @@ from jobrunner.store.backoff import Backoff
 from jobrunner.worker.settings import WorkerSettings, encode_settings
 
 RETIRE_SIGNAL = signal.SIGHUP
+STOP_NOW_SIGNAL = signal.SIGINT  # not TERM again: two that arrive together are one
 STEADY_AFTER_S = 30.0  # a worker that lived this long is no sign of trouble when it dies
 GIVE_UP_AFTER_S = 15.0  # past the drain: longer than a worker needs to give back what is left
 
@@ -30,7 +31,6 @@ GIVE_UP_AFTER_S = 15.0  # past the drain: longer than a worker needs to give bac
 class _Seat:
     """One of the N workers: the process that has it now."""
 
-    number: int
     worker: str = ""
     process: asyncio.subprocess.Process | None = None
     keeper: asyncio.Task[None] | None = None
@@ -57,15 +57,15 @@ class WorkerPool:
 
     async def start(self, count: int) -> None:
         """Start the workers; they enlist themselves."""
-        for number in range(count):
-            self._seats.append(await self._occupy(number))
+        for _ in range(count):
+            await self._occupy()
 
     async def replace(self, count: int) -> None:
         """Start workers with the settings of now, one by one, and let the old ones retire."""
-        old, self._seats = self._seats, []
+        old = list(self._seats)
         for number in range(max(count, len(old))):
             if number < count:
-                self._seats.append(await self._occupy(number))
+                await self._occupy()
             if number < len(old):
                 self._retire(old[number])
 
@@ -86,7 +86,7 @@ class WorkerPool:
 
     def stop_now(self) -> None:
         """End the drain: a second signal stops the workers' jobs at once."""
-        self._signal([*self._seats, *self._retiring], signal.SIGTERM)
+        self._signal([*self._seats, *self._retiring], STOP_NOW_SIGNAL)
 
     def pids(self) -> list[int]:
         """Process ids of the workers that live."""
@@ -100,14 +100,15 @@ class WorkerPool:
 
     def _retire(self, seat: _Seat) -> None:
         seat.retired.set()
+        self._seats.remove(seat)
         self._retiring.add(seat)
         self._signal([seat], RETIRE_SIGNAL)
 
-    async def _occupy(self, number: int) -> _Seat:
-        seat = _Seat(number)
+    async def _occupy(self) -> None:
+        seat = _Seat()
         await self._spawn(seat)
         seat.keeper = asyncio.create_task(self._keep(seat))
-        return seat
+        self._seats.append(seat)
 
     async def _keep(self, seat: _Seat) -> None:
         """Wait for the worker's end, rescue its jobs, start the next one."""
@@ -149,6 +150,7 @@ class WorkerPool:
             "jobrunner.worker",
             stdin=asyncio.subprocess.PIPE,
             cwd=settings.folder,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor: it drains us
             env={**self._environ, WORKER_VARIABLE: seat.worker},
         )
         seat.process = process
