@@ -30,7 +30,7 @@ from jobrunner.worker.starter import Starter
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """An attempt under way. A job that was given back may come again before its last one is gone."""
+    """An attempt under way; of a job that was given back, the next may begin before it is gone."""
 
     entry: Entry
     stop: Stop
