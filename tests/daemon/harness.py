@@ -58,6 +58,10 @@ def act(options: str = "") -> str:
     return "{shell: 'eval \"$SCRIPT\"', params: {script: {}}, " + options + "}"
 
 
+# Runs until the test removes the file `running`, then says so.
+PATIENT = "touch running; while [ -e running ]; do sleep 0.02; done; echo done >> witness"
+
+
 def eventually(check: Callable[[], T | None], within: float = 10) -> T:
     """Poll until the check returns something true, and return that; fail after `within` seconds."""
     give_up_at = time.monotonic() + within
@@ -232,6 +236,7 @@ class Project:
                 text=True,
                 env={**self.environ, **(environ or {})},
                 cwd=self.folder,
+                process_group=0,
             )
         self.daemons.append(Daemon(process, path))
         return self.daemons[-1]

@@ -1,5 +1,6 @@
 """Start, stop and restart of the daemon."""
 
+import os
 import signal
 import socket
 import stat
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from jobrunner.model import JobState
-from tests.daemon.harness import Daemon, Project, act, eventually, is_alive
+from tests.daemon.harness import PATIENT, Daemon, Project, act, eventually, is_alive
 
 Projects = Callable[..., Project]
 
@@ -91,7 +92,7 @@ def test_jobs_begin_in_the_order_of_their_submission(demo: Project) -> None:
 def test_a_stop_lets_running_jobs_finish(project: Projects) -> None:
     demo = project(MANIFEST)
     daemon = demo.start()
-    job = demo.act("touch running; while [ -e running ]; do sleep 0.02; done; echo done >> witness")
+    job = demo.act(PATIENT)
     eventually((demo.folder / "running").exists)
 
     daemon.signal(signal.SIGTERM)
@@ -137,6 +138,21 @@ def test_a_second_signal_ends_the_drain_at_once(project: Projects) -> None:
     assert demo.processes_of(job) == []
     demo.start()
     assert demo.running(job).attempt == 1
+
+
+def test_an_interrupt_from_the_terminal_drains_too(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    demo.act(PATIENT)
+    eventually((demo.folder / "running").exists)
+
+    os.killpg(daemon.pid, signal.SIGINT)  # as a terminal does: to all in the foreground
+    daemon.wait_for_log("INFO stopping")
+    (demo.folder / "running").unlink()
+
+    assert daemon.ended() == 0
+    assert demo.lines() == ["done"]
+    assert "Traceback" not in daemon.log()
 
 
 def test_the_stop_command_returns_when_the_daemon_has_ended(project: Projects) -> None:

@@ -164,7 +164,7 @@ def test_a_stop_does_not_wait_for_the_successor_of_a_worker_that_just_died() -> 
         daemon = own.start()
         # The pause before the next start grows with each death.
         killed: set[int] = set()
-        while len(killed) < 12:
+        while len(killed) < 8:
             alive = {worker.pid for worker in own.worker_processes()} - killed
             for pid in alive:
                 os.kill(pid, signal.SIGKILL)
