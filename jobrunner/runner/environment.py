@@ -2,6 +2,7 @@
 
 Left out of the daemon's environment: what belongs to the daemon alone (`JOBRUNNER_*`, systemd's
 notify and listen variables) and variables that the manifest reads as secrets of particular tasks.
+What names the manifest stays, so that a job can submit others by the CLI.
 """
 
 import os
@@ -38,6 +39,7 @@ DAEMON_ONLY = frozenset(
     ]
 )
 OWN_PREFIX = "JOBRUNNER_"
+KEPT = frozenset({"JOBRUNNER_FILE", "JOBRUNNER_STATE"})
 # A parameter of such a name would change how the command is found or what it loads.
 NOT_FOR_PARAMETERS = frozenset(
     [
@@ -71,7 +73,7 @@ def base_environment(environ: Mapping[str, str], layers: Iterable[Env] = ()) -> 
     return {
         name: value
         for name, value in environ.items()
-        if name not in DAEMON_ONLY and name not in secret and not name.startswith(OWN_PREFIX)
+        if name not in DAEMON_ONLY | secret and (name in KEPT or not name.startswith(OWN_PREFIX))
     }
 
 

@@ -55,6 +55,7 @@ class FunctionHost:
         self._sending = threading.Lock()  # progress may come from the function's threads
         self._libc = ctypes.CDLL(None)
         self._injector: Any = None
+        self._loop = asyncio.Runner()  # one for all calls: dependencies may keep connections
 
     def serve(self) -> None:
         """Perform calls until the worker closes the socket."""
@@ -86,9 +87,10 @@ class FunctionHost:
         callee = self._callee(call.target)
         context = self._context(call)
         if self._needs_taskiq(callee):
-            return asyncio.run(self._taskiq().invoke(callee, call.arguments, context, call.labels))
+            invoked = self._taskiq().invoke(callee, call.arguments, context, call.labels)
+            return self._loop.run(invoked)
         value = callee.function(*call.args, **callee.keywords(call.arguments, context))
-        return asyncio.run(value) if asyncio.iscoroutine(value) else value
+        return self._loop.run(value) if asyncio.iscoroutine(value) else value
 
     def _callee(self, target: str) -> Callee:
         callee = self._callees.get(target)
@@ -105,8 +107,11 @@ class FunctionHost:
     def _taskiq(self) -> Any:
         # By name and only now: the broker is a higher layer, and few functions need it.
         if self._injector is None:
-            broker = importlib.import_module("jobrunner.broker")
-            self._injector = broker.Injector(broker.default_broker())
+            module = importlib.import_module("jobrunner.broker")
+            broker = module.default_broker()
+            broker.is_worker_process = True  # so that the handlers of a worker's start run
+            self._loop.run(broker.startup())
+            self._injector = module.Injector(broker)
         return self._injector
 
     def _context(self, call: Call) -> Context:

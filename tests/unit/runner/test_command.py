@@ -159,7 +159,7 @@ async def test_variables_come_from_files_then_env_then_parameters(
 
 
 async def test_what_belongs_to_the_daemon_is_kept_from_commands() -> None:
-    environ = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/n", "JOBRUNNER_STATE": "/s", "TOKEN": "t"}
+    environ = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/n", "JOBRUNNER_FENCE": "1", "TOKEN": "t"}
 
     assert base_environment(environ, [{"X": SecretRef(env="TOKEN")}]) == {"PATH": "/bin"}
 

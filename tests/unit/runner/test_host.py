@@ -90,6 +90,16 @@ async def test_a_host_is_used_again(run: Run) -> None:
     assert len({outcome.result for outcome in outcomes}) == 1
 
 
+async def test_dependencies_of_taskiq_and_handlers_of_its_events_work(
+    pool: HostPool, output: Output, make_attempt: MakeAttempt
+) -> None:
+    attempt = make_attempt(python="tests.unit.runner.demo_taskiq:sync_depends", arguments={"a": 2})
+
+    outcomes = [await pool.run(attempt, output, Stop()) for _ in range(2)]
+
+    assert [outcome.result for outcome in outcomes] == [b"42", b"42"]
+
+
 async def test_the_context_and_its_progress_cross_the_processes(
     run: Run, progress: list[tuple[str, bytes]]
 ) -> None:
