@@ -74,6 +74,19 @@ def test_a_running_job_goes_on_until_its_worker_has_stopped_it(store: Store) -> 
     assert store.state(entry.job_id) is JobState.RUNNING
 
 
+@pytest.mark.parametrize("reason", [None, Reason.REPLACED])
+def test_a_job_that_its_worker_stopped_tells_why_it_was_cancelled(
+    store: Store, reason: Reason | None
+) -> None:
+    store.add_worker()
+    entry = store.running()
+    store.run(cancel(store.keys, entry.job_id, reason))
+
+    store.finish(entry, JobState.CANCELLED)
+
+    assert store.job(entry.job_id).reason is reason
+
+
 @pytest.mark.parametrize("state", sorted(TERMINAL))
 def test_a_job_that_has_ended_is_not_cancelled(store: Store, state: JobState) -> None:
     store.add_worker()

@@ -94,6 +94,11 @@ for job = 1, number do
     if retry_delay ~= '' and is_cancelling then
       state, reason, retry_delay = 'cancelled', '', ''
     end
+    if state == 'cancelled' then
+      -- The wish says why, unless it was a user's.
+      local wish = redis.call('HGET', record, 'cancel_requested')
+      reason = wish and wish ~= '1' and wish or reason
+    end
     if attempt ~= '0' and attempt ~= '1' then
       -- What the attempt before left must not be read as the outcome of this one.
       redis.call('HDEL', record, 'reason', 'result', 'error', 'detail')

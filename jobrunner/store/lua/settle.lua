@@ -22,7 +22,7 @@ end
 local worker = entry and holder_of(KEYS[2], ARGV[1], entry)
 if worker then
   redis.call('SADD', KEYS[9], ARGV[2])
-  redis.call('HSET', KEYS[1], 'cancel_requested', 1)
+  redis.call('HSET', KEYS[1], 'cancel_requested', ARGV[4] ~= '' and ARGV[4] or 1)
   return {'claimed', worker}
 end
 
