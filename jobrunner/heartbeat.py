@@ -6,6 +6,7 @@ until `asked + ttl - margin`, counted from before it was sent. When trust ends, 
 the jobs concerned are killed from here, so that they are dead before anyone else can have the
 lock or the jobs, whether or not the loop is able to react. A loop that does not react within the
 margin is held by a job that cannot be stopped in any other way: the worker ends itself.
+Each renewal has a thread, too: a server that hangs must not hold up the end of trust.
 """
 
 import os
@@ -19,10 +20,16 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.connection import StoreConnection
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, LockLease, Renewal, renew
 
 LEASE_LOST_EXIT = 75  # EX_TEMPFAIL: the supervisor starts another worker
+
+
+# The last renewal may take so long, though trust is over. Of the margin; the rest is for killing.
+LAST_TRY = 1 / 3
+LEAVE_S = 1.0  # for the answer to a renewal when the worker goes
 
 
 @dataclass(slots=True)
@@ -30,8 +37,25 @@ class _Held:
     """A lock of a running job. Times are monotonic seconds."""
 
     lease: LockLease
-    trusted_until: float
+    renewed_at: float  # when the request that took or renewed it was sent
     end_by: float | None = None  # once lost: when the job must have ended
+
+    @property
+    def ttl_s(self) -> float:
+        return self.lease.ttl_ms / 1000
+
+    @property
+    def trusted_until(self) -> float:
+        return self.renewed_at + _trust(self.ttl_s)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A renewal under way."""
+
+    at: float
+    held: list[LockLease]
+    answer: Renewal | StoreUnavailable | ReplyError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +86,17 @@ class Heartbeat:
         self._worker = worker
         self._processes = processes
         self._events = events
-        self._ttl = ttl
+        self._ttl_s = ttl.total_seconds()
         self._locks: dict[str, _Held] = {}
         self._mutex = threading.Lock()
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._is_lost = False
         self._busy = 0
-        self._trusted_until = clock.monotonic() + _trust(ttl)
+        self._renewed_at = clock.monotonic()
+        self._asked_at = self._renewed_at - self._ttl_s  # the first beat comes at once
+        self._asked: _Asked | None = None
+        self._renewing: threading.Thread | None = None
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat")
         self._thread.daemon = True
 
@@ -79,14 +106,23 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Stop beating; the lease ends by itself or by `resign`."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join()
+        if self._renewing is not None:
+            self._renewing.join(LEAVE_S)
+            if self._renewing.is_alive():
+                return  # it has the connection; both end with the process
         self._connection.close()
 
     def is_trusted(self) -> bool:
         """Whether the worker may begin an attempt now."""
         return not self._is_lost and self._clock.monotonic() < self._trusted_until
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the lease is over for good; its jobs are rescued."""
+        return self._is_lost
 
     def note_busy(self, busy: int) -> None:
         """The number of attempts, shown in `workers`."""
@@ -94,9 +130,8 @@ class Heartbeat:
 
     def hold(self, lease: LockLease, asked_at: float) -> None:
         """Keep a lock from now on; `asked_at` is the monotonic time before it was taken."""
-        ttl = timedelta(milliseconds=lease.ttl_ms)
         with self._mutex:
-            self._locks[lease.job_id] = _Held(lease, asked_at + _trust(ttl))
+            self._locks[lease.job_id] = _Held(lease, asked_at)
         self._wake.set()  # its TTL may be shorter than the time to the next beat
 
     def let_go(self, job_id: str) -> None:
@@ -104,47 +139,75 @@ class Heartbeat:
         with self._mutex:
             self._locks.pop(job_id, None)
 
+    @property
+    def _trusted_until(self) -> float:
+        return self._renewed_at + _trust(self._ttl_s)
+
     def _beat_until_stopped(self) -> None:
-        while not self._stopping and not self._is_lost:
+        while not self._stopping.is_set() and not self._is_lost:
+            self._wake.clear()
             self._beat()
             self._end_process_if_overdue()
-            self._wake.clear()
-            if not self._stopping:
-                self._wake.wait(self._pause())
+            if not self._stopping.is_set() and not self._is_lost:
+                # Never a hot loop: 20 ms is far below the shortest useful TTL.
+                self._wake.wait(max(0.02, self._look_again_at() - self._clock.monotonic()))
 
     def _beat(self) -> None:
-        asked_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        if self._asked is None and now >= self._ask_at():
+            self._ask(now)
+        asked = self._asked
+        if asked is None:
+            return
+        if asked.answer is not None:
+            self._asked = None
+            self._take_up(asked)
+        elif now >= self._last_try_until(asked):
+            self._end_trust()
+
+    def _ask(self, now: float) -> None:
+        self._asked_at = now
         with self._mutex:
             held = [item.lease for item in self._locks.values() if item.end_by is None]
+        self._asked = asked = _Asked(now, held)
+        self._renewing = threading.Thread(target=self._renew, args=[asked], daemon=True)
+        self._renewing.start()
+
+    def _renew(self, asked: _Asked) -> None:
         try:
-            renewal = self._connection.run(
+            asked.answer = self._connection.run(
                 renew(
                     self._keys,
                     self._worker,
-                    held,
+                    asked.held,
                     groups=self._processes.groups_json(),
                     busy=self._busy,
-                    ttl=self._ttl,
+                    ttl=timedelta(seconds=self._ttl_s),
                 )
             )
-        except StoreUnavailable as error:
-            EventLog().warning("could not renew the lease", worker=self._worker, error=error)
-            self._end_trust()
-        else:
-            self._take_up(renewal, held, asked_at)
+        except (StoreUnavailable, ReplyError) as error:
+            asked.answer = error
+        self._wake.set()
 
-    def _take_up(self, renewal: Renewal, held: list[LockLease], asked_at: float) -> None:
-        if not renewal.is_alive:
+    def _take_up(self, asked: _Asked) -> None:
+        if not isinstance(asked.answer, Renewal):
+            EventLog().warning("could not renew the lease", worker=self._worker, error=asked.answer)
+            self._end_trust()
+        elif not asked.answer.is_alive:
             self._lose_lease("another daemon ended it")
-            return
-        self._trusted_until = asked_at + _trust(self._ttl)
-        with self._mutex:
-            for lease in held:
-                if lease.job_id in self._locks and lease.job_id not in renewal.lost_locks:
-                    ttl = timedelta(milliseconds=lease.ttl_ms)
-                    self._locks[lease.job_id].trusted_until = asked_at + _trust(ttl)
-        for job_id in renewal.lost_locks:
-            self._lose_lock(job_id)
+        else:
+            self._take_up_renewal(asked, asked.answer)
+
+    def _take_up_renewal(self, asked: _Asked, renewal: Renewal) -> None:
+        self._renewed_at = asked.at
+        for lease in asked.held:
+            if lease.job_id in renewal.lost_locks:
+                self._lose_lock(lease)
+                continue
+            with self._mutex:
+                held = self._locks.get(lease.job_id)
+                if held is not None and held.lease is lease:
+                    held.renewed_at = asked.at
         if renewal.to_cancel:
             self._events.cancel(renewal.to_cancel)
 
@@ -156,20 +219,20 @@ class Heartbeat:
             return
         with self._mutex:
             lost = [
-                job_id
-                for job_id, held in self._locks.items()
+                held.lease
+                for held in self._locks.values()
                 if held.end_by is None and now >= held.trusted_until
             ]
-        for job_id in lost:
-            self._lose_lock(job_id)
+        for lease in lost:
+            self._lose_lock(lease)
 
-    def _lose_lock(self, job_id: str) -> None:
+    def _lose_lock(self, lease: LockLease) -> None:
+        job_id = lease.job_id
         with self._mutex:
             held = self._locks.get(job_id)
-            if held is None:
-                return  # it ended while the renewal was under way
-            ttl = timedelta(milliseconds=held.lease.ttl_ms)
-            held.end_by = self._clock.monotonic() + _margin(ttl)
+            if held is None or held.lease is not lease:
+                return  # that attempt ended while the renewal was under way
+            held.end_by = self._clock.monotonic() + _margin(held.ttl_s)
         EventLog().warning("lost a lock", job_id=job_id, worker=self._worker)
         # Told first: else the loop would see a job that was killed, and take that for its failure.
         self._events.lock_lost(job_id)
@@ -181,10 +244,7 @@ class Heartbeat:
         self._events.lease_lost()
         self._processes.kill_all()
         # The loop has the margin for stopping its functions; then the process goes.
-        self._wake.clear()
-        if not self._stopping:
-            self._wake.wait(_margin(self._ttl))
-        if not self._stopping:
+        if not self._stopping.wait(_margin(self._ttl_s)):
             self._end_process()
 
     def _end_process_if_overdue(self) -> None:
@@ -195,23 +255,39 @@ class Heartbeat:
             self._end_process()
 
     def _end_process(self) -> None:
-        EventLog().error("ended itself: a task blocks the loop", worker=self._worker)
+        EventLog().error("ended itself: it did not stop its jobs in time", worker=self._worker)
         os._exit(LEASE_LOST_EXIT)
 
-    def _pause(self) -> float:
-        """Seconds to the next beat: a third of the shortest TTL, less when trust ends before."""
+    def _ask_at(self) -> float:
+        """When the next renewal is due: a third of a TTL after the last, and as trust ends."""
         with self._mutex:
-            ttls = [held.lease.ttl_ms / 1000 for held in self._locks.values()]
-            ends = [held.end_by or held.trusted_until for held in self._locks.values()]
-        shortest = min([self._ttl.total_seconds(), *ttls])
-        trust_left = min([self._trusted_until, *ends]) - self._clock.monotonic()
-        # Never a hot loop: 20 ms is far below the shortest useful TTL.
-        return max(0.02, min(shortest * RENEW_EVERY, trust_left))
+            kept = [held for held in self._locks.values() if held.end_by is None]
+        due = [
+            min(max(self._asked_at, held.renewed_at) + held.ttl_s * RENEW_EVERY, held.trusted_until)
+            for held in kept
+        ]
+        return min([self._asked_at + self._ttl_s * RENEW_EVERY, self._trusted_until, *due])
+
+    def _last_try_until(self, asked: _Asked) -> float:
+        """Until when an answer may take: the first end of trust, or a moment for a last try."""
+        with self._mutex:
+            kept = [held for held in self._locks.values() if held.end_by is None]
+        ttl_s, until = min(
+            [(self._ttl_s, self._trusted_until), *((h.ttl_s, h.trusted_until) for h in kept)],
+            key=lambda end: end[1],
+        )
+        return max(until, asked.at + _margin(ttl_s) * LAST_TRY)
+
+    def _look_again_at(self) -> float:
+        with self._mutex:
+            ends = [held.end_by for held in self._locks.values() if held.end_by is not None]
+        asked = self._asked
+        return min([self._ask_at() if asked is None else self._last_try_until(asked), *ends])
 
 
-def _margin(ttl: timedelta) -> float:
-    return ttl.total_seconds() * MARGIN
+def _margin(ttl_s: float) -> float:
+    return ttl_s * MARGIN
 
 
-def _trust(ttl: timedelta) -> float:
-    return ttl.total_seconds() - _margin(ttl)
+def _trust(ttl_s: float) -> float:
+    return ttl_s - _margin(ttl_s)

@@ -6,6 +6,7 @@ plan → (lock and start record) → run → finish. Each attempt is one asyncio
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import msgspec
 
@@ -16,7 +17,7 @@ from jobrunner.heartbeat import Heartbeat
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Ack
 from jobrunner.model import JobError, JobState, Reason
-from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
+from jobrunner.runner.attempt import ENDED_BY, Ended, Outcome, Stop, StopReason
 from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, requeue
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
@@ -164,7 +165,9 @@ class Performer:
     async def _run(self, running: Running, plan: TaskPlan, job: PreparedJob, fence: str) -> Outcome:
         if not self._heartbeat.is_trusted():
             # Paused since the claim (a stopped process, a suspended machine): others may have it.
-            running.stop.set(StopReason.LEASE_LOST)
+            running.stop.set(StopReason.SHUTDOWN)
+        if running.stop.reason is not None:
+            return Outcome(ENDED_BY[running.stop.reason], timedelta(0))
         attempt = plan.attempt(running.entry, job, fence, self._worker)
         output = self._runners.output_of(attempt)
         try:
@@ -179,7 +182,7 @@ class Performer:
         if outcome.ended is Ended.ABANDONED and why is StopReason.SHUTDOWN:
             return await self._give_back(entry, plan, job, is_lost=False)
         if why is StopReason.LEASE_LOST and outcome.ended is not Ended.COMPLETED:
-            if not self._heartbeat.is_trusted():
+            if self._heartbeat.is_lost:
                 return None  # it is rescued with this worker
             outcome = replace(outcome, ended=Ended.FAILED, error=_LOCK_LOST, reason=Reason.LOST)
         if outcome.reason is Reason.LOST and entry.lost + 1 < plan.task.max_lost:

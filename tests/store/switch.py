@@ -3,6 +3,7 @@
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Self
@@ -35,7 +36,7 @@ class Switch:
         self._is_down = True
 
     def hang(self) -> None:
-        """Take requests, and answer none: a server that was stopped, a network that drops."""
+        """Take requests, and keep the replies back until it is up again."""
         self._is_hanging = True
 
     def up(self) -> None:
@@ -81,8 +82,13 @@ class Switch:
                 elif self._replies_to_lose:
                     self._replies_to_lose -= 1
                     return
-                elif not self._is_hanging:
+                else:
+                    self._wait_while_hanging()
                     client.sendall(said)
+
+    def _wait_while_hanging(self) -> None:
+        while self._is_hanging and not self._must_end():
+            time.sleep(LOOK_EVERY_S)
 
     def _must_end(self) -> bool:
         return self._is_down or self._is_closed
