@@ -1,0 +1,134 @@
+"""A reload: all of a good manifest, nothing of a bad one, and no job cut short."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from jobrunner.model import JobState, Reason
+from tests.daemon.harness import PATIENT, Project, act, eventually
+
+Projects = Callable[..., Project]
+
+MANIFEST = f"""
+name: demo
+workers: {{processes: 2, slots: 4}}
+tasks:
+  act: {act("kill_grace: 0.1s")}
+  old: {act()}
+crons:
+  tick: {{task: act, cron: "0 0 1 1 *", params: {{script: "echo old >> tick"}}}}
+"""
+CHANGED = f"""
+name: demo
+workers: {{processes: 1, slots: 4}}
+tasks:
+  act: {act("kill_grace: 0.1s, env: {CHANGED: 'yes'}")}
+  new: {act("queue: brand-new")}
+crons:
+  tick: {{task: act, cron: "* * * * * *", params: {{script: "echo new >> tick"}}}}
+"""
+
+
+@pytest.fixture
+def demo(project: Projects) -> Project:
+    demo = project(MANIFEST)
+    demo.start()
+    return demo
+
+
+def test_a_reload_takes_up_tasks_crons_and_workers_without_cutting_a_job_short(
+    demo: Project,
+) -> None:
+    before = {worker.pid for worker in demo.workers_ready(2)}
+    long = demo.act(PATIENT)
+    demo.running(long)
+    demo.write(CHANGED)
+
+    demo.cli("reload").ok()
+
+    # At once: the new task with its new queue, and the changed one.
+    new = demo.submit("new", {"script": "echo new >> new"})
+    changed = demo.act("echo $CHANGED >> changed")
+    assert [job.state for job in demo.all_ended([new, changed])] == [JobState.COMPLETED] * 2
+    assert (demo.lines("new"), demo.lines("changed")) == (["new"], ["yes"])
+    assert set(demo.wait_for_lines(1, "tick")) == {"new"}
+    # The long job goes on in its old worker, which ends after it.
+    assert demo.job(long).state is JobState.RUNNING
+    (demo.folder / "running").unlink()
+    ended = demo.ended(long)
+    assert (ended.state, ended.attempt) == (JobState.COMPLETED, 1)
+    [after] = demo.workers_ready(1)
+    assert after.pid not in before
+
+
+def test_the_queued_job_of_a_removed_task_fails_as_unknown(demo: Project) -> None:
+    blocker = demo.act(PATIENT)
+    demo.running(blocker)
+    removed = demo.submit("old", {"script": "true"}, after=blocker)
+    demo.write(CHANGED)
+
+    demo.cli("reload").ok()
+    (demo.folder / "running").unlink()
+
+    failed = demo.ended(removed)
+    assert (failed.state, failed.reason) == (JobState.FAILED, Reason.UNKNOWN_TASK)
+    demo.cli("submit", "old", "script=true").refused(3)
+
+
+def test_a_bad_manifest_changes_nothing_and_the_command_says_why(demo: Project) -> None:
+    [daemon] = demo.daemons
+    workers = {worker.id for worker in demo.workers_ready(2)}
+    demo.write(CHANGED.replace("queue: brand-new", "queeu: brand-new"))
+
+    refused = demo.cli("reload").refused(2)
+
+    assert "unknown key 'queeu'" in refused
+    daemon.wait_for_log("refused the manifest")
+    demo.write(MANIFEST)
+    assert demo.ended(demo.submit("old", {"script": "true"})).state is JobState.COMPLETED
+    assert {worker.id for worker in demo.workers_ready(2)} == workers
+
+
+def test_another_name_or_store_is_refused(demo: Project) -> None:
+    [daemon] = demo.daemons
+    demo.write(MANIFEST.replace("name: demo", "name: other"))
+
+    daemon.signal(signal.SIGHUP)
+
+    daemon.wait_for_log("name has changed")
+    demo.write(MANIFEST)
+    assert demo.ended(demo.act("true")).state is JobState.COMPLETED
+
+
+def test_jobs_that_come_during_reloads_all_end_once(demo: Project) -> None:
+    [daemon] = demo.daemons
+    jobs: list[str] = []
+
+    for generation in (2, 3, 4):
+        daemon.signal(signal.SIGHUP)
+
+        def is_reloaded(generation: int = generation) -> bool:
+            jobs.append(demo.act(f"echo {len(jobs)} >> witness; sleep 0.02"))
+            return f"generation={generation}" in daemon.log()
+
+        eventually(is_reloaded)
+
+    ended = demo.all_ended(jobs)
+    assert {(job.state, job.attempt) for job in ended} == {(JobState.COMPLETED, 1)}
+    assert sorted(map(int, demo.lines())) == list(range(len(jobs)))
+    demo.workers_ready(2)
+
+
+def test_a_stop_during_a_reload_drains_old_and_new_workers(demo: Project) -> None:
+    [daemon] = demo.daemons
+    job = demo.act(PATIENT)
+    demo.running(job)
+
+    daemon.signal(signal.SIGHUP)
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_for_log("INFO stopping")
+    (demo.folder / "running").unlink()
+
+    assert daemon.ended() == 0
+    assert demo.lines() == ["done"]
