@@ -36,7 +36,13 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, WorkerEntry, read_worker
 from jobrunner.store.locks import wake_free_locks
 from jobrunner.store.records import read_jobs
-from jobrunner.store.rescue import Orphan, find_orphans, forget_worker, read_claimed
+from jobrunner.store.rescue import (
+    Orphan,
+    find_orphans,
+    forget_worker,
+    known_queues,
+    read_claimed,
+)
 from jobrunner.store.unreadable import refuse_unreadable
 
 DEFAULT_MAX_LOST = 3  # for tasks that this daemon's manifest does not have
@@ -50,22 +56,19 @@ class Rescuer:
         keys: Keys,
         connection: AsyncStoreConnection,
         clock: Clock,
-        queues: Sequence[str],
         lease_ttl: timedelta = LEASE_TTL,
     ) -> None:
         self._keys = keys
         self._connection = connection
         self._clock = clock
         self._host = socket.gethostname()
-        self._queues = list(queues)
         self._tick_every = lease_ttl * RENEW_EVERY
         self._max_lost: Mapping[str, int] = {}
         self._wake = asyncio.Event()  # never set: ticks come by time alone
         self._backoff = Backoff()
 
-    def take_up(self, queues: Sequence[str], max_lost: Mapping[str, int]) -> None:
-        """Use these queues and limits (by task) from now on."""
-        self._queues = list(queues)
+    def take_up(self, max_lost: Mapping[str, int]) -> None:
+        """Use these limits, by task, from now on."""
         self._max_lost = max_lost
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -94,7 +97,9 @@ class Rescuer:
         await self._rescue(worker)
 
     async def _rescue(self, dead: str) -> None:
-        orphans = await self._connection.run(find_orphans(self._keys, self._queues, dead))
+        # Also queues that have left the manifest: a retiring worker may still hold their jobs.
+        queues = await self._connection.run(known_queues(self._keys))
+        orphans = await self._connection.run(find_orphans(self._keys, queues, dead))
         by_worker: dict[str, list[Orphan]] = defaultdict(list)
         for orphan in orphans:
             by_worker[orphan.worker].append(orphan)
@@ -117,8 +122,8 @@ class Rescuer:
     async def _kill_leftovers(self, worker: str, entry: WorkerEntry | None) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
         groups = parse_groups(entry.groups) if entry else []
-        boot = entry.boot_id if entry else None
-        survivors = await asyncio.to_thread(kill_leftovers, worker, groups, boot)
+        space = entry.pid_space if entry else None
+        survivors = await asyncio.to_thread(kill_leftovers, worker, groups, space)
         if survivors:
             EventLog().error(
                 "could not kill processes of a dead worker", worker=worker, pids=survivors

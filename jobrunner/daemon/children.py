@@ -1,16 +1,29 @@
-"""Processes below the supervisor: whether a worker lives, and the dead that it must bury."""
+"""Processes below the supervisor: whether a worker is dead, and the dead that it must bury."""
 
 import os
 from collections.abc import Container
 
 from jobrunner.runner.processes import WORKER_VARIABLE
-from jobrunner.runner.proctable import carries, children, started_at
+from jobrunner.runner.proctable import carries, children, pid_space, started_at
+from jobrunner.store.leases import WorkerEntry
 
 
-def is_worker_alive(worker: str, pid: int) -> bool:
-    """Whether this host's process `pid` is that worker, and no later process of the same pid."""
-    marker = f"{WORKER_VARIABLE}={worker}".encode()
-    return started_at(pid) is not None and carries(pid, [marker])
+def is_known_dead(worker: WorkerEntry) -> bool:
+    """Whether a worker is gone for certain. Its process can have a later one's pid by now.
+
+    False in doubt: another machine's, another container's or another user's process is judged by
+    its lease alone.
+    """
+    if worker.pid_space != pid_space():
+        return False
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    marker = f"{WORKER_VARIABLE}={worker.id}".encode()
+    return started_at(worker.pid) is None or not carries(worker.pid, [marker])
 
 
 class Reaper:

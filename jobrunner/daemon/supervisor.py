@@ -20,7 +20,7 @@ from typing import Any
 
 from jobrunner import __version__
 from jobrunner.clock import Clock
-from jobrunner.daemon.children import Reaper, is_worker_alive
+from jobrunner.daemon.children import Reaper, is_known_dead
 from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
 from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
 from jobrunner.daemon.pruner import Pruner
@@ -32,7 +32,7 @@ from jobrunner.notify import Notifier
 from jobrunner.rescuer import Rescuer
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.proctable import boot_id
-from jobrunner.scheduler import Scheduler
+from jobrunner.scheduler import ScheduledCron, Scheduler
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import ensure_groups
 from jobrunner.store.backoff import Backoff
@@ -94,9 +94,7 @@ class Supervisor:
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
         self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
-        self._rescuer = Rescuer(
-            self._keys, self._connect(), clock, self._queues(), settings.lease_ttl
-        )
+        self._rescuer = Rescuer(self._keys, self._connect(), clock, settings.lease_ttl)
         self._pruner = Pruner(self._keys, self._connect(), clock)
         environ = worker_environ(os.environ, settings.manifest)
         self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue)
@@ -108,7 +106,7 @@ class Supervisor:
         await self._take_up()
         await self._rescue_leftovers()
         await self._pool.start(self._process_count())
-        await self._scheduler.fire_at_boot(self._plan.crons, boot_id())
+        await self._scheduler.fire_at_boot(self._crons(), boot_id())
         upkeep = [asyncio.create_task(loop) for loop in self._upkeep()]
         loops = [asyncio.create_task(loop) for loop in self._loops()]
         self._phase = "running"
@@ -173,6 +171,10 @@ class Supervisor:
     def _queues(self) -> list[str]:
         return self._plan.manifest.queue_names()
 
+    def _crons(self) -> list[ScheduledCron]:
+        # `--once` works off what waits; it makes no new jobs.
+        return [] if self._settings.is_once else self._plan.crons
+
     def _process_count(self) -> int:
         processes = self._plan.manifest.workers.processes
         return auto_processes() if processes == "auto" else int(processes)
@@ -202,10 +204,9 @@ class Supervisor:
         await self._control.run(ensure_groups(self._keys, self._queues()))
         await self._control.run(publish(self._keys, published(plan)))
         max_lost = {name: task.max_lost for name, task in plan.manifest.tasks.items()}
-        self._rescuer.take_up(self._queues(), max_lost)
+        self._rescuer.take_up(max_lost)
         self._pruner.take_up(plan.manifest.retention)
-        # `--once` works off what waits; it makes no new jobs.
-        await self._scheduler.take_up([] if self._settings.is_once else plan.crons)
+        await self._scheduler.take_up(self._crons())
 
     async def _reload(self) -> None:
         self._notifier.reloading("reading the manifest")
@@ -238,9 +239,8 @@ class Supervisor:
 
     async def _rescue_leftovers(self) -> None:
         """Of workers on this host that died with a killed daemon; their leases still last."""
-        host = socket.gethostname()
         for worker in await self._control.run(read_workers(self._keys)):
-            if worker.host == host and not is_worker_alive(worker.id, worker.pid):
+            if is_known_dead(worker):
                 await self._rescuer.rescue(worker.id)
 
     async def _rescue(self, worker: str) -> None:

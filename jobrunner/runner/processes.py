@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from jobrunner.runner.proctable import all_pids, boot_id, carries, descendants, started_at
+from jobrunner.runner.proctable import all_pids, carries, descendants, pid_space, started_at
 from jobrunner.runner.tree import Reaper, Tree
 
 WORKER_VARIABLE = "JOBRUNNER_WORKER"
@@ -100,14 +100,14 @@ def find_marked(worker: str) -> list[int]:
 
 
 def kill_leftovers(
-    worker: str, groups: Iterable[ProcessGroup] = (), boot: str | None = None
+    worker: str, groups: Iterable[ProcessGroup] = (), space: str | None = None
 ) -> list[int]:
     """KILL what a dead worker left, and wait until it is gone; returns pids that would not die.
 
-    `groups` are those on record, of the boot `boot`: of another boot none can be alive, and their
-    pids are others' now. Blocks, usually for some milliseconds, at most 5 s.
+    `groups` are those on record, with pids of `space`: in another one the pids are others'. Blocks,
+    usually for some milliseconds, at most 5 s.
     """
-    recorded = list(groups) if boot == boot_id() else []
+    recorded = list(groups) if space == pid_space() else []
     give_up_at = time.monotonic() + LEFTOVERS_PATIENCE_S
     while True:
         alive = _leftovers(worker, recorded)

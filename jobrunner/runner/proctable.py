@@ -12,13 +12,23 @@ DEAD_STATES = (b"Z", b"X")
 
 
 def boot_id() -> str:
-    """Names this run of the machine: pids and start times of another one mean nothing."""
+    """Names this run of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         import psutil
 
         return f"boot-{psutil.boot_time():.0f}"
+
+
+def pid_space() -> str:
+    """Names where pids mean what they mean here: this run of the machine, and on Linux the PID
+    namespace, since containers of one machine may have the same host name.
+    """
+    try:
+        return f"{boot_id()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return boot_id()
 
 
 def started_at(pid: int) -> float | None:

@@ -31,7 +31,7 @@ class WorkerEntry:
     host: str
     pid: int
     started_at: datetime  # of the process, by its host's clock
-    boot_id: str
+    pid_space: str  # where the pid is good: a run of a machine, or of a container
     slots: int
     queues: list[str]
     daemon: str
@@ -65,7 +65,7 @@ def enlist(keys: Keys, worker: WorkerEntry, ttl: timedelta = LEASE_TTL) -> Opera
         "host": worker.host,
         "pid": worker.pid,
         "started_at": worker.started_at.timestamp(),
-        "boot_id": worker.boot_id,
+        "pid_space": worker.pid_space,
         "slots": worker.slots,
         "queues": ",".join(worker.queues),
         "daemon": worker.daemon,
@@ -138,7 +138,7 @@ def _worker_of(worker: str, fields: dict[str, str], lease_end: bytes | None) -> 
         host=fields["host"],
         pid=int(fields["pid"]),
         started_at=datetime.fromtimestamp(float(fields["started_at"]), UTC),
-        boot_id=fields["boot_id"],
+        pid_space=fields["pid_space"],
         slots=int(fields["slots"]),
         queues=fields["queues"].split(","),
         daemon=fields["daemon"],

@@ -20,6 +20,12 @@ class Orphan:
     priority: str
 
 
+def known_queues(keys: Keys) -> Operation[list[str]]:
+    """Every queue that was ever declared or submitted to."""
+    names = yield Command(("SMEMBERS", keys.queues()))
+    return sorted(name.decode() for name in names)
+
+
 def find_orphans(keys: Keys, queues: Sequence[str], dead: str = "") -> Operation[list[Orphan]]:
     """Bury workers whose lease has ended (and `dead`, known to be so); list what they held."""
     streams = queue_streams(keys, queues)

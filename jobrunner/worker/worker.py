@@ -22,7 +22,7 @@ from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
 from jobrunner.runner.processes import ProcessRegistry
-from jobrunner.runner.proctable import boot_id
+from jobrunner.runner.proctable import pid_space
 from jobrunner.store.attempts import Entry, ensure_groups, requeue
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
@@ -173,7 +173,7 @@ class Worker:
             host=socket.gethostname(),
             pid=os.getpid(),
             started_at=self._clock.now(),
-            boot_id=boot_id(),
+            pid_space=pid_space(),
             slots=settings.slots,
             queues=settings.queues,
             daemon=settings.daemon,

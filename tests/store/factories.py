@@ -50,7 +50,7 @@ def a_worker(worker: str = "w1") -> WorkerEntry:
         host="host",
         pid=4711,
         started_at=datetime(2026, 11, 21, tzinfo=UTC),
-        boot_id="boot",
+        pid_space="boot/1",
         slots=64,
         queues=list(QUEUES),
         daemon="d1",

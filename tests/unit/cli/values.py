@@ -70,7 +70,7 @@ def a_worker(**changes: Any) -> WorkerEntry:
         "host": "web-1",
         "pid": 4243,
         "started_at": NOW - 300 * MINUTE,
-        "boot_id": "b",
+        "pid_space": "b",
         "slots": 64,
         "queues": ["default"],
         "daemon": "d1",

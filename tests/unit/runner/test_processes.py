@@ -20,7 +20,7 @@ from jobrunner.runner.processes import (
     kill_leftovers,
     parse_groups,
 )
-from jobrunner.runner.proctable import boot_id, descendants, started_at
+from jobrunner.runner.proctable import descendants, pid_space, started_at
 from jobrunner.runner.tree import Tree
 
 pytestmark = pytest.mark.anyio
@@ -187,7 +187,7 @@ def test_leftovers_without_the_marker_are_found_by_the_record(worker: str) -> No
     child = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True)
     group = ProcessGroup(child.pid, started_at(child.pid) or 0)
 
-    survivors = kill_leftovers(worker, [group], boot_id())
+    survivors = kill_leftovers(worker, [group], pid_space())
 
     assert survivors == []
     assert child.wait(timeout=5) == -signal.SIGKILL
@@ -199,7 +199,7 @@ def test_a_pid_that_was_given_to_another_process_is_spared(worker: str, change: 
     started = started_at(child.pid) or 0
     group = ProcessGroup(child.pid, started - 1 if change == "start time" else started)
 
-    kill_leftovers(worker, [group], "another boot" if change == "boot" else boot_id())
+    kill_leftovers(worker, [group], "another boot" if change == "boot" else pid_space())
 
     assert child.poll() is None
     child.kill()
