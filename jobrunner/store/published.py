@@ -9,7 +9,6 @@ from jobrunner.params import ParamSpec
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline
 
-
 ADHOC_TASK = "exec"  # of commands that no task declares; its parameter `command` is the argv
 
 
