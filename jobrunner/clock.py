@@ -32,7 +32,7 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep_until(self, instant: datetime, wake: "asyncio.Event") -> None:
-        """Return at `instant`, when `wake` is set, or after `LONGEST_SLEEP_S`: the first of them."""
+        """Return at `instant`, when `wake` is set or after `LONGEST_SLEEP_S`: the first of them."""
         import asyncio  # here: the CLI needs a clock and has no loop; this import costs 15 ms
 
         seconds = min((instant - self.now()).total_seconds(), self.LONGEST_SLEEP_S)
