@@ -1,7 +1,7 @@
 """Finding and taking back what dead workers had claimed. Killing their processes comes first:
 see `jobrunner/rescuer.py`, which calls these in that order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
@@ -36,10 +36,13 @@ def find_orphans(keys: Keys, queues: Sequence[str], dead: str = "") -> Operation
     ]
 
 
-def read_claimed(keys: Keys, orphan: Orphan) -> Operation[list[Entry | Unreadable]]:
-    """One batch of the entries a worker has claimed in a queue."""
+def read_claimed(
+    keys: Keys, orphan: Orphan, after: str | None = None
+) -> Operation[list[Entry | Unreadable]]:
+    """One batch of the entries a worker has claimed in a queue, later than entry `after`."""
     stream = keys.queue(orphan.queue, orphan.priority)
-    pending = yield Command(("XPENDING", stream, GROUP, "-", "+", BATCH, orphan.worker))
+    first = "-" if after is None else f"({after}"
+    pending = yield Command(("XPENDING", stream, GROUP, first, "+", BATCH, orphan.worker))
     ids = [item[0].decode() for item in pending]
     if not ids:
         return []
@@ -55,12 +58,17 @@ def read_claimed(keys: Keys, orphan: Orphan) -> Operation[list[Entry | Unreadabl
     ]
 
 
-def find_claimed_by(keys: Keys, worker: str, queues: Sequence[str]) -> Operation[list[Entry]]:
-    """Up to one batch per queue and level of what a worker still has claimed."""
-    found: list[Entry] = []
+Place = tuple[str, str]  # queue and level
+
+
+def find_claimed_by(
+    keys: Keys, worker: str, queues: Sequence[str], after: Mapping[Place, str] | None = None
+) -> Operation[list[Entry | Unreadable]]:
+    """Up to one batch per queue and level of what a worker has claimed, later than `after`."""
+    found: list[Entry | Unreadable] = []
     for queue, level, _ in queue_streams(keys, queues):
-        claimed = yield from read_claimed(keys, Orphan(worker, queue, level))
-        found += [entry for entry in claimed if isinstance(entry, Entry)]
+        last = after.get((queue, level)) if after else None
+        found += yield from read_claimed(keys, Orphan(worker, queue, level), last)
     return found
 
 

@@ -1,7 +1,9 @@
 """Claims queued jobs for free slots, higher priorities first.
 
 Reads never more than there are free slots, so no job waits in a busy process while another is
-idle. A first try takes what is there; only when nothing is, it waits at the server.
+idle. A first try takes what is there; only when nothing is, it waits at the server. A queue hands
+out its entries in the order of their ids: after a lost reply, what we have claimed later than the
+last entry that we know of is what was in it.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from jobrunner.log import EventLog
 from jobrunner.policy import fair_share
 from jobrunner.store.attempts import (
     Entry,
+    Requeued,
     Unreadable,
     claim,
     claim_next,
@@ -23,7 +26,9 @@ from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
+from jobrunner.store.rescue import Place, find_claimed_by
 from jobrunner.store.unreadable import refuse_unreadable
+from jobrunner.worker.outage import until_done
 
 
 class Reader:
@@ -52,6 +57,8 @@ class Reader:
         self._has_free = asyncio.Event()
         self._has_free.set()
         self._claimed = 0
+        self._last: dict[Place, str] = {}  # entry that we were given last, per queue and level
+        self._may_have_missed = False
         self._backoff = Backoff()
 
     def give_slot(self) -> None:
@@ -69,12 +76,18 @@ class Reader:
                 is_alive = await self._claim_some()
             except StoreUnavailable as error:
                 EventLog().warning("could not claim jobs", worker=self._worker, error=error)
+                self._may_have_missed = True
                 await asyncio.sleep(self._backoff.next_delay())
             except ReplyError as error:
                 if error.code != "NOGROUP":
                     raise
                 # The server lost its data (FLUSHALL, a new server): begin anew.
-                await self._connection.run(ensure_groups(self._keys, self._queues))
+                self._last.clear()
+                await until_done(
+                    self._connection,
+                    lambda: ensure_groups(self._keys, self._queues),
+                    "make queues",
+                )
             else:
                 self._backoff.reset()
                 if not is_alive:
@@ -82,6 +95,9 @@ class Reader:
 
     async def _claim_some(self) -> bool:
         """Begin what could be claimed; false when the lease has ended."""
+        if self._may_have_missed:
+            await self._take_missed()
+            return True
         entries = await self._connection.run(
             claim(
                 self._keys,
@@ -101,16 +117,42 @@ class Reader:
         await self._take(entries)
         return True
 
+    async def _take_missed(self) -> None:
+        missed = await self._connection.run(
+            find_claimed_by(self._keys, self._worker, self._queues, self._last)
+        )
+        self._may_have_missed = bool(missed)
+        await self._take(missed)
+
     async def _take(self, found: Sequence[Entry | Unreadable]) -> None:
         self._claimed += len(found)
+        for item in found:
+            self._last[item.queue, item.priority] = item.entry_id
         damaged = [item for item in found if isinstance(item, Unreadable)]
         entries = [item for item in found if isinstance(item, Entry)]
         # The waiting read may bring one job per queue and level, more than there are slots.
-        surplus = entries[self._free :]
-        for entry in entries[: self._free]:
-            self._free -= 1
-            self._begin(entry)
+        free = max(0, self._free)
+        for entry in entries[:free]:
+            self._take_slot(entry)
         if damaged:
-            await self._connection.run(refuse_unreadable(self._keys, self._worker, damaged))
-        if surplus:
-            await self._connection.run(requeue(self._keys, surplus, is_lost=False))
+            await until_done(
+                self._connection,
+                lambda: refuse_unreadable(self._keys, self._worker, damaged),
+                "record unreadable entries",
+            )
+        if entries[free:]:
+            await self._give_back(entries[free:])
+
+    def _take_slot(self, entry: Entry) -> None:
+        self._free -= 1
+        self._begin(entry)
+
+    async def _give_back(self, surplus: Sequence[Entry]) -> None:
+        replies = await until_done(
+            self._connection,
+            lambda: requeue(self._keys, surplus, is_lost=False),
+            "give jobs back",
+        )
+        for entry, reply in zip(surplus, replies, strict=True):
+            if reply is Requeued.CANCELLING:
+                self._take_slot(entry)  # beyond the slots; it is stopped as soon as it has begun

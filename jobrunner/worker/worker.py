@@ -257,6 +257,6 @@ class Worker:
     async def _give_back_unbegun(self) -> None:
         """Jobs that were handed out by a read that was cancelled on its way."""
         writing = self._connections.writing
-        entries = await writing.run(find_claimed_by(self._keys, self._id, self._settings.queues))
-        if entries:
-            await writing.run(requeue(self._keys, entries, is_lost=False))
+        found = await writing.run(find_claimed_by(self._keys, self._id, self._settings.queues))
+        entries = [item for item in found if isinstance(item, Entry)]
+        await writing.run(requeue(self._keys, entries, is_lost=False))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +27,7 @@ from tests.clock import FakeClock
 from tests.store.clients import eventually
 from tests.store.factories import A_WAITED_LOCK, LONG_AGO, QUEUES, Store, a_worker
 from tests.store.switch import Switch
+from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -208,7 +209,7 @@ async def test_a_rescue_that_was_cut_off_is_finished_by_the_next_tick(
         async with a_rescuer(switch.address) as killed:
             switch.hang()
             rescue = asyncio.create_task(killed.rescue("w1"))
-            await _until(lambda: switch.round_trips > 0)
+            await until(lambda: switch.round_trips > 0)
             rescue.cancel()
     assert store.state(entry.job_id) is JobState.RUNNING
 
@@ -216,12 +217,6 @@ async def test_a_rescue_that_was_cut_off_is_finished_by_the_next_tick(
     await tick(rescuer)
 
     assert store.state(entry.job_id) is JobState.QUEUED
-
-
-async def _until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not check():
-            await asyncio.sleep(0.002)
 
 
 # How often.
@@ -438,6 +433,6 @@ async def test_the_loop_survives_an_outage(
 
             switch.up()
 
-            await _until(lambda: store.state(entry.job_id) is JobState.QUEUED)
+            await until(lambda: store.state(entry.job_id) is JobState.QUEUED)
             stopping.set()
             await loop

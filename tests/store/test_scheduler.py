@@ -25,6 +25,7 @@ from jobrunner.store.submission import submit
 from tests.clock import START, FakeClock
 from tests.store.factories import Store, minutes
 from tests.store.switch import Switch
+from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
@@ -647,12 +648,6 @@ async def running(daemon: Daemon) -> AsyncIterator[asyncio.Task[None]]:
     stopping.set()
     daemon.wake.set()
     await loop
-
-
-async def until(check: Any) -> None:
-    async with asyncio.timeout(5):
-        while not check():
-            await asyncio.sleep(0.002)
 
 
 async def test_an_earlier_job_wakes_the_loop(store: Store, daemon: Daemon) -> None:
