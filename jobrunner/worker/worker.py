@@ -13,6 +13,7 @@ import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from jobrunner.clock import SystemClock
@@ -257,6 +258,8 @@ class Worker:
     async def _give_back_unbegun(self) -> None:
         """Jobs that were handed out by a read that was cancelled on its way."""
         writing = self._connections.writing
-        found = await writing.run(find_claimed_by(self._keys, self._id, self._settings.queues))
+        find = partial(find_claimed_by, self._keys, self._id, self._settings.queues)
+        found = await until_done(writing, find, "look for jobs that were not begun")
         entries = [item for item in found if isinstance(item, Entry)]
-        await writing.run(requeue(self._keys, entries, is_lost=False))
+        give_back = partial(requeue, self._keys, entries, is_lost=False)
+        await until_done(writing, give_back, "give jobs back")

@@ -27,6 +27,7 @@ class Reading:
 
     def __init__(self, store: Store, connection: AsyncStoreConnection, slots: int) -> None:
         self.begun: list[Entry] = []
+        self.ended = 0
         self.reader = Reader(
             store.keys, connection, "w1", QUEUES, slots, self.begun.append, block=BLOCK
         )
@@ -38,15 +39,14 @@ class Reading:
     def end(self, store: Store, entry: Entry) -> None:
         """As a worker does: write the end, then give the slot back."""
         store.finish(entry)
+        self.ended += 1
         self.reader.give_slot()
 
     async def end_each(self, store: Store, number: int) -> None:
         """So many jobs, one after the other."""
-        ended = 0
-        while ended < number:
-            await until(lambda: len(self.begun) > ended)
-            self.end(store, self.begun[ended])
-            ended += 1
+        while self.ended < number:
+            await until(lambda: len(self.begun) > self.ended)
+            self.end(store, self.begun[self.ended])
 
 
 @asynccontextmanager
