@@ -20,6 +20,17 @@ from jobrunner.manifest.spec import Task
 from jobrunner.params import ParamSpec, ParamType, check_value, default_value, placeholders
 
 KINDS = ("command", "shell", "python")
+OF_PROCESSES = [
+    "cwd",
+    "env",
+    "env_file",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
+    "success_codes",
+]
 SHORTEST_LOCK = timedelta(seconds=1)  # it is renewed at a third of it
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _ANY_DAY = date(2000, 1, 1)  # what `today` is does not matter to the check of a declaration
@@ -36,6 +47,7 @@ def check_task(draft: Draft, name: str, task: Task) -> Iterator[Problem]:
         fix = f"rename it, e.g. to {make_valid(name, 'task')!r}"
         yield Problem(draft.places.locate_key(path), what, NAME_RULE, fix)
     yield from _check_kind(draft, path, task)
+    yield from _check_function(draft, path, task)
     yield from _check_lock(draft, path, task)
     yield from draft.check_env((*path, "env"), task.env)
     if "queue" in task.model_fields_set:
@@ -64,6 +76,20 @@ def _check_kind(draft: Draft, path: TaskPath, task: Task) -> Iterator[Problem]:
         what = f"'python' of task {path[1]!r} is {quoted(task.python)}, which names no function"
         fix = "write module:function, e.g. shop.jobs:cleanup"
         yield draft.problem((*path, "python"), what, "a function is named as module:function", fix)
+
+
+def _check_function(draft: Draft, path: TaskPath, task: Task) -> Iterator[Problem]:
+    """Functions share a process with others: what belongs to a process cannot be a task's own."""
+    if task.python is None:
+        return
+    for key in OF_PROCESSES:
+        if key in task.model_fields_set:
+            yield Problem(
+                draft.places.locate_key((*path, key)),
+                f"{key!r} has no meaning for the function of task {path[1]!r}",
+                "functions run in processes that they share; only a command has its own",
+                "remove it, or make the task a command, e.g. [python, -m, shop.jobs]",
+            )
 
 
 def _check_lock(draft: Draft, path: TaskPath, task: Task) -> Iterator[Problem]:

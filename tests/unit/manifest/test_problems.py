@@ -27,6 +27,13 @@ def test_a_mistyped_key_is_explained_as_promised() -> None:
 # The text; place; what; the beginning of why; fix.
 MISTAKES = [
     (
+        "tasks: {a: {python: 'm:f', umask: '027'}}",
+        "1:28",
+        "'umask' has no meaning for the function of task 'a'",
+        "functions run in processes that they share",
+        "remove it, or make the task a command, e.g. [python, -m, shop.jobs]",
+    ),
+    (
         "tasks: {a: {command: x, timezone: UTC}}",
         "1:25",
         "unknown key 'timezone' in task 'a'",
