@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -39,12 +40,11 @@ def demo(project: Projects) -> Project:
     return demo
 
 
-def try_to_submit(demo: Project, task: str, script: str) -> str | None:
-    """The job's id; None while the task is unknown."""
-    try:
-        return demo.submit(task, {"script": script})
-    except JobNotFound:
-        return None
+def submit_as_soon_as_known(demo: Project, task: str) -> str:
+    """Submit a job of a task that is about to be published; returns the id."""
+    while True:
+        with suppress(JobNotFound):
+            return demo.submit(task, {"script": "true"})
 
 
 def test_a_reload_takes_up_tasks_crons_and_workers_without_cutting_a_job_short(
@@ -57,7 +57,7 @@ def test_a_reload_takes_up_tasks_crons_and_workers_without_cutting_a_job_short(
 
     # A new task is performed from the moment it is known.
     demo.daemons[0].signal(signal.SIGHUP)
-    new = eventually(lambda: try_to_submit(demo, "new", "true"))
+    new = submit_as_soon_as_known(demo, "new")
     demo.daemons[0].wait_for_log("INFO reloaded")
     aside = demo.submit("aside", {"script": "true"})
     changed = demo.act("echo $CHANGED >> changed")
