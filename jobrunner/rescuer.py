@@ -1,10 +1,11 @@
 """The rescuer's loop: what dead workers had claimed goes back to the queues.
 
 A worker is dead when its lease has ended or its supervisor saw it die; never for being slow. The
-order is: bury (it cannot renew any more), kill whatever it left on this host, then requeue. A job
-whose attempts were lost `max_lost` times is failed instead: it may be what kills its workers. Any
-number of rescuers may work on the same worker: each entry's ack succeeds once. One that is killed
-half-way leaves entries of a worker without a lease, which the next tick finds.
+order is: bury (it cannot renew any more), kill whatever it left on this host, then requeue; what a
+worker left that was seen to die is killed first of all. A job whose attempts were lost `max_lost`
+times is failed instead: it may be what kills its workers. Any number of rescuers may work on the
+same worker: each entry's ack succeeds once. One that is killed half-way leaves entries of a worker
+without a lease, which the next tick finds.
 """
 
 import asyncio
@@ -90,10 +91,13 @@ class Rescuer:
         return now + self._tick_every
 
     async def rescue(self, worker: str) -> None:
-        """Rescue the jobs of a worker that is known to be dead, at once.
+        """Rescue the jobs of a worker of this host that is known to be dead, at once.
 
         Raises StoreUnavailable; the next tick after the lease's end does it then.
         """
+        # First of all: the store may be away, and once the worker is buried, daemons of other
+        # hosts, which cannot kill here, may queue its jobs.
+        await self._kill_leftovers(worker, None)
         await self._rescue(worker)
 
     async def _rescue(self, dead: str) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 
+from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.rescuer import Rescuer
 from jobrunner.runner.processes import WORKER_VARIABLE, ProcessRegistry
@@ -345,6 +346,35 @@ async def test_what_a_dead_worker_left_is_dead_before_its_jobs_are_queued(
         rescue = asyncio.create_task(rescuer.rescue("w1"))
 
         while store.state(entry.job_id) is JobState.RUNNING:
+            is_dead = marked.poll() is not None
+            await asyncio.sleep(0)
+        await rescue
+
+    assert is_dead
+
+
+async def test_what_a_dead_worker_left_is_killed_also_while_the_store_is_away(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    store.add_worker()
+    with Switch(socket_path, address) as switch, a_leftover("w1") as marked:
+        switch.down()
+
+        async with a_rescuer(switch.address) as rescuer:
+            with pytest.raises(StoreUnavailable):
+                await rescuer.rescue("w1")
+
+        eventually(lambda: marked.poll() is not None)
+
+
+async def test_a_dead_worker_is_not_buried_before_what_it_left_is_dead(
+    store: Store, rescuer: Rescuer
+) -> None:
+    store.add_worker()
+    with a_leftover("w1") as marked:
+        rescue = asyncio.create_task(rescuer.rescue("w1"))
+
+        while store.command("ZSCORE", store.keys.workers(), "w1") is not None:
             is_dead = marked.poll() is not None
             await asyncio.sleep(0)
         await rescue
