@@ -69,12 +69,12 @@ class Finisher:
             "write finished jobs",
         )
         self._log(batch, finished)
-        pairs = zip(batch, finished.states, strict=True)
-        await self._on_saved([end.entry.job_id for end, state in pairs if state is not None])
         if finished.woken:
             await until_done(
                 self._connection, lambda: promote(self._keys, finished.woken), "wake waiting jobs"
             )
+        pairs = zip(batch, finished.states, strict=True)
+        await self._on_saved([end.entry.job_id for end, state in pairs if state is not None])
 
     def _log(self, batch: list[Finish], finished: Finished) -> None:
         log = EventLog()

@@ -68,9 +68,15 @@ class Runners:
 
     async def saved(self, job_ids: list[str]) -> None:
         """Attempts' ends are in the store: what the middlewares of users may ask for."""
-        if self._known.injector is not None:
-            for job_id in job_ids:
-                await self._known.injector.saved(job_id)
+        injector = self._known.injector
+        if injector is None:
+            return
+        for job_id in job_ids:
+            try:
+                await injector.saved(job_id)
+            except Exception:
+                # A mistake of a user's middleware must not end the writing of all jobs' ends.
+                EventLog().error("failed in a post_save hook", job_id=job_id, exc_info=True)
 
     def output_of(self, attempt: Attempt) -> Output:
         """Where an attempt's output goes."""
