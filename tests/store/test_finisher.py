@@ -1,4 +1,4 @@
-"""The finisher's loop: every end is written, in as few calls as possible, whatever the store does."""
+"""The finisher's loop: every end is written, in as few calls as possible."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
