@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from jobrunner.manifest.units import format_duration
-from jobrunner.model import JobError
+from jobrunner.model import JobError, Reason
 
 NOT_EXECUTABLE = 126  # as shells say it
 NOT_FOUND = 127
@@ -33,9 +33,11 @@ class CannotStart(Exception):
         why: str | None = None,
         fix: str | None = None,
         exit_code: int | None = None,
+        reason: Reason = Reason.ERROR,
     ) -> None:
         super().__init__(what)
         self.exit_code = exit_code
+        self.reason = reason
         self.error = JobError(
             type="start",
             message="; ".join(part for part in (what, why, fix) if part),

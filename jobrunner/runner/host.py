@@ -116,6 +116,11 @@ class Host:
         """How it ended, e.g. `exited with code 1`."""
         return death_of(self._exit_code)
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it."""
+        return self._exit_code is not None and self._exit_code < 0
+
     async def perform(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
         """Perform one attempt. Afterwards the host may be of no more use: see `is_spent`."""
         started = self._settings.clock.monotonic()

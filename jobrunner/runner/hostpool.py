@@ -52,7 +52,7 @@ class HostPool:
         try:
             host = self._take_idle() or await self._wait_for_host(stop)
         except CannotStart as failure:
-            return Outcome(Ended.FAILED, timedelta(0), error=failure.error, reason=Reason.ERROR)
+            return Outcome(Ended.FAILED, timedelta(0), error=failure.error, reason=failure.reason)
         if not isinstance(host, Host):
             return stopped(host, timedelta(0), attempt.task.timeout)
         try:
@@ -129,7 +129,9 @@ class HostPool:
         if host in self._idle:
             self._idle.remove(host)
         if not host.is_ready:
-            self._fail_oldest(CannotStart(f"a new function host {host.death}"))
+            # One that was killed says nothing about the function: the attempt counts as lost.
+            reason = Reason.LOST if host.was_killed else Reason.ERROR
+            self._fail_oldest(CannotStart(f"a new function host {host.death}", reason=reason))
         self._grow()
 
     def _fail_oldest(self, failure: CannotStart) -> None:

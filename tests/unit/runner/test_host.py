@@ -283,6 +283,20 @@ async def test_an_interpreter_that_does_not_start_fails_the_attempt(
     await pool.close()
 
 
+async def test_an_attempt_whose_host_is_killed_as_it_starts_is_lost(
+    settings: HostSettings, output: Output, make_attempt: MakeAttempt, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.kill(os.getpid(), 9)")
+    doomed = replace(settings, environ={**settings.environ, "PYTHONPATH": str(tmp_path)})
+    pool = HostPool(doomed, slots=1)
+
+    outcome = await pool.run(make_attempt(python="demo:f"), output, Stop())
+
+    assert outcome.reason is Reason.LOST
+    assert message_of(outcome).startswith("a new function host was killed by SIGKILL")
+    await pool.close()
+
+
 async def test_the_heartbeat_can_kill_a_jobs_host(
     run: Run, registry: ProcessRegistry, tmp_path: Path
 ) -> None:
