@@ -16,12 +16,14 @@ from jobrunner.errors import InvalidArguments
 from jobrunner.heartbeat import Heartbeat
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Ack
+from jobrunner.message import Message
 from jobrunner.model import JobError, JobState, Reason
 from jobrunner.runner.attempt import ENDED_BY, Ended, Outcome, Stop, StopReason
 from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, requeue
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
+from jobrunner.store.records import read_jobs
 from jobrunner.worker.finisher import Finisher
 from jobrunner.worker.outage import until_done
 from jobrunner.worker.plans import PreparedJob, TaskPlan
@@ -122,16 +124,24 @@ class Performer:
         try:
             body = message.decode(entry.message)
         except msgspec.DecodeError as error:
-            return _refused(entry, "?", Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
+            body = await self._recorded(entry)
+            return _refused(entry, body, Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
         plan = self._plans.get(body.task)
         if plan is None:
             what = f"this worker's manifest has no task {body.task!r}"
-            return _refused(entry, body.task, Reason.UNKNOWN_TASK, what)
+            return _refused(entry, body, Reason.UNKNOWN_TASK, what)
         try:
             job = plan.prepare(body)
         except InvalidArguments as error:
-            return _refused(entry, body.task, Reason.INVALID_ARGUMENTS, str(error))
+            return _refused(entry, body, Reason.INVALID_ARGUMENTS, str(error))
         return await self._start_and_run(running, plan, job)
+
+    async def _recorded(self, entry: Entry) -> Message:
+        """What the record says of a job whose message cannot be read."""
+        jobs = await until_done(
+            self._connection, lambda: read_jobs(self._keys, [entry.job_id]), "read a job"
+        )
+        return Message(jobs[0].task, cron=jobs[0].cron) if jobs else Message("?")
 
     async def _start_and_run(
         self, running: Running, plan: TaskPlan, job: PreparedJob
@@ -205,15 +215,16 @@ class Performer:
 _LOCK_LOST = JobError(type="lost", message="it was stopped since its lock was lost")
 
 
-def _refused(entry: Entry, task: str, reason: Reason, what: str) -> Finish:
+def _refused(entry: Entry, body: Message, reason: Reason, what: str) -> Finish:
     """A job that cannot even begin; it is a dead letter and can be retried once mended."""
     error = JobError(type=reason, message=what)
     return Finish(
         entry,
-        task,
+        body.task,
         JobState.FAILED,
         reason,
         error=msgspec.json.encode(error),
+        cron=body.cron,
         counts_attempt=False,
     )
 
