@@ -108,7 +108,8 @@ class TaskPlan:
     def _retry_delay_ms(self, entry: Entry, outcome: Outcome) -> int | None:
         if outcome.ended is not Ended.FAILED or outcome.reason is Reason.LOST:
             return None
-        counted = entry.attempt - entry.base
+        # Not what was lost with its worker: that says nothing against the job.
+        counted = entry.attempt - entry.lost - entry.base
         failure = Failure(exit_code=outcome.exit_code, exceptions=outcome.exceptions)
         if not should_retry(self.task.retry, counted, failure):
             return None

@@ -17,7 +17,7 @@ from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.calling import load_callee
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.address import StoreAddress
-from jobrunner.store.attempts import Entry
+from jobrunner.store.attempts import Entry, requeue
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.crons import read_crons
@@ -416,6 +416,19 @@ async def test_an_exit_code_that_is_not_listed_ends_the_job(worker: Performing) 
     job = await worker.perform("shell")
 
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
+
+
+async def test_a_lost_attempt_does_not_count_for_the_retry_policy(
+    store: Store, worker: Performing
+) -> None:
+    entry = store.claimed(task="fail", message=message.encode(Message("fail")))
+    store.run(requeue(store.keys, [entry], is_lost=True))
+
+    worker.begin_next()
+    await worker.ended()
+
+    job = store.job(entry.job_id)
+    assert (job.state, job.attempt) == (JobState.SCHEDULED, 2)
 
 
 async def test_a_users_retry_begins_the_policy_anew(store: Store, worker: Performing) -> None:
