@@ -123,7 +123,10 @@ class WorkerPool:
             if self._is_over(seat):
                 self._retiring.discard(seat)
                 return
-            await self._spawn(seat)
+            try:
+                await self._spawn(seat)
+            except OSError as error:  # no memory, too many processes, the folder is gone …
+                EventLog().error("could not start a worker; it is tried again", error=error)
 
     def _is_over(self, seat: _Seat) -> bool:
         """Whether nobody shall take this seat any more."""
