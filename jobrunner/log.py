@@ -22,14 +22,15 @@ class _LineFormatter(logging.Formatter):
 
 
 def _quoted(value: object) -> str:
+    """One word: nothing in a value can look like another field or another line."""
     text = str(value)
-    return repr(text) if not text or any(c in text for c in ' "=\n') else text
+    is_plain = bool(text) and text.isprintable() and not any(c in text for c in " \"'=")
+    return text if is_plain else repr(text)
 
 
 def configure(level: str) -> None:
-    """Send the events of this process to stderr. Under systemd the journal has the time."""
-    is_journal = "JOURNAL_STREAM" in os.environ
-    prefix = "" if is_journal else "%(asctime)s "
+    """Send the events of this process to stderr. The journal of systemd has the time itself."""
+    prefix = "" if _is_journal() else "%(asctime)s "
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _LineFormatter(f"{prefix}%(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ")
@@ -38,6 +39,15 @@ def configure(level: str) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+def _is_journal() -> bool:
+    """Whether stderr is the journal: a terminal of the desktop inherits the variable, too."""
+    try:
+        stat = os.fstat(sys.stderr.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 
 class EventLog:
