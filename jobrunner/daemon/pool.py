@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
@@ -145,24 +146,24 @@ class WorkerPool:
     async def _spawn(self, seat: _Seat) -> None:
         seat.worker = new_job_id()
         settings = self._settings_for(seat.worker)
-        # -P: the working folder of the user must not shadow modules that the worker needs.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "jobrunner.worker",
-            stdin=asyncio.subprocess.PIPE,
-            cwd=settings.folder,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor: it drains us
-            env={**self._environ, WORKER_VARIABLE: seat.worker},
-        )
-        seat.process = process
-        if process.stdin is not None:
-            process.stdin.write(encode_settings(settings))
-            process.stdin.close()
+        # A file and no pipe: uvloop waits for ever for the pipe of a child that is killed at once.
+        with TemporaryFile() as stdin:
+            stdin.write(encode_settings(settings))
+            stdin.seek(0)
+            # -P: the working folder of the user must not shadow modules that the worker needs.
+            seat.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "jobrunner.worker",
+                stdin=stdin,
+                cwd=settings.folder,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor
+                env={**self._environ, WORKER_VARIABLE: seat.worker},
+            )
         if self._is_over(seat):
             # The signal to all workers went out while this one was being started.
-            process.terminate()
+            seat.process.terminate()
 
 
 def worker_environ(environ: Mapping[str, str], manifest: Path) -> dict[str, str]:
