@@ -162,13 +162,16 @@ def test_a_batch_in_flight_ends_exactly_once_per_job_when_workers_keep_dying(
 def test_a_stop_does_not_wait_for_the_successor_of_a_worker_that_just_died() -> None:
     with Project(MANIFEST) as own:
         daemon = own.start()
-        # The pause before the next start grows with each death.
         killed: set[int] = set()
-        while len(killed) < 8:
+
+        def have_died() -> bool:
             alive = {worker.pid for worker in own.worker_processes()} - killed
             for pid in alive:
                 os.kill(pid, signal.SIGKILL)
-            killed |= alive
+            killed.update(alive)
+            return len(killed) >= 8  # the pause before the next start has grown with each death
+
+        eventually(have_died, within=30)
 
         daemon.signal(signal.SIGTERM)
 
