@@ -104,12 +104,18 @@ class Performer:
             end = await self._end_of(running)
             if end is not None:
                 await self._finish(end)
-        except Exception:
-            # A bug here must not lose the job: it stays claimed, and is rescued with this worker.
+        except Exception as error:
             EventLog().error("failed to perform a job", job_id=entry.job_id, exc_info=True)
+            await self._fail(entry, error)
         finally:
             self._running.discard(running)
             self._on_free()
+
+    async def _fail(self, entry: Entry, error: Exception) -> None:
+        """A bug of ours must not leave the job claimed for as long as this worker lives."""
+        body = await self._recorded(entry)
+        what = f"jobrunner could not perform it: {error!r}"
+        await self.finisher.write_now(_refused(entry, body, Reason.ERROR, what))
 
     async def _finish(self, end: Finish) -> None:
         plan = self._plans.get(end.task)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from jobrunner.clock import Clock, from_ms
+from jobrunner.errors import InvalidArguments
 from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Conflict, Lock, Manifest, Record, Task
 from jobrunner.message import Message
@@ -49,6 +50,11 @@ class TaskPlan:
         """Its start record is written before the attempt begins."""
         return self.task.record is Record.EAGER
 
+    @property
+    def is_adhoc(self) -> bool:
+        """Each of its jobs brings its own command."""
+        return self.task.kind is None
+
     def prepare(self, body: Message) -> PreparedJob:
         """Check the arguments and name the lock. Raises InvalidArguments."""
         arguments = body.kwargs
@@ -56,6 +62,8 @@ class TaskPlan:
             arguments = check_arguments(
                 self.name, self.specs, arguments, from_text=False, today=self._day_of(body)
             )
+        if self.is_adhoc:
+            _require_argv(arguments.get("command"))
         lock = self.lock_of(body.cron)
         return PreparedJob(body, arguments, _held_lock(lock, arguments) if lock else None)
 
@@ -66,7 +74,6 @@ class TaskPlan:
     def attempt(self, entry: Entry, job: PreparedJob, fence: str, worker: str) -> Attempt:
         """What the runner is given."""
         body = job.body
-        is_adhoc = self.task.kind is None
         return Attempt(
             job_id=entry.job_id,
             task_name=self.name,
@@ -78,8 +85,8 @@ class TaskPlan:
             worker=worker,
             namespace=self.namespace,
             folder=self.folder,
-            arguments={} if is_adhoc else job.arguments,
-            argv=job.arguments["command"] if is_adhoc else None,
+            arguments={} if self.is_adhoc else job.arguments,
+            argv=job.arguments["command"] if self.is_adhoc else None,
             args=body.args,
             labels=body.labels,
             cron=body.cron,
@@ -137,6 +144,15 @@ class TaskPlan:
             detail=holder,
             cron=job.body.cron,
             counts_attempt=False,
+        )
+
+
+def _require_argv(command: object) -> None:
+    words = command if isinstance(command, list) else []
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InvalidArguments(
+            f"parameter 'command' must be a program and its arguments, not {command!r}",
+            fix="submit it as a list of texts",
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from jobrunner import message
 from jobrunner.clock import SystemClock
 from jobrunner.heartbeat import Heartbeat, HeartbeatEvents
+from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.spec import CronSpec, Lock, Manifest, Retry, Task
 from jobrunner.message import Message
 from jobrunner.model import Job, JobState, Reason
@@ -22,6 +23,7 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.crons import read_crons
 from jobrunner.store.logs import read_log
+from jobrunner.store.published import ADHOC_TASK
 from jobrunner.store.submission import retry_job
 from jobrunner.worker.functions import Functions
 from jobrunner.worker.performer import Performer
@@ -50,6 +52,7 @@ TASKS = {
     "hang": a_function("hang"),
     "crash": a_function("sync_crash", max_lost=2),
     "shell": Task(shell="echo hello; exit 3", retry=Retry(attempts=2, exit_codes=[4])),
+    "argv": Task(command=["true", "{region}"], params={"region": {}}),
     "skip": a_function("hang", lock=Lock(name="report", conflict="skip")),
     "fail_locked": a_function("hang", lock=Lock(name="report", conflict="fail")),
     "wait": a_function("tell", lock=Lock(name="report", conflict="wait")),
@@ -71,7 +74,7 @@ class Performing:
         self.processes = ProcessRegistry("w1")
         manifest = Manifest(
             name=address.name,
-            tasks=TASKS,
+            tasks={**TASKS, ADHOC_TASK: adhoc_task(Manifest())},
             crons={"nightly": CronSpec(task="add", cron="0 2 * * *", lock_ttl="5m")},
             async_tasks={name: name != "crash" for name in TASKS},
         )
@@ -540,3 +543,45 @@ async def test_a_job_that_comes_again_while_its_last_attempt_winds_up_is_known_a
     worker.stop(job_id, StopReason.CANCEL)
     await worker.ended()
     assert store.state(job_id) is JobState.CANCELLED
+
+
+# Trouble.
+
+
+@pytest.mark.parametrize("command", ["echo hi", [], [1, 2], None, ["a\0b"]])
+async def test_an_adhoc_command_that_is_none_fails_its_job(
+    worker: Performing, command: object
+) -> None:
+    job = await worker.perform("exec", {"command": command})
+
+    assert job.state is JobState.FAILED
+
+
+async def test_an_adhoc_command_runs_as_given(worker: Performing) -> None:
+    job = await worker.perform("exec", {"command": ["sh", "-c", "exit $0", "7"]})
+
+    assert job.error is not None
+    assert job.error.exit_code == 7
+
+
+@pytest.mark.parametrize("task", ["argv", "named"])
+async def test_an_argument_that_no_process_can_be_given_fails_its_job(
+    worker: Performing, task: str
+) -> None:
+    job = await worker.perform(task, {"region": "a\0b"})
+
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.INVALID_ARGUMENTS)
+
+
+async def test_a_job_that_we_fail_to_perform_ends_as_failed_and_not_never(
+    store: Store, worker: Performing
+) -> None:
+    store.command("SET", store.keys.lock("report"), "no lock at all")
+
+    job = await worker.perform("skip")
+
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.ERROR)
+    assert job.error is not None
+    assert "WRONGTYPE" in job.error.message
+    assert worker.freed == 1
+    store.command("DEL", store.keys.lock("report"))
