@@ -20,7 +20,8 @@ from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.model import Job, JobError, JobState, Reason
-from jobrunner.runner.processes import kill_leftovers, parse_groups
+from jobrunner.runner.processes import ProcessGroup, kill_leftovers, parse_groups
+from jobrunner.runner.results import discard_results
 from jobrunner.store.attempts import (
     Entry,
     Finish,
@@ -127,7 +128,7 @@ class Rescuer:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
         groups = parse_groups(entry.groups) if entry else []
         space = entry.pid_space if entry else None
-        survivors = await asyncio.to_thread(kill_leftovers, worker, groups, space)
+        survivors = await asyncio.to_thread(_clear_away, worker, groups, space)
         if survivors:
             EventLog().error(
                 "could not kill processes of a dead worker", worker=worker, pids=survivors
@@ -165,6 +166,13 @@ class Rescuer:
         job = jobs.get(entry.job_id)
         limit = self._max_lost.get(job.task if job else "", DEFAULT_MAX_LOST)
         return entry.lost + 1 >= limit
+
+
+def _clear_away(worker: str, groups: Sequence[ProcessGroup], space: str | None) -> list[int]:
+    """Processes first, then the files that they may have open; returns pids that would not die."""
+    survivors = kill_leftovers(worker, groups, space)
+    discard_results(worker)
+    return survivors
 
 
 def _lost(entry: Entry, job: Job | None) -> Finish:

@@ -22,18 +22,20 @@ class BadResult(Exception):
 class ResultFiles:
     """Private places for results; one folder for commands of the daemon's own user."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: str) -> None:
+        """The folders bear the worker's id, so that they can be found when it is killed."""
+        self._prefix = _prefix(worker)
         self._folder: Path | None = None
         self._numbers = itertools.count()
 
     def place(self, owner: Identity | None) -> Path:
         """Where one attempt may write its result; nothing is there yet."""
         if owner is not None:
-            folder = Path(tempfile.mkdtemp(prefix="jobrunner-"))
+            folder = Path(tempfile.mkdtemp(prefix=self._prefix))
             os.chown(folder, owner.uid, owner.gid)
             return folder / "result.json"
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="jobrunner-"))
+            self._folder = Path(tempfile.mkdtemp(prefix=self._prefix))
         return self._folder / f"{next(self._numbers)}.json"
 
     def read(self, place: Path) -> bytes | None:
@@ -64,6 +66,18 @@ class ResultFiles:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def discard_results(worker: str) -> None:
+    """Remove the result files that a killed worker left."""
+    # No glob: the id may be any text that somebody wrote into the store.
+    for folder in Path(tempfile.gettempdir()).iterdir():
+        if folder.name.startswith(_prefix(worker)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(worker: str) -> str:
+    return f"jobrunner-{worker}-"
 
 
 def _checked(text: bytes) -> bytes | None:

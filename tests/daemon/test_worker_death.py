@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,19 @@ def test_a_job_that_kills_its_workers_fails_as_lost_and_spares_its_neighbours(
     assert "died 2 times" in failed.error.message
     assert demo.lines("lost") == ["1", "2"]
     assert {job.state for job in demo.all_ended(neighbours)} == {JobState.COMPLETED}
+
+
+def test_nothing_of_a_dead_worker_stays_in_the_folder_for_temporary_files(demo: Project) -> None:
+    job_id = demo.act('echo "$JOBRUNNER_RESULT" >> place; [ $JOBRUNNER_ATTEMPT = 2 ] || sleep 600')
+    first = demo.running(job_id)
+    folder = Path(demo.wait_for_lines(1, "place")[0]).parent
+    existed = folder.exists()
+
+    kill_worker_of(demo, first)
+
+    demo.ended(job_id)
+    assert existed
+    assert not folder.exists()
 
 
 def test_a_lost_job_can_be_retried_and_is_lost_again_only_after_max_lost(demo: Project) -> None:

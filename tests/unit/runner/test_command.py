@@ -42,7 +42,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become 
 
 @pytest.fixture
 def results() -> Iterator[ResultFiles]:
-    files = ResultFiles()
+    files = ResultFiles("w1")
     yield files
     files.close()
 
