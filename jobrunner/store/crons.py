@@ -82,6 +82,7 @@ def _fire_script(keys: Keys, item: Fire) -> Script:
         keys.blocked(),
         keys.done(JobState.SKIPPED),
         keys.task_done(item.task),
+        keys.cancelling(),
     ]
     if item.previous:
         names += [keys.job(item.previous), keys.watchers(item.previous)]

@@ -47,6 +47,11 @@ def send(store: Store, *fires: Fire) -> list[str]:
     return [fired.what for fired in store.run(fire(store.keys, fires))]
 
 
+def wishes(store: Store) -> set[str]:
+    """What a worker is told to cancel by its next heartbeat."""
+    return set(store.texts("SMEMBERS", store.keys.cancelling()))
+
+
 def record(store: Store) -> CronRecord:
     return store.run(read_crons(store.keys, ["nightly"]))[0]
 
@@ -215,6 +220,31 @@ def test_overlap_replace_runs_once_the_one_before_is_cancelled(store: Store) -> 
 
     assert store.job(ID_ONE).reason is Reason.REPLACED
     assert [entry.job_id for entry in store.claim()] == [ID_TWO]
+
+
+def test_overlap_replace_stops_the_one_before_also_when_the_scheduler_dies_at_once(
+    store: Store,
+) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    (entry,) = store.claim()
+
+    send(store, a_fire(TWO, overlap="replace", previous=ID_ONE))
+
+    assert wishes(store) == {ID_ONE}
+    store.finish(entry, JobState.CANCELLED)
+    assert (store.job(ID_ONE).reason, store.state(ID_TWO)) == (Reason.REPLACED, JobState.BLOCKED)
+    assert wishes(store) == set()
+
+
+def test_a_waiting_job_that_was_replaced_leaves_no_wish_behind(store: Store) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    send(store, a_fire(TWO, overlap="replace", previous=ID_ONE))
+
+    store.run(cancel(store.keys, ID_ONE, Reason.REPLACED))
+
+    assert wishes(store) == set()
 
 
 def test_a_scheduler_that_knows_another_predecessor_looks_again(store: Store) -> None:

@@ -3,8 +3,8 @@
 -- KEYS[1] cron hash       KEYS[2] record hash     KEYS[3] queue stream
 -- KEYS[4] counts hash     KEYS[5] queues set      KEYS[6] last-job hash
 -- KEYS[7] scheduled zset  KEYS[8] blocked zset    KEYS[9] skipped jobs' done zset
--- KEYS[10] task's done zset
--- KEYS[11] record hash of the cron's previous job KEYS[12] its watchers set (both may be missing)
+-- KEYS[10] task's done zset                        KEYS[11] cancelling set
+-- KEYS[12] record hash of the cron's previous job KEYS[13] its watchers set (both may be missing)
 -- ARGV[1] wake channel    ARGV[2] id              ARGV[3] task       ARGV[4] message
 -- ARGV[5] queue           ARGV[6] priority        ARGV[7] cron       ARGV[8] fire time, ms
 -- ARGV[9] delay ms (jitter)  ARGV[10] overlap policy  ARGV[11] id of the previous job or ''
@@ -30,12 +30,17 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
 end
 
 local reason, detail, state = ARGV[12], ARGV[13], 'queued'
-if reason == '' and KEYS[11] and ARGV[10] ~= 'allow' then
-  if LIVE[redis.call('HGET', KEYS[11], 'state')] then
+if reason == '' and KEYS[12] and ARGV[10] ~= 'allow' then
+  if LIVE[redis.call('HGET', KEYS[12], 'state')] then
     if ARGV[10] == 'skip' then
       reason, detail = 'overlap', previous
     else
       state = 'blocked'
+    end
+    if ARGV[10] == 'replace' then
+      -- The caller cancels it next; should that be cut off, its worker finds the wish here.
+      redis.call('SADD', KEYS[11], previous)
+      redis.call('HSET', KEYS[12], 'cancel_requested', 'replaced')
     end
   end
 end
@@ -61,7 +66,7 @@ else
     set('after', previous)
     set('awaits', 'end')
     redis.call('ZADD', KEYS[8], now, ARGV[2])
-    redis.call('SADD', KEYS[12], 'job:' .. ARGV[2])
+    redis.call('SADD', KEYS[13], 'job:' .. ARGV[2])
   elseif tonumber(ARGV[9]) > 0 then
     state = 'scheduled'
     set('due_at', now + ARGV[9])

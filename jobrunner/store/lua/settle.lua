@@ -35,6 +35,7 @@ if entry then
 end
 local was_due = redis.call('ZREM', KEYS[3], ARGV[2]) == 1
 redis.call('ZREM', KEYS[4], ARGV[2])
+redis.call('SREM', KEYS[9], ARGV[2])
 local was_in_line = waiting and redis.call('ZREM', waiting, ARGV[2]) == 1
 if was_in_line and (was_due or state == 'queued') then
   -- A release had woken it; the next in line must not sleep on.
