@@ -1,0 +1,165 @@
+"""The daemon's plan: what a manifest file and its modules come to, or all that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
+from jobrunner.errors import ManifestError
+from jobrunner.manifest.parts import Store
+from jobrunner.manifest.spec import Manifest
+from jobrunner.model import Priority
+
+MODULE = '''
+from jobrunner import cron, task
+
+@task(queue="web", lock_ttl=120)
+async def resize(path: str, width: int = 200) -> str:
+    """Make a picture smaller."""
+    return path
+
+@cron("*/5 * * * *", timezone="Europe/Berlin")
+def cleanup() -> None:
+    pass
+'''
+NIGHTLY = """\
+name: shop
+tasks:
+  backup: {command: [pg_dump, shop], description: Dump the database, env: {TOKEN: s3cret}}
+crons:
+  nightly: {task: backup, cron: "0 2 * * *", timezone: Europe/Berlin}
+  often: {task: backup, every: 90s, enabled: false}
+"""
+
+
+def plan_of(folder: Path, text: str, module: str | None = None) -> Plan:
+    (folder / "jobs.yaml").write_text(text)
+    if module is not None:
+        (folder / "shop_jobs.py").write_text(module)
+    return make_plan(folder / "jobs.yaml", {})
+
+
+def problems_of(folder: Path, text: str, module: str | None = None) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        plan_of(folder, text, module)
+    return [f"{p.where.line if p.where else '-'}: {p.what}" for p in caught.value.problems]
+
+
+def test_crons_are_parsed_with_their_zone_and_task(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, NIGHTLY)
+
+    nightly, often = plan.crons
+    assert (nightly.name, nightly.cron.expression, nightly.cron.timezone) == (
+        "nightly",
+        "0 2 * * *",
+        "Europe/Berlin",
+    )
+    assert nightly.task == plan.manifest.tasks["backup"]
+    assert often.cron.interval is not None
+
+
+def test_functions_of_the_imported_modules_are_taken_up(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "imports: [shop_jobs]\n", MODULE)
+
+    tasks = plan.manifest.tasks
+    assert (tasks["resize"].queue, tasks["resize"].python) == ("web", "shop_jobs:resize")
+    assert list(tasks["resize"].params) == ["path", "width"]
+    assert (plan.manifest.is_async("resize"), plan.manifest.is_async("cleanup")) == (True, False)
+    assert [(item.name, item.cron.timezone) for item in plan.crons] == [
+        ("cleanup", "Europe/Berlin")
+    ]
+
+
+def test_all_bad_crons_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """\
+tasks: {backup: {command: "true"}}
+crons:
+  one: {task: backup, cron: "61 * * * *"}
+  two: {task: backup, cron: "0 2 * * *"}
+  three: {task: backup, cron: "0 0 30 2 *"}
+"""
+
+    problems = problems_of(tmp_path, text)
+
+    assert [problem.partition(":")[0] for problem in problems] == ["3", "5"]
+
+
+def test_a_module_that_does_not_import_is_a_problem_in_that_module(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        plan_of(tmp_path, "name: shop\nimports: [shop_jobs]\n", "import nowhere_else")
+
+    (problem,) = caught.value.problems
+    assert problem.what == "module 'shop_jobs' cannot be imported"
+    assert "nowhere_else" in (problem.why or "")
+    assert str(problem.where) == f"{tmp_path / 'shop_jobs.py'}:1:1"
+
+
+def test_adhoc_commands_are_a_task_of_their_own_where_they_are_allowed(tmp_path: Path) -> None:
+    closed = plan_of(tmp_path, NIGHTLY)
+    opened = plan_of(tmp_path, f"adhoc: true\ndefaults: {{queue: misc}}\n{NIGHTLY}")
+
+    assert "exec" not in closed.manifest.tasks
+    assert opened.manifest.tasks["exec"].kind is None
+    assert opened.manifest.tasks["exec"].queue == "misc"
+
+
+def test_a_task_with_the_name_of_adhoc_commands_is_a_problem(tmp_path: Path) -> None:
+    text = 'adhoc: true\ntasks:\n  exec: {command: "true"}\n'
+
+    (problem,) = problems_of(tmp_path, text)
+
+    assert "'exec'" in problem
+
+
+# What clients may know.
+
+
+def test_tasks_and_crons_are_published_without_environment(tmp_path: Path) -> None:
+    known = published(plan_of(tmp_path, NIGHTLY))
+
+    backup = known.tasks["backup"]
+    assert (backup.kind, backup.description, backup.priority) == (
+        "command",
+        "Dump the database",
+        Priority.NORMAL,
+    )
+    nightly = known.crons["nightly"]
+    assert (nightly.task, nightly.schedule, nightly.is_enabled) == ("backup", "0 2 * * *", True)
+    assert nightly.description == "Dump the database"  # a cron without one has its task's
+    assert not known.crons["often"].is_enabled
+    assert "s3cret" not in repr(known)
+
+
+def test_parameters_and_targets_of_functions_are_published(tmp_path: Path) -> None:
+    known = published(plan_of(tmp_path, "imports: [shop_jobs]\n", MODULE))
+
+    resize = known.tasks["resize"]
+    assert [spec.name for spec in resize.params] == ["path", "width"]
+    assert (resize.target, resize.lock) == ("shop_jobs:resize", "resize")
+
+
+# Reloads.
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (Manifest(name="other"), "name has changed"),
+        (Manifest(name="shop", store=Store(url="redis://localhost")), "store.url has changed"),
+        (Manifest(name="shop", store=Store(server="/usr/bin/redis-server")), "store.server has"),
+    ],
+)
+def test_a_reload_to_another_place_is_refused(changed: Manifest, what: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        raise_if_moved(Manifest(name="shop"), changed)
+
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(what)
+    assert problem.fix
+
+
+def test_a_reload_may_change_all_else(tmp_path: Path) -> None:
+    before = plan_of(tmp_path, NIGHTLY).manifest
+    after = plan_of(tmp_path, "name: shop\nstore: {durability: always}\n").manifest
+
+    raise_if_moved(before, after)
