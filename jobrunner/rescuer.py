@@ -194,5 +194,5 @@ def _cancelled(entry: Entry, job: Job | None) -> Finish:
 
 
 def _lock_of(job: Job | None) -> HeldLock | None:
-    """The lock to be freed. One slot is woken at once; `wake_free_locks` finds further ones."""
+    """The lock to be freed. How many slots it has does not matter: what is freed is given on."""
     return HeldLock(job.lock, 1, 0, "") if job and job.lock else None

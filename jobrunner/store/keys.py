@@ -83,7 +83,7 @@ class Keys:
         return self._key(f"waiting:{name}")
 
     def locks(self) -> str:
-        """Zset of lock names by the latest lease end (ms): the locks that are held."""
+        """Zset of lock names by the earliest lease end (ms): locks that are held or waited for."""
         return self._key("locks")
 
     def tokens(self) -> str:

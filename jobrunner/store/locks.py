@@ -85,7 +85,7 @@ def _read_holders(
 
 
 def wake_free_locks(keys: Keys) -> Operation[int]:
-    """Wake the first waiter of each lock whose holder vanished; returns how many woke."""
+    """Wake the first waiter of each lock with a holder that vanished; returns how many woke."""
     time = yield Command(("TIME",))
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     names = yield Command(("ZRANGE", keys.locks(), "-inf", now_ms, "BYSCORE", "LIMIT", 0, 1000))

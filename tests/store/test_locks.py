@@ -5,10 +5,13 @@ from dataclasses import replace
 from jobrunner.model import JobState
 from jobrunner.store.attempts import StartedAs
 from jobrunner.store.cancelling import cancel
+from jobrunner.store.due import promote_due
+from jobrunner.store.leases import LockLease, renew
 from jobrunner.store.locks import break_lock, read_lock, read_locks, wake_free_locks
 from tests.store.factories import A_LOCK, A_WAITED_LOCK, LONG_AGO, Store
 
 OTHER = replace(A_LOCK, name="other")
+TWO_SLOTS = replace(A_WAITED_LOCK, slots=2)
 
 
 def end_lock(store: Store, job_id: str) -> None:
@@ -75,6 +78,48 @@ def test_a_lock_that_is_held_wakes_nobody(store: Store) -> None:
     assert store.run(wake_free_locks(store.keys)) == 0
     assert store.state(waiter) is JobState.BLOCKED
     assert store.holders() == [holder.job_id]
+
+
+def test_a_waiter_takes_the_slot_of_a_vanished_holder_while_another_goes_on(store: Store) -> None:
+    store.add_worker()
+    vanished, holder = store.running(lock=TWO_SLOTS), store.running(lock=TWO_SLOTS)
+    first, second = store.blocked(lock=TWO_SLOTS), store.blocked(lock=TWO_SLOTS)
+    end_lock(store, vanished.job_id)
+
+    assert store.run(wake_free_locks(store.keys)) == 1
+
+    (entry,) = store.claim()
+    assert entry.job_id == first
+    assert store.start(entry, lock=TWO_SLOTS)[0] is StartedAs.STARTED
+    assert store.state(second) is JobState.BLOCKED
+    assert set(store.holders()) == {holder.job_id, first}
+
+
+def test_the_renewal_of_one_holder_does_not_hide_that_another_vanished(store: Store) -> None:
+    store.add_worker()
+    vanished, holder = store.running(lock=TWO_SLOTS), store.running(lock=TWO_SLOTS)
+    waiter = store.blocked(lock=TWO_SLOTS)
+    end_lock(store, vanished.job_id)
+    token = store.record(holder.job_id)["lock_token"]
+
+    lease = LockLease("report", holder.job_id, token, 60_000)
+    store.run(renew(store.keys, "w1", [lease], groups=b"[]", busy=1))
+
+    assert store.run(wake_free_locks(store.keys)) == 1
+    assert store.state(waiter) is JobState.QUEUED
+
+
+def test_who_comes_upon_a_free_slot_out_of_turn_wakes_whose_turn_it_is(store: Store) -> None:
+    store.add_worker()
+    vanished, _ = store.running(lock=TWO_SLOTS), store.running(lock=TWO_SLOTS)
+    waiter = store.blocked(lock=TWO_SLOTS)
+    end_lock(store, vanished.job_id)
+
+    late = store.blocked(lock=TWO_SLOTS)
+
+    store.run(promote_due(store.keys))
+    assert store.state(waiter) is JobState.QUEUED
+    assert store.state(late) is JobState.BLOCKED
 
 
 def test_a_lock_without_holder_and_waiters_is_forgotten(store: Store) -> None:

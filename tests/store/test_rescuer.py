@@ -299,6 +299,24 @@ async def test_a_lost_job_frees_its_lock_for_the_next_in_line(
     assert store.holders(A_WAITED_LOCK) == []
 
 
+async def test_a_lost_job_frees_its_slot_also_while_another_job_has_one(
+    store: Store, address: StoreAddress
+) -> None:
+    two_slots = replace(A_WAITED_LOCK, slots=2)
+    store.add_worker("w1")
+    store.add_worker("w2")
+    store.running("w1", lock=two_slots)
+    holder = store.running("w2", lock=two_slots)
+    waiter = store.claimed("w2")
+    store.start(waiter, "w2", lock=two_slots)
+
+    async with a_rescuer(address, demo=1) as rescuer:
+        await rescuer.rescue("w1")
+
+    assert store.state(waiter.job_id) is JobState.QUEUED
+    assert store.holders(two_slots) == [holder.job_id]
+
+
 async def test_a_job_that_is_being_cancelled_ends_as_cancelled(
     store: Store, rescuer: Rescuer
 ) -> None:

@@ -45,10 +45,11 @@ local function set(name, value)
 end
 
 local function release_lock(holders, waiting, lock, slots, id)
-  redis.call('ZREM', holders, id)
-  redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
+  local freed = redis.call('ZREM', holders, id)
+    + redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
   redis.call('ZREM', waiting, id)
-  local free = slots - redis.call('ZCARD', holders)
+  -- Who ends the job of a dead worker does not know the slots; what was freed is free in any case.
+  local free = math.max(freed, slots - redis.call('ZCARD', holders))
   local next_ids = free > 0 and redis.call('ZRANGE', waiting, 0, free - 1) or {}
   for _, waiter in ipairs(next_ids) do
     redis.call('ZADD', KEYS[3], 'NX', now, waiter)

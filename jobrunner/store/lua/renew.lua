@@ -22,7 +22,7 @@ for index = 1, tonumber(ARGV[5]) do
   local is_holder = redis.call('ZSCORE', holders, id)
   if is_holder and redis.call('HGET', record, 'lock_token') == token then
     redis.call('ZADD', holders, now + ttl, id)
-    redis.call('ZADD', KEYS[4], 'GT', now + ttl, name)
+    redis.call('ZADD', KEYS[4], redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')[2], name)
   else
     lost[#lost + 1] = id
   end

@@ -17,12 +17,17 @@ local function take_lock(id, record, holders, waiting, lock, slots, ttl)
   local held = redis.call('ZCARD', holders)
   local before = redis.call('ZRANK', waiting, id) or redis.call('ZCARD', waiting)
   if not is_holder and held + before >= slots then
-    return nil, redis.call('ZRANGE', holders, 0, 0)[1] or redis.call('ZRANGE', waiting, 0, 0)[1]
+    local first = redis.call('ZRANGE', waiting, 0, 0)[1]
+    if first and held < slots then
+      -- A holder's time was up just now, and nobody else will tell the one whose turn it is.
+      schedule(KEYS[7], first, now, ARGV[3])
+    end
+    return nil, redis.call('ZRANGE', holders, 0, 0)[1] or first
   end
   local token = redis.call('INCR', KEYS[5])
   redis.call('ZADD', holders, now + ttl, id)
   redis.call('ZREM', waiting, id)
-  redis.call('ZADD', KEYS[4], 'GT', now + ttl, lock)
+  redis.call('ZADD', KEYS[4], redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')[2], lock)
   redis.call('HSET', record, 'lock', lock, 'lock_token', token)
   -- More slots may be free than the last release knew of: the next in line tries, too.
   local follower = not is_holder and held + 1 < slots and redis.call('ZRANGE', waiting, 0, 0)[1]

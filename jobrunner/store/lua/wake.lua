@@ -1,12 +1,16 @@
--- Wake the first waiter of a lock that nobody holds any more; forget a lock without waiters.
+-- Wake the first waiter of a lock with a holder that vanished; forget a lock that nobody wants.
 -- include: clock
 -- KEYS[1] lock zset  KEYS[2] waiting zset  KEYS[3] locks zset  KEYS[4] scheduled zset
 -- KEYS[5] record hash of the first waiter that the caller saw (may be missing)
 -- ARGV[1] lock name  ARGV[2] id of that waiter or ''
 -- Returns the id of the woken job or ''.
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  return ''
+local vanished = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
+local next_end = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if next_end then
+  redis.call('ZADD', KEYS[3], next_end, ARGV[1])
+  if vanished == 0 then
+    return ''
+  end
 end
 if KEYS[5] then
   local state = redis.call('HGET', KEYS[5], 'state')
@@ -18,7 +22,7 @@ if KEYS[5] then
     return ARGV[2]
   end
 end
-if redis.call('EXISTS', KEYS[2]) == 0 then
+if not next_end and redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('ZREM', KEYS[3], ARGV[1])
 end
 return ''
