@@ -9,22 +9,28 @@ from tests.daemon.harness import ExternalServer, Project
 
 
 @pytest.fixture
-def project() -> Iterator[Callable[..., Project]]:
-    """Makes projects; what they started is stopped after the test."""
-    with ExitStack() as made:
-
-        def make(manifest: str, modules: Mapping[str, str] | None = None) -> Project:
-            each = Project(manifest, modules)
-            made.callback(each.close)
-            made.callback(each.print_logs)  # pytest shows it when the test fails
-            return each
-
-        yield make
+def cleanup() -> Iterator[ExitStack]:
+    """What is to be done after the test: the last thing noted is done first."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture
-def server() -> Iterator[ExternalServer]:
-    """A server of its own, for `store.url`."""
+def project(cleanup: ExitStack) -> Callable[..., Project]:
+    """Makes projects; what they started is stopped after the test."""
+
+    def make(manifest: str, modules: Mapping[str, str] | None = None) -> Project:
+        made = Project(manifest, modules)
+        cleanup.callback(made.close)
+        cleanup.callback(made.print_logs)  # pytest shows it when the test fails
+        return made
+
+    return make
+
+
+@pytest.fixture
+def server(cleanup: ExitStack) -> ExternalServer:
+    """A server of its own, for `store.url`; stopped after the daemons of the test."""
     started = ExternalServer()
-    yield started
-    started.close()
+    cleanup.callback(started.close)
+    return started
