@@ -90,6 +90,7 @@ class Supervisor:
         self._stop_signals = 0
         self._stopping = asyncio.Event()
         self._wake_scheduler = asyncio.Event()
+        self._must_reload = False
         self._reloading: asyncio.Task[None] | None = None
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
@@ -208,6 +209,12 @@ class Supervisor:
         self._pruner.take_up(plan.manifest.retention)
         await self._scheduler.take_up(self._crons())
 
+    async def _reload_while_asked(self) -> None:
+        """Once more for requests during a reload: the file may have changed since it was read."""
+        while self._must_reload:
+            self._must_reload = False
+            await self._reload()
+
     async def _reload(self) -> None:
         self._notifier.reloading("reading the manifest")
         try:
@@ -267,11 +274,10 @@ class Supervisor:
     def _on_reload_signal(self) -> None:
         if self._stopping.is_set():
             return
-        if self._reloading is not None and not self._reloading.done():
-            EventLog().warning("ignored a reload: one is under way")
-            return
-        self._reloading = asyncio.create_task(self._reload())
-        self._reloading.add_done_callback(_log_failure)
+        self._must_reload = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload_while_asked())
+            self._reloading.add_done_callback(_log_failure)
 
     # Loops of the daemon itself.
 

@@ -131,6 +131,30 @@ def test_jobs_that_come_during_reloads_all_end_once(demo: Project) -> None:
     demo.workers_ready(2)
 
 
+def test_a_change_during_a_reload_is_taken_up_after_it(project: Projects) -> None:
+    # The module is imported anew at each reload, and then waits for the test.
+    gate = """
+        import time
+        from pathlib import Path
+        if Path("shut").exists():
+            Path("reading").touch()
+            while Path("shut").exists():
+                time.sleep(0.01)
+    """
+    demo = project(f"imports: [gate]\n{MANIFEST}", {"gate": gate})
+    daemon = demo.start()
+    (demo.folder / "shut").touch()
+    daemon.signal(signal.SIGHUP)
+    eventually((demo.folder / "reading").exists)
+
+    demo.write(f"imports: [gate]\n{CHANGED}")
+    daemon.signal(signal.SIGHUP)
+    (demo.folder / "shut").unlink()
+
+    daemon.wait_for_log("generation=3")
+    assert demo.ended(demo.submit("new", {"script": "true"})).state is JobState.COMPLETED
+
+
 def test_a_stop_during_a_reload_drains_old_and_new_workers(demo: Project) -> None:
     [daemon] = demo.daemons
     job = demo.act(PATIENT)
