@@ -199,6 +199,24 @@ async def test_no_job_of_a_cron_overtakes_one_that_still_stops(
     assert len(queue(store)) == 1
 
 
+async def test_a_job_that_was_cancelled_while_it_waited_is_not_the_one_to_wait_for(
+    store: Store, daemon: Daemon
+) -> None:
+    store.add_worker()
+    await daemon.take_up(a_cron(overlap="queue"))
+    await daemon.tick_at(at(0, 5))
+    (running,) = store.claim()
+    await daemon.tick_at(at(0, 10))
+    store.run(cancel(store.keys, f"tick@{rfc3339(at(0, 10))}"))
+
+    await daemon.tick_at(at(0, 15))
+
+    assert fired(store, "tick", JobState.BLOCKED) == [at(0, 15)]
+    store.finish(running)
+    await daemon.tick()
+    assert queue(store) == [f"tick@{rfc3339(at(0, 15))}"]
+
+
 async def test_missed_fire_times_that_may_not_overlap_run_one_after_the_other(
     store: Store, daemon: Daemon
 ) -> None:
