@@ -18,7 +18,7 @@ from jobrunner.worker.control import obey
 from jobrunner.worker.outage import until_done
 from tests.store.factories import Store
 from tests.store.switch import Switch
-from tests.store.waiting import until
+from tests.store.waiting import in_background, until
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +28,8 @@ async def obeying(address: StoreAddress) -> AsyncIterator[list[str]]:
     """The jobs that the worker is told to cancel, as they come."""
     cancelled: list[str] = []
     async with AsyncStoreConnection(address) as connection:
-        loop = asyncio.create_task(obey(Keys(address.name), connection, "w1", cancelled.append))
-        yield cancelled
-        assert not loop.done()
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        async with in_background(obey(Keys(address.name), connection, "w1", cancelled.append)):
+            yield cancelled
 
 
 async def test_a_cancel_request_is_obeyed_at_once(store: Store, address: StoreAddress) -> None:

@@ -15,7 +15,7 @@ from jobrunner.worker.finisher import LARGEST_BATCH, Finisher
 from tests.store.clients import calls_of
 from tests.store.factories import A_WAITED_LOCK, Store
 from tests.store.switch import Switch
-from tests.store.waiting import until
+from tests.store.waiting import in_background, until
 
 pytestmark = pytest.mark.anyio
 
@@ -44,11 +44,8 @@ class Finishing:
 async def finishing(store: Store, address: StoreAddress) -> AsyncIterator[Finishing]:
     async with AsyncStoreConnection(address) as connection:
         opened = Finishing(store, connection)
-        loop = asyncio.create_task(opened.finisher.run())
-        yield opened
-        assert not loop.done()
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        async with in_background(opened.finisher.run()):
+            yield opened
 
 
 def claimed(store: Store, number: int) -> list[Entry]:

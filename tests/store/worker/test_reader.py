@@ -16,7 +16,7 @@ from jobrunner.store.submission import submit
 from jobrunner.worker.reader import Reader
 from tests.store.factories import QUEUES, Store
 from tests.store.switch import Switch
-from tests.store.waiting import until
+from tests.store.waiting import in_background, until
 
 pytestmark = pytest.mark.anyio
 BLOCK = timedelta(milliseconds=200)
@@ -53,11 +53,8 @@ class Reading:
 async def reading(store: Store, address: StoreAddress, slots: int = 100) -> AsyncIterator[Reading]:
     async with AsyncStoreConnection(address) as connection:
         opened = Reading(store, connection, slots)
-        loop = asyncio.create_task(opened.reader.run())
-        yield opened
-        assert not loop.done() or loop.exception() is None
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        async with in_background(opened.reader.run()):
+            yield opened
 
 
 def claimed(store: Store) -> int:

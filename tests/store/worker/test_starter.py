@@ -16,7 +16,7 @@ from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.worker.starter import LATE_AFTER_S, Begun, Starter
 from tests.store.factories import A_LOCK, Store
 from tests.store.switch import Switch
-from tests.store.waiting import until
+from tests.store.waiting import in_background, until
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +39,8 @@ class Starting:
 async def starting(store: Store, address: StoreAddress) -> AsyncIterator[Starting]:
     async with AsyncStoreConnection(address) as connection:
         opened = Starting(store, connection)
-        loop = asyncio.create_task(opened.starter.run())
-        yield opened
-        assert not loop.done()
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        async with in_background(opened.starter.run()):
+            yield opened
 
 
 async def all_late() -> None:
