@@ -27,9 +27,12 @@ pytestmark = pytest.mark.anyio
 async def obeying(address: StoreAddress) -> AsyncIterator[list[str]]:
     """The jobs that the worker is told to cancel, as they come."""
     cancelled: list[str] = []
-    async with AsyncStoreConnection(address) as connection:
-        async with in_background(obey(Keys(address.name), connection, "w1", cancelled.append)):
-            yield cancelled
+    connection = AsyncStoreConnection(address)
+    async with (
+        connection,
+        in_background(obey(Keys(address.name), connection, "w1", cancelled.append)),
+    ):
+        yield cancelled
 
 
 async def test_a_cancel_request_is_obeyed_at_once(store: Store, address: StoreAddress) -> None:
