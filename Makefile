@@ -19,7 +19,7 @@ run: $(STAMP) ## Start the daemon on the example jobs.yaml with the embedded ser
 	@$(BIN)/jobrunner run --file jobs.yaml
 
 test: $(STAMP) ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(STAMP) ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check .
