@@ -28,9 +28,11 @@ from jobrunner.embedded.server import EmbeddedServer
 from jobrunner.locate import find_store
 from jobrunner.model import Job, JobState
 from jobrunner.runner.proctable import all_pids, carries, started_at
+from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import WorkerEntry, read_workers
+from jobrunner.store.lookup import Selection, list_jobs
 from jobrunner.store.requests import Command
 
 T = TypeVar("T")
@@ -288,10 +290,10 @@ class Project:
         """The job, once it runs."""
         return self.wait_for(job_id, JobState.RUNNING)
 
-    def jobs(self, *options: str) -> list[dict[str, Any]]:
-        """What `list` tells, oldest first."""
-        listed: list[dict[str, Any]] = self.json("list", "--limit", "1000", *options)
-        return listed[::-1]
+    def jobs(self) -> list[Job]:
+        """All jobs, oldest first."""
+        everything = Selection(states=tuple(JobState), limit=100_000)
+        return self.store.run(list_jobs(self.keys, everything))[::-1]
 
     # What jobs leave.
 
@@ -416,12 +418,23 @@ class ExternalServer:
         self._folder = Path(tempfile.mkdtemp(prefix="jr-ext-"))
         self._server = EmbeddedServer(self._folder, "everysec")
         self._server.ensure()
-        self.url = f"unix://{self._server.address('').socket}"
+        self._password = ""
 
-    def execute(self, *args: str) -> Any:
-        with StoreConnection(self._server.address("")) as connection:
-            return connection.execute(Command(args))
+    @property
+    def url(self) -> str:
+        return self.url_with(self._password)
+
+    def url_with(self, password: str) -> str:
+        user = f":{password}@" if password else ""
+        return f"unix://{user}{self._server.address('').socket}"
+
+    def set_password(self, password: str) -> None:
+        """Ask every client for this password from now on; empty for none."""
+        with StoreConnection(StoreAddress("", url=self.url)) as connection:
+            connection.execute(Command(("CONFIG", "SET", "requirepass", password)))
+        self._password = password
 
     def close(self) -> None:
+        self.set_password("")
         self._server.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -122,9 +122,8 @@ def test_a_store_that_cannot_be_reached_is_told_with_its_address(project: Projec
 def test_a_wrong_password_is_told_without_showing_it(
     project: Projects, server: ExternalServer
 ) -> None:
-    server.execute("CONFIG", "SET", "requirepass", "right")
-    url = server.url.replace("unix://", "unix://:wrongsecret@")
-    demo = project(MANIFEST + f"store: {{url: '{url}'}}\n")
+    server.set_password("right")
+    demo = project(MANIFEST + f"store: {{url: '{server.url_with('wrongsecret')}'}}\n")
 
     for command in (["run"], ["list"]):
         refused = demo.cli(*command).refused(4)
@@ -133,9 +132,8 @@ def test_a_wrong_password_is_told_without_showing_it(
 
 
 def test_a_right_password_is_never_shown(project: Projects, server: ExternalServer) -> None:
-    server.execute("CONFIG", "SET", "requirepass", "rightsecret")
-    url = server.url.replace("unix://", "unix://:rightsecret@")
-    demo = project(MANIFEST + f"store: {{url: '{url}'}}\n")
+    server.set_password("rightsecret")
+    demo = project(MANIFEST + f"store: {{url: '{server.url}'}}\n")
 
     daemon = demo.start()
 

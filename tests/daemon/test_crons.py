@@ -1,11 +1,13 @@
 """Crons: one job per fire time whoever fires it, policies, pause, trigger, restarts."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from jobrunner.model import JobState
+import pytest
+
+from jobrunner.clock import rfc3339
+from jobrunner.model import Job, JobState, Reason
 from tests.daemon.harness import ExternalServer, Project, act, eventually
 
 Projects = Callable[..., Project]
@@ -13,7 +15,7 @@ Projects = Callable[..., Project]
 EVERY_SECOND = '"* * * * * *"'
 TASKS = f"""
 name: demo
-workers: {{processes: 1, slots: 16}}
+workers: {{processes: 1, slots: 64}}
 tasks:
   act: {act("kill_grace: 0.1s")}
 crons:
@@ -26,14 +28,19 @@ def cron(name: str, script: str, options: str = "", schedule: str = EVERY_SECOND
     return f"  {name}: {{task: act, cron: {schedule}, {params}, {options}}}\n"
 
 
-def of(demo: Project, name: str) -> list[dict[str, Any]]:
-    """The jobs of a cron in the order of their fire times."""
-    jobs = [job for job in demo.jobs() if job["cron"] == name]
-    return sorted(jobs, key=lambda job: str(job["fire_time"]))
+def of(demo: Project, name: str) -> list[Job]:
+    """The jobs of a cron's fire times, in their order."""
+    jobs = [job for job in demo.jobs() if job.cron == name and job.fire_time is not None]
+    return sorted(jobs, key=_fire_time)
 
 
-def fire_times(jobs: list[dict[str, Any]]) -> list[datetime]:
-    return [datetime.fromisoformat(job["fire_time"]) for job in jobs]
+def fire_times(jobs: list[Job]) -> list[datetime]:
+    return [_fire_time(job) for job in jobs]
+
+
+def _fire_time(job: Job) -> datetime:
+    assert job.fire_time is not None
+    return job.fire_time
 
 
 def test_each_fire_time_makes_one_job_however_many_daemons_fire(
@@ -51,60 +58,75 @@ def test_each_fire_time_makes_one_job_however_many_daemons_fire(
     jobs = of(first, "each")
     times = fire_times(jobs)
     assert times == [times[0] + timedelta(seconds=n) for n in range(len(times))]
-    assert [job["id"] for job in jobs] == [f"each@{job['fire_time']}" for job in jobs]
-    ended = first.all_ended([job["id"] for job in jobs])
+    assert [job.id for job in jobs] == [f"each@{rfc3339(_fire_time(job))}" for job in jobs]
+    ended = first.all_ended([job.id for job in jobs])
     assert {job.state for job in ended} == {JobState.COMPLETED}
     for job in ended:
         [line] = first.client.logs(job.id)
         assert job.id == f"each@{line.text}"
 
 
-def test_policies_of_overlap(project: Projects) -> None:
-    demo = project(
+@pytest.fixture(scope="module")
+def ticking() -> Iterator[Project]:
+    """Crons of every second that have fired a few times."""
+    with Project(
         TASKS
         + cron("skipping", "sleep 600", "overlap: skip")
         + cron("queueing", "sleep 1.5", "overlap: queue")
         + cron("replacing", "sleep 600", "overlap: replace")
         + cron("allowing", "sleep 600", "overlap: allow")
         + cron("paused", "true")
-    )
-    demo.start()
-    demo.cli("pause", "paused").ok()
+    ) as demo:
+        demo.start()
+        eventually(lambda: len(of(demo, "allowing")) >= 4)
+        yield demo
+
+
+def test_overlap_skip_records_each_fire_time_while_the_previous_job_runs(ticking: Project) -> None:
+    first, *others = of(ticking, "skipping")
+
+    assert first.state is JobState.RUNNING
+    assert {(job.state, job.reason, job.detail) for job in others} == {
+        (JobState.SKIPPED, Reason.OVERLAP, first.id)
+    }
+
+
+def test_overlap_queue_runs_one_job_after_the_other(ticking: Project) -> None:
+    states = [job.state for job in of(ticking, "queueing")]
+
+    order = [JobState.COMPLETED, JobState.RUNNING, JobState.QUEUED, JobState.BLOCKED]
+    assert sorted(states, key=order.index) == states
+    assert states.count(JobState.RUNNING) <= 1
+    assert JobState.BLOCKED in states
+
+
+def test_overlap_replace_cancels_the_previous_job(ticking: Project) -> None:
+    replaced = [job.id for job in of(ticking, "replacing")][:-1]
+
+    ended = ticking.all_ended(replaced)
+
+    assert {(job.state, job.reason) for job in ended} == {(JobState.CANCELLED, Reason.REPLACED)}
+
+
+def test_overlap_allow_runs_jobs_together(ticking: Project) -> None:
+    states = {job.state for job in of(ticking, "allowing")[:-1]}
+
+    assert states == {JobState.RUNNING}
+
+
+def test_a_paused_cron_fires_by_hand_only_and_makes_up_for_nothing(ticking: Project) -> None:
+    ticking.cli("pause", "paused").ok()
     paused_at = datetime.now(UTC)
+    triggered = ticking.json("trigger", "paused")
+    eventually(lambda: fire_times(of(ticking, "allowing"))[-1] > paused_at + timedelta(seconds=1))
+    assert ticking.ended(triggered["id"]).cron == "paused"
 
-    eventually(lambda: len(of(demo, "allowing")) >= 4)
-
-    # skip: the first one runs, all others are recorded with the reason
-    first, *others = of(demo, "skipping")
-    assert first["state"] == "running"
-    assert {(job["state"], job["reason"]) for job in others} == {("skipped", "overlap")}
-    # queue: one after the other
-    states = [job["state"] for job in of(demo, "queueing")]
-    assert sorted(states, key=["completed", "running", "queued", "blocked"].index) == states
-    assert states.count("running") <= 1
-    assert "blocked" in states
-    # replace: only the newest lives
-    *replaced, _ = of(demo, "replacing")
-    eventually(lambda: {demo.job(job["id"]).state for job in replaced[:-1]} == {JobState.CANCELLED})
-    assert {demo.job(job["id"]).reason for job in replaced[:-1]} == {"replaced"}
-    # allow: all run together
-    assert {job["state"] for job in of(demo, "allowing")[:-1]} == {"running"}
-    # pause: nothing fires, and nothing is made up for later
-    assert [time for time in fire_times(of(demo, "paused")) if time > paused_at] == []
-
-    triggered = demo.json("trigger", "paused")
-    demo.cli("resume", "paused").ok()
     resumed_at = datetime.now(UTC)
+    ticking.cli("resume", "paused").ok()
 
-    assert demo.ended(triggered["id"]).cron == "paused"
-    eventually(lambda: [t for t in fire_times(_timed(demo, "paused")) if t > resumed_at])
-    assert [
-        time for time in fire_times(_timed(demo, "paused")) if paused_at < time < resumed_at
-    ] == []
-
-
-def _timed(demo: Project, name: str) -> list[dict[str, Any]]:
-    return [job for job in of(demo, name) if job["fire_time"]]
+    _wait_for_a_fire_time_after(resumed_at, ticking, "paused")
+    times = fire_times(of(ticking, "paused"))
+    assert [time for time in times if paused_at < time < resumed_at] == []
 
 
 def test_a_downtime_is_made_up_for_as_the_misfire_policy_says(project: Projects) -> None:
@@ -119,7 +141,7 @@ def test_a_downtime_is_made_up_for_as_the_misfire_policy_says(project: Projects)
     daemon.stop()
     stopped_at = datetime.now(UTC)
 
-    eventually(lambda: datetime.now(UTC) > stopped_at + timedelta(seconds=4))
+    eventually(lambda: datetime.now(UTC) > stopped_at + timedelta(seconds=3))
     demo.start()
     started_at = datetime.now(UTC)
     for name in names:
@@ -128,7 +150,7 @@ def test_a_downtime_is_made_up_for_as_the_misfire_policy_says(project: Projects)
     assert {name: _misfires(demo, name) for name in names} == {"once": 1, "skip": 1, "all": 0}
     assert all(_every_second_is_accounted_for(demo, name) for name in names)
     # @reboot: once per boot of the machine, whatever the number of starts
-    assert len([job for job in demo.jobs() if job["cron"] == "boot"]) == 1
+    assert [job.cron for job in demo.jobs()].count("boot") == 1
 
 
 def test_a_supervisor_that_was_stopped_replays_nothing_as_if_it_were_live(
@@ -140,7 +162,7 @@ def test_a_supervisor_that_was_stopped_replays_nothing_as_if_it_were_live(
 
     daemon.signal(signal.SIGSTOP)
     stopped_at = datetime.now(UTC)
-    eventually(lambda: datetime.now(UTC) > stopped_at + timedelta(seconds=3.5))
+    eventually(lambda: datetime.now(UTC) > stopped_at + timedelta(seconds=2.5))
     daemon.signal(signal.SIGCONT)
     continued_at = datetime.now(UTC)
     _wait_for_a_fire_time_after(continued_at, demo, "each")
@@ -155,13 +177,13 @@ def _wait_for_a_fire_time_after(instant: datetime, demo: Project, name: str) -> 
 
 def _misfires(demo: Project, name: str) -> int:
     """Rows of fire times that were skipped."""
-    return [job["reason"] for job in of(demo, name)].count("misfire")
+    return [job.reason for job in of(demo, name)].count(Reason.MISFIRE)
 
 
 def _every_second_is_accounted_for(demo: Project, name: str) -> bool:
     """Each fire time of a cron of every second made a job, or is counted in a row of misfires."""
     jobs = of(demo, name)
-    rows = [demo.job(job["id"]).detail or "" for job in jobs if job["reason"] == "misfire"]
+    rows = [job.detail or "" for job in jobs if job.reason is Reason.MISFIRE]
     count = len(jobs) - len(rows) + sum(int(row.split()[0]) for row in rows)
     first, *_, last = fire_times(jobs)
     return last - first == timedelta(seconds=count - 1)
@@ -178,6 +200,6 @@ def test_a_job_in_a_cron_sees_the_parameters_of_its_fire_time(project: Projects)
     eventually(lambda: len(of(demo, "far")) >= 1)
 
     [job, *_] = of(demo, "far")
-    demo.ended(job["id"])
-    kiritimati = datetime.fromisoformat(job["fire_time"]) + timedelta(hours=14)
-    assert [line.text for line in demo.client.logs(job["id"])] == [str(kiritimati.date())]
+    demo.ended(job.id)
+    kiritimati = _fire_time(job) + timedelta(hours=14)
+    assert [line.text for line in demo.client.logs(job.id)] == [str(kiritimati.date())]
