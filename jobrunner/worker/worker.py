@@ -73,40 +73,52 @@ class Worker:
         self._processes = ProcessRegistry(settings.worker, settings.reaper)
         address = settings.address
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
-        self._heartbeat = Heartbeat(
+        self._manifest = Manifest.model_validate(settings.manifest)
+        self._heartbeat = self._make_heartbeat()
+        self._runners = self._make_runners()
+        self._performer = self._make_performer()
+        self._reader = self._make_reader()
+
+    def _make_heartbeat(self) -> Heartbeat:
+        return Heartbeat(
             self._keys,
-            StoreConnection(address),
+            StoreConnection(self._settings.address),
             self._clock,
             self._id,
             self._processes,
             HeartbeatEvents(self._on_lease_lost, self._on_lock_lost, self._on_cancel),
             self._lease_ttl,
         )
-        self._manifest = manifest = Manifest.model_validate(settings.manifest)
-        self._runners = Runners(
-            manifest,
+
+    def _make_runners(self) -> Runners:
+        return Runners(
+            self._manifest,
             self._keys,
             self._connections.logs,
             self._clock,
             self._processes,
-            settings.slots,
+            self._settings.slots,
         )
-        self._performer = Performer(
+
+    def _make_performer(self) -> Performer:
+        return Performer(
             self._keys,
             self._connections.writing,
-            build_plans(manifest, self._clock),
+            build_plans(self._manifest, self._clock),
             self._clock,
             self._id,
             self._runners,
             self._heartbeat,
             self._on_free,
         )
-        self._reader = Reader(
+
+    def _make_reader(self) -> Reader:
+        return Reader(
             self._keys,
             self._connections.reading,
             self._id,
-            settings.queues,
-            settings.slots,
+            self._settings.queues,
+            self._settings.slots,
             self._begin,
             block=self._lease_ttl * RENEW_EVERY,
         )
