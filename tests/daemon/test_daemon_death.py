@@ -14,7 +14,7 @@ Projects = Callable[..., Project]
 
 MANIFEST = f"""
 name: demo
-workers: {{processes: 2, slots: 4}}
+workers: {{processes: 1, slots: 8}}
 tasks:
   act: {act("kill_grace: 0.2s")}
   twice: {act("max_lost: 2")}
@@ -27,7 +27,7 @@ def test_a_killed_supervisor_takes_its_workers_with_it_and_leaves_the_server(
 ) -> None:
     demo = project(MANIFEST)
     daemon = demo.start()
-    workers = demo.workers_ready(2)
+    workers = demo.workers_ready(1)
 
     daemon.kill()
 
