@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 WATCHDOG = timedelta(seconds=30)
-# Besides the drain: for killing what did not end, and for the embedded server's last write.
+# For giving jobs back, and for the embedded server's last write.
 STOP_MARGIN = timedelta(seconds=30)
 
 
@@ -21,7 +21,7 @@ class UnitSettings:
     name: str  # the manifest's
     manifest: Path
     command: list[Path | str]  # starts jobrunner, e.g. its console script
-    drain: timedelta
+    longest_stop: timedelta  # of the daemon, without its server
     is_user: bool = False
 
 
@@ -119,8 +119,9 @@ def _stop(settings: UnitSettings) -> Iterator[Directive]:
     )
     yield Directive(
         "TimeoutStopSec",
-        _seconds(settings.drain + STOP_MARGIN),
-        f"workers.drain ({_seconds(settings.drain)}) and a margin for the server's last write.",
+        _seconds(settings.longest_stop + STOP_MARGIN),
+        f"workers.drain and the longest kill_grace ({_seconds(settings.longest_stop)}), and a "
+        "margin for the server's last write.",
     )
     yield Directive(
         "OOMPolicy", "continue", "A job that runs out of memory must not stop the daemon."

@@ -45,7 +45,7 @@ def _settings(cli: CliContext, is_user: bool) -> UnitSettings:
         name=manifest.name,
         manifest=Path(manifest.path),
         command=_own_command(),
-        drain=manifest.workers.drain,
+        longest_stop=manifest.longest_stop(),
         is_user=is_user,
     )
 

@@ -25,7 +25,7 @@ from jobrunner.worker.settings import WorkerSettings, encode_settings
 RETIRE_SIGNAL = signal.SIGHUP
 STOP_NOW_SIGNAL = signal.SIGINT  # not TERM again: two that arrive together are one
 STEADY_AFTER_S = 30.0  # a worker that lived this long is no sign of trouble when it dies
-GIVE_UP_AFTER_S = 15.0  # past the drain: longer than a worker needs to give back what is left
+GIVE_UP_AFTER_S = 15.0  # past that: longer than a worker needs to give back what is left
 
 
 @dataclass(slots=True, eq=False)
@@ -70,15 +70,18 @@ class WorkerPool:
             if number < len(old):
                 self._retire(old[number])
 
-    async def stop(self, drain: timedelta) -> None:
-        """Drain all workers; those that do not end are killed, and their jobs rescued later."""
+    async def stop(self, longest: timedelta) -> None:
+        """Drain all workers, which may take so long: the drain, then the jobs' `kill_grace`.
+
+        Those that do not end are killed, and their jobs rescued.
+        """
         self._is_stopping = True
         seats = [*self._seats, *self._retiring]
         self._signal(seats, signal.SIGTERM)
         keepers = {seat.keeper for seat in seats if seat.keeper}
         if not keepers:
             return
-        seconds = drain.total_seconds() + GIVE_UP_AFTER_S
+        seconds = longest.total_seconds() + GIVE_UP_AFTER_S
         _, stuck = await asyncio.wait(keepers, timeout=seconds)
         if stuck:
             EventLog().error("killed workers that did not stop", workers=len(stuck))

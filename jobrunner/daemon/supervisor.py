@@ -136,7 +136,7 @@ class Supervisor:
         self._notifier.stopping("waiting for running jobs")
         EventLog().info("stopping", daemon=self._id, drain=self._plan.manifest.workers.drain)
         await _end([*loops, self._reloading] if self._reloading else loops)
-        await self._pool.stop(self._plan.manifest.workers.drain)
+        await self._pool.stop(self._plan.manifest.longest_stop())
         await _end(upkeep)
         try:
             await self._control.run(withdraw(self._keys, self._id))

@@ -291,6 +291,11 @@ class Manifest(ManifestFile):
         """Whether the task's function is asynchronous; None when that was not found out."""
         return self.async_tasks.get(task)
 
+    def longest_stop(self) -> timedelta:
+        """How long running jobs may hold up a stop: the drain, then the longest `kill_grace`."""
+        graces = (task.kill_grace for task in self.tasks.values())
+        return self.workers.drain + max(graces, default=timedelta(0))
+
     def queue_names(self) -> list[str]:
         """Every queue that a task uses, and the default one, in order of name."""
         return sorted({self.defaults.queue, *(task.queue for task in self.tasks.values())})

@@ -20,7 +20,7 @@ SETTINGS = UnitSettings(
     name="shop",
     manifest=Path("/srv/shop/jobs.yaml"),
     command=[Path(sys.executable), "-m", "jobrunner"],
-    drain=timedelta(seconds=45),
+    longest_stop=timedelta(seconds=45),
 )
 ODD = replace(SETTINGS, name="Shop_2.eu", manifest=Path('/srv/100%/$HOME/a "b"\\c;\n/jobs.yaml'))
 
@@ -87,9 +87,9 @@ def test_a_dollar_in_the_programs_own_path_stays_since_systemd_expands_none_ther
     assert "ExecStart=/opt/$x/bin/jobrunner run " in unit_text(settings)
 
 
-def test_systemd_waits_for_the_drain_before_it_kills() -> None:
+def test_systemd_waits_for_the_longest_stop_before_it_kills() -> None:
     assert "\nTimeoutStopSec=75s\n" in unit_text(SETTINGS)
-    half = replace(SETTINGS, drain=timedelta(milliseconds=500))
+    half = replace(SETTINGS, longest_stop=timedelta(milliseconds=500))
     assert "\nTimeoutStopSec=31s\n" in unit_text(half)
 
 

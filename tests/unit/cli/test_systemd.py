@@ -35,7 +35,7 @@ def test_the_unit_of_the_manifest_is_printed(invoke: Invoke, manifest: Path) -> 
     script = Path(sys.executable).parent / "jobrunner"
     assert (outcome.code, outcome.stderr) == (ExitCode.DONE, "")
     assert f"\nExecStart={script} run --file {manifest}\n" in outcome.stdout
-    assert "\nTimeoutStopSec=75s\n" in outcome.stdout
+    assert "\nTimeoutStopSec=85s\n" in outcome.stdout
 
 
 def test_it_is_installed_and_the_next_commands_are_told(

@@ -132,6 +132,14 @@ def test_a_cron_in_a_task_becomes_a_cron_of_its_name() -> None:
     assert str(loaded.locate(("crons", "a", "cron"))) == "/srv/shop/jobs.yaml:4:11"
 
 
+def test_a_stop_may_take_the_drain_and_the_longest_kill_grace() -> None:
+    written = "workers: {drain: 1m}\ndefaults: {kill_grace: 5s}\n"
+    tasks = "tasks: {a: {command: x, kill_grace: 25s}, b: {command: x}}\n"
+
+    assert read(written + tasks).manifest.longest_stop() == timedelta(seconds=85)
+    assert read(written).manifest.longest_stop() == timedelta(minutes=1)
+
+
 def test_lock_ttl_is_short_for_a_lock_of_the_tasks_name() -> None:
     task = task_of("tasks: {a: {command: x, lock_ttl: 2m}}")
 
