@@ -20,7 +20,7 @@ class Failure:
     """How an attempt failed: the exit code of a command, or the names of an exception.
 
     `exceptions` has the class and its base classes, short and qualified: `OutOfStock`,
-    `shop.jobs.OutOfStock`, `LookupError`. A timeout or a signal has neither.
+    `shop.jobs.OutOfStock`, `LookupError`. A timeout has neither; a signal is 128 + its number.
     """
 
     exit_code: int | None = None

@@ -187,7 +187,7 @@ def _number(token: Token, kind: FieldKind) -> int:
     if not kind.low <= int(text) <= _highest(kind):
         raise token.refusal(
             f"{kind.word} {text} is out of range",
-            why=f"a {kind.word} is from {kind.low} to {_highest(kind)}",
+            why=f"the {kind.word} is from {kind.low} to {_highest(kind)}",
             fix=f"write a number from {kind.low} to {_highest(kind)}",
         )
     return int(text)
@@ -208,7 +208,7 @@ def _hashed_values(
     if low > high or high > kind.high:
         raise base.refusal(
             f"invalid range of '{base.text}'",
-            why=f"H draws a {kind.word} from a range of {kind.low} to {kind.high}, lower end first",
+            why=f"H draws the {kind.word} from a range of {kind.low} to {kind.high}, lower end first",
             fix=f"write e.g. H({kind.low}-{kind.high})",
         )
     choices = high - low + 1 if step is None else min(step, high - low + 1)
@@ -246,7 +246,7 @@ def _why_refused(text: str, kind: FieldKind) -> tuple[str, str]:
     if _RANDOM.fullmatch(text):
         return "R draws another time at every start, so daemons would never agree", "use H"
     if close := difflib.get_close_matches(text, kind.names, n=1, cutoff=0.4):
-        return f"a {kind.word} is {accepted}", f"did you mean {close[0]}?"
+        return f"the {kind.word} is {accepted}", f"did you mean {close[0]}?"
     if text == "?" or "l" in text or "w" in text or "#" in text:
         return (
             "? stands alone, L (last) and W (nearest weekday) go with the day of month,"
@@ -254,6 +254,6 @@ def _why_refused(text: str, kind: FieldKind) -> tuple[str, str]:
             "write e.g. L, 15W or LW as day of month; 5#2 or 5L as day of week",
         )
     return (
-        f"a {kind.word} is {accepted}",
+        f"the {kind.word} is {accepted}",
         "write *, a number, a list 1,2, a range 1-5 or a step */5",
     )
