@@ -208,7 +208,7 @@ def _hashed_values(
     if low > high or high > kind.high:
         raise base.refusal(
             f"invalid range of '{base.text}'",
-            why=f"H draws the {kind.word} from a range of {kind.low} to {kind.high}, lower end first",
+            why=f"H draws the {kind.word} from {kind.low} to {kind.high}, lower end first",
             fix=f"write e.g. H({kind.low}-{kind.high})",
         )
     choices = high - low + 1 if step is None else min(step, high - low + 1)
