@@ -14,6 +14,7 @@ name: demo
 workers: {{processes: 1}}
 tasks:
   act: {act()}
+  gone: {{command: [no-such-program]}}
   typed: {{command: [echo, "{{n}}"], params: {{n: {{type: integer, max: 9}}}}}}
 """
 
@@ -58,10 +59,7 @@ def test_the_daemon_is_unharmed(demo: Project) -> None:
     assert demo.ended(demo.act("true")).state is JobState.COMPLETED
 
 
-def test_a_command_that_does_not_exist_fails_its_job_only(project: Projects) -> None:
-    demo = project("name: demo\ntasks: {gone: {command: [no-such-program]}}")
-    demo.start()
-
+def test_a_command_that_does_not_exist_fails_its_job_only(demo: Project) -> None:
     failed = demo.ended(demo.submit("gone"))
 
     assert failed.state is JobState.FAILED
@@ -145,10 +143,8 @@ def test_a_right_password_is_never_shown(project: Projects, server: ExternalServ
 
 
 def test_a_server_that_takes_no_writes_refuses_submits_and_harms_nothing_else(
-    project: Projects,
+    demo: Project,
 ) -> None:
-    demo = project(MANIFEST)
-    demo.start()
     running = demo.act(PATIENT)
     demo.running(running)
     demo.execute("CONFIG", "SET", "maxmemory", "1")

@@ -44,15 +44,16 @@ def test_a_restarted_supervisor_adopts_the_server_and_ends_every_job(project: Pr
         demo.running(job)
     server = demo.server_pid()
 
+    delayed = demo.act("echo $JOBRUNNER_JOB_ID >> witness", delay=0.2)
     daemon.kill()
     later = demo.act("echo $JOBRUNNER_JOB_ID >> witness")
     demo.start()
 
-    ended = demo.all_ended([*running, *queued, later])
+    ended = demo.all_ended([*running, *queued, delayed, later])
     assert demo.server_pid() == server
     assert {job.state for job in ended} == {JobState.COMPLETED}
-    assert [job.attempt for job in ended] == [2] * 8 + [1] * 21
-    assert sorted(demo.lines()) == sorted([*running, *running, *queued, later])
+    assert [job.attempt for job in ended] == [2] * 8 + [1] * 22
+    assert sorted(demo.lines()) == sorted([*running, *running, *queued, delayed, later])
 
 
 def test_what_a_killed_daemon_left_is_dead_before_its_jobs_run_again(project: Projects) -> None:
@@ -86,18 +87,6 @@ def test_a_job_that_kills_its_daemons_fails_as_lost(project: Projects) -> None:
 
     failed = demo.ended(job_id)
     assert (failed.state, failed.reason, failed.attempt) == (JobState.FAILED, Reason.LOST, 2)
-
-
-def test_delayed_jobs_become_due_while_no_daemon_runs(project: Projects) -> None:
-    demo = project(MANIFEST)
-    daemon = demo.start()
-    job_id = demo.act("true", delay=0.2)
-    daemon.kill()
-    assert demo.job(job_id).state is JobState.SCHEDULED
-
-    demo.start()
-
-    assert demo.ended(job_id).state is JobState.COMPLETED
 
 
 def test_a_killed_server_is_started_again_and_no_acknowledged_submit_is_lost(

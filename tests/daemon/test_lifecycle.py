@@ -5,13 +5,12 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from jobrunner.model import JobState
-from tests.daemon.harness import PATIENT, Daemon, Project, act, eventually, is_alive
+from tests.daemon.harness import PATIENT, Project, act, eventually, is_alive
 
 Projects = Callable[..., Project]
 
@@ -124,22 +123,6 @@ def test_a_job_that_outlasts_the_drain_is_given_back_uncounted(project: Projects
     assert demo.lines() == ["attempt 1", "attempt 1"]
 
 
-def test_a_second_signal_ends_the_drain_at_once(project: Projects) -> None:
-    demo = project(MANIFEST.replace("drain: 20s", "drain: 1h"))
-    daemon = demo.start()
-    job = demo.act("sleep 600")
-    demo.running(job)
-
-    daemon.signal(signal.SIGTERM)
-    daemon.wait_for_log("INFO stopping")
-    daemon.signal(signal.SIGTERM)
-
-    assert daemon.ended() == 0
-    assert demo.processes_of(job) == []
-    demo.start()
-    assert demo.running(job).attempt == 1
-
-
 def test_an_interrupt_from_the_terminal_drains_too(project: Projects) -> None:
     demo = project(MANIFEST)
     daemon = demo.start()
@@ -155,28 +138,53 @@ def test_an_interrupt_from_the_terminal_drains_too(project: Projects) -> None:
     assert "Traceback" not in daemon.log()
 
 
-def test_the_stop_command_returns_when_the_daemon_has_ended(project: Projects) -> None:
-    demo = project(MANIFEST)
-    daemon = demo.start()
-    server = demo.server_pid()
-
-    stopped = demo.cli("stop").ok()
-
-    assert str(daemon.pid) in stopped.out
-    assert daemon.ended(within=1) == 0
-    assert not is_alive(server)
-
-
-def test_stop_now_gives_running_jobs_back(project: Projects) -> None:
+def test_stop_now_gives_running_jobs_back_uncounted(project: Projects) -> None:
     demo = project(MANIFEST.replace("drain: 20s", "drain: 1h"))
     daemon = demo.start()
     job = demo.act("sleep 600")
     demo.running(job)
 
-    demo.cli("stop", "--now").ok()
+    demo.cli("stop", "--now").ok()  # two signals: the second one ends the drain
 
     assert daemon.ended(within=1) == 0
     assert demo.processes_of(job) == []
+    demo.start()
+    assert demo.running(job).attempt == 1
+
+
+# A clean stop.
+
+
+@pytest.fixture(scope="module")
+def stopped() -> Iterator[Project]:
+    """A project whose daemon was stopped by the command."""
+    with Project(MANIFEST) as project:
+        project.start()
+        project.workers_ready(1)
+        project.cli("stop").ok()
+        yield project
+
+
+def test_the_stop_command_returns_when_the_daemon_has_ended(stopped: Project) -> None:
+    [daemon] = stopped.daemons
+
+    assert daemon.ended(within=1) == 0
+
+
+def test_the_server_is_started_first_and_stopped_last(stopped: Project) -> None:
+    [daemon] = stopped.daemons
+
+    events = [line.split(maxsplit=2)[2].partition("=")[0] for line in daemon.log().splitlines()]
+
+    assert events[:2] == ["started the embedded server pid", "started daemon"]
+    assert events[-2:] == ["stopped worker worker", "stopped daemon"]
+    server = int(daemon.log().split("embedded server pid=")[1].split()[0])
+    assert not is_alive(server)
+
+
+def test_no_socket_outlives_a_clean_stop(stopped: Project) -> None:
+    assert [path for path in stopped.state.rglob("*") if path.is_socket()] == []
+    assert "the daemon is not running" in stopped.cli("list").refused(4)
 
 
 # What outlives a restart.
@@ -200,32 +208,6 @@ def test_jobs_history_and_paused_crons_survive_a_restart(project: Projects) -> N
     assert [cron["paused"] for cron in demo.json("crons")] == [True]
 
 
-def test_the_embedded_server_is_stopped_last(project: Projects) -> None:
-    demo = project(MANIFEST)
-    daemon = demo.start()
-    server = demo.server_pid()
-    workers = [worker.pid for worker in demo.workers_ready(1)]
-
-    daemon.stop()
-
-    assert not any(map(is_alive, [server, *workers]))
-    assert _events(daemon)[-2:] == ["stopped worker", "stopped daemon"]
-
-
-def test_nothing_is_ready_before_the_server_answers(project: Projects) -> None:
-    demo = project(MANIFEST)
-
-    daemon = demo.start()
-
-    assert _events(daemon)[:2] == ["started the", "started daemon"]
-
-
-def _events(daemon: Daemon) -> list[str]:
-    """The first two words of each event in the log, e.g. `stopped worker`."""
-    events = [line.split(maxsplit=2)[2] for line in daemon.log().splitlines()]
-    return [" ".join(event.replace("=", " ").split()[:2]) for event in events]
-
-
 def test_once_works_off_what_waits_and_ends(project: Projects) -> None:
     demo = project(MANIFEST)
     demo.start()
@@ -241,25 +223,6 @@ def test_once_works_off_what_waits_and_ends(project: Projects) -> None:
     assert demo.lines() == ["done"] * 3
     demo.start()
     assert {job.state for job in demo.all_ended(jobs)} == {JobState.COMPLETED}
-
-
-def test_the_state_folder_is_free_again_after_a_kill(project: Projects) -> None:
-    demo = project(MANIFEST)
-    demo.start().kill()
-
-    demo.start()
-
-    assert demo.ended(demo.act("true")).state is JobState.COMPLETED
-
-
-def test_no_socket_outlives_a_clean_stop(project: Projects) -> None:
-    demo = project(MANIFEST)
-    demo.start().stop()
-
-    left = [path for path in Path(demo.state).rglob("*") if path.is_socket()]
-
-    assert left == []
-    assert "the daemon is not running" in demo.cli("list").refused(4)
 
 
 def test_the_host_of_a_daemon_is_told(demo: Project) -> None:

@@ -1,7 +1,7 @@
 """A reload: all of a good manifest, nothing of a bad one, and no job cut short."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -38,6 +38,14 @@ def demo(project: Projects) -> Project:
     demo = project(MANIFEST)
     demo.start()
     return demo
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[Project]:
+    """A project whose daemon is never given a good manifest."""
+    with Project(MANIFEST) as demo:
+        demo.start()
+        yield demo
 
 
 def submit_as_soon_as_known(demo: Project, task: str) -> str:
@@ -87,29 +95,29 @@ def test_the_queued_job_of_a_removed_task_fails_as_unknown(demo: Project) -> Non
     demo.cli("submit", "old", "script=true").refused(3)
 
 
-def test_a_bad_manifest_changes_nothing_and_the_command_says_why(demo: Project) -> None:
-    [daemon] = demo.daemons
-    workers = {worker.id for worker in demo.workers_ready(2)}
-    demo.write(CHANGED.replace("queue:", "queeu:"))
+def test_a_bad_manifest_changes_nothing_and_the_command_says_why(steady: Project) -> None:
+    [daemon] = steady.daemons
+    workers = {worker.id for worker in steady.workers_ready(2)}
+    steady.write(CHANGED.replace("queue:", "queeu:"))
 
-    refused = demo.cli("reload").refused(2)
+    refused = steady.cli("reload").refused(2)
 
     assert "unknown key 'queeu'" in refused
     daemon.wait_for_log("refused the manifest")
-    demo.write(MANIFEST)
-    assert demo.ended(demo.submit("old", {"script": "true"})).state is JobState.COMPLETED
-    assert {worker.id for worker in demo.workers_ready(2)} == workers
+    steady.write(MANIFEST)
+    assert steady.ended(steady.submit("old", {"script": "true"})).state is JobState.COMPLETED
+    assert {worker.id for worker in steady.workers_ready(2)} == workers
 
 
-def test_another_name_or_store_is_refused(demo: Project) -> None:
-    [daemon] = demo.daemons
-    demo.write(MANIFEST.replace("name: demo", "name: other"))
+def test_another_name_or_store_is_refused(steady: Project) -> None:
+    [daemon] = steady.daemons
+    steady.write(MANIFEST.replace("name: demo", "name: other"))
 
     daemon.signal(signal.SIGHUP)
 
     daemon.wait_for_log("name has changed")
-    demo.write(MANIFEST)
-    assert demo.ended(demo.act("true")).state is JobState.COMPLETED
+    steady.write(MANIFEST)
+    assert steady.ended(steady.act("true")).state is JobState.COMPLETED
 
 
 def test_jobs_that_come_during_reloads_all_end_once(demo: Project) -> None:

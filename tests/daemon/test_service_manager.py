@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.model import JobState
 from tests.daemon.harness import PATIENT, Daemon, Project, act, eventually
 
 Projects = Callable[..., Project]
@@ -17,7 +18,6 @@ workers: {{processes: 1}}
 tasks:
   act: {act()}
 """
-WATCHDOG_USEC = "200000"
 
 
 class ServiceManager:
@@ -68,18 +68,18 @@ def manager(demo: Project) -> Iterator[ServiceManager]:
     listening.close()
 
 
-def start(demo: Project) -> Daemon:
-    environ = {"NOTIFY_SOCKET": str(demo.folder / "notify"), "WATCHDOG_USEC": WATCHDOG_USEC}
-    return demo.start(environ=environ)
+def start(demo: Project, **environ: str) -> Daemon:
+    return demo.start(environ={"NOTIFY_SOCKET": str(demo.folder / "notify"), **environ})
 
 
-def test_the_service_manager_is_told_of_start_reload_and_stop(
+def test_the_daemon_tells_of_start_reload_and_stop_and_no_job_can_speak_for_it(
     demo: Project, manager: ServiceManager
 ) -> None:
     daemon = start(demo)
-
     eventually(lambda: manager.has_got("READY=1"))
-    eventually(lambda: manager.has_got("STATUS=1 workers, 1 tasks, 0 crons"))
+    assert manager.has_got("STATUS=1 workers, 1 tasks, 0 crons")
+    silent = demo.act('[ -z "${NOTIFY_SOCKET-}${WATCHDOG_USEC-}${WATCHDOG_PID-}" ]')
+    assert demo.ended(silent).state is JobState.COMPLETED
     daemon.signal(signal.SIGHUP)
     daemon.wait_for_log("INFO reloaded")
     daemon.stop()
@@ -106,7 +106,7 @@ def test_a_refused_manifest_ends_the_reload_and_is_told_in_the_status(
 def test_the_watchdog_is_fed_also_while_the_daemon_drains(
     demo: Project, manager: ServiceManager
 ) -> None:
-    daemon = start(demo)
+    daemon = start(demo, WATCHDOG_USEC="200000")
     demo.running(demo.act(PATIENT))
     eventually(lambda: manager.has_got("WATCHDOG=1"))
 
@@ -117,13 +117,3 @@ def test_the_watchdog_is_fed_also_while_the_daemon_drains(
     eventually(lambda: manager.has_got("WATCHDOG=1", since=mark))
     (demo.folder / "running").unlink()
     assert daemon.ended() == 0
-
-
-def test_no_job_can_speak_for_the_daemon(demo: Project, manager: ServiceManager) -> None:
-    start(demo)
-
-    job = demo.act("env")
-
-    demo.ended(job)
-    names = {line.text.partition("=")[0] for line in demo.client.logs(job)}
-    assert names.isdisjoint({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
