@@ -35,9 +35,10 @@ from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
-from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, WorkerEntry, read_worker
+from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, WorkerEntry, read_worker
 from jobrunner.store.locks import wake_free_locks
 from jobrunner.store.records import read_jobs
+from jobrunner.store.requests import Operation
 from jobrunner.store.rescue import (
     Orphan,
     find_orphans,
@@ -65,6 +66,7 @@ class Rescuer:
         self._clock = clock
         self._host = socket.gethostname()
         self._tick_every = lease_ttl * RENEW_EVERY
+        self._jumps = _Jumps(lease_ttl)
         self._max_lost: Mapping[str, int] = {}
         self._wake = asyncio.Event()  # never set: ticks come by time alone
         self._backoff = Backoff()
@@ -87,8 +89,12 @@ class Rescuer:
 
     async def tick(self, now: datetime) -> datetime:
         """Rescue what is orphaned; wake who waits for a lock that a dead worker held."""
-        await self._rescue("")
-        await self._connection.run(wake_free_locks(self._keys))
+        asked_at = self._clock.monotonic()
+        queues, at = await self._connection.run(known_queues(self._keys))
+        can_judge = self._jumps.can_judge(at, asked_at, self._clock.monotonic())
+        await self._rescue(find_orphans(self._keys, queues, bury_ended=can_judge))
+        if can_judge:
+            await self._connection.run(wake_free_locks(self._keys))
         return now + self._tick_every
 
     async def rescue(self, worker: str) -> None:
@@ -99,17 +105,13 @@ class Rescuer:
         # First of all: the store may be away, and once the worker is buried, daemons of other
         # hosts, which cannot kill here, may queue its jobs.
         await self._kill_leftovers(worker, None)
-        await self._rescue(worker)
+        queues, _ = await self._connection.run(known_queues(self._keys))
+        await self._rescue(find_orphans(self._keys, queues, worker, bury_ended=False), worker)
 
-    async def _rescue(self, dead: str) -> None:
-        # Also queues that have left the manifest: a retiring worker may still hold their jobs.
-        queues = await self._connection.run(known_queues(self._keys))
-        orphans = await self._connection.run(find_orphans(self._keys, queues, dead))
-        by_worker: dict[str, list[Orphan]] = defaultdict(list)
-        for orphan in orphans:
+    async def _rescue(self, finding: Operation[list[Orphan]], *dead: str) -> None:
+        by_worker: dict[str, list[Orphan]] = defaultdict(list, {worker: [] for worker in dead})
+        for orphan in await self._connection.run(finding):
             by_worker[orphan.worker].append(orphan)
-        if dead and dead not in by_worker:
-            by_worker[dead] = []
         for worker, held in by_worker.items():
             await self._rescue_worker(worker, held)
 
@@ -173,6 +175,28 @@ def _clear_away(worker: str, groups: Sequence[ProcessGroup], space: str | None) 
     survivors = kill_leftovers(worker, groups, space)
     discard_results(worker)
     return survivors
+
+
+class _Jumps:
+    """Whether the ends of leases mean anything: not after the store's clock was set forward, or the
+    machine was suspended. Then all leases seem to have ended, also those of workers that live."""
+
+    def __init__(self, lease_ttl: timedelta) -> None:
+        self._tolerance = lease_ttl * MARGIN
+        self._patience_s = (lease_ttl * RENEW_EVERY * 2).total_seconds()  # every worker renews
+        self._last: tuple[datetime, float] | None = None
+        self._wait_until = 0.0
+
+    def can_judge(self, at: datetime, asked_at: float, answered_at: float) -> bool:
+        """`at` by the store's clock lies between two instants of the monotonic one."""
+        if self._last is not None:
+            before, asked_before = self._last
+            longest = timedelta(seconds=answered_at - asked_before)
+            if at - before > longest + self._tolerance:
+                EventLog().warning("found the clock set forward; workers may renew their leases")
+                self._wait_until = answered_at + self._patience_s
+        self._last = (at, asked_at)
+        return answered_at >= self._wait_until
 
 
 def _lost(entry: Entry, job: Job | None) -> Finish:

@@ -110,7 +110,7 @@ def claim(
     fair_share: tuple[int, int] = (0, 0),
     rotation: int = 0,
 ) -> Operation[list[Entry | Unreadable] | None]:
-    """Up to `free` queued jobs, or None when the worker's lease has ended."""
+    """Up to `free` queued jobs, or None when the worker was buried."""
     streams = queue_streams(keys, queues)
     names = [keys.workers(), *(key for _, _, key in streams)]
     args: list[Argument] = [GROUP, worker, len(queues), free, *fair_share, rotation]

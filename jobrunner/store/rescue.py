@@ -3,7 +3,9 @@ see `jobrunner/rescuer.py`, which calls these in that order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from jobrunner.clock import from_ms
 from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
@@ -20,17 +22,22 @@ class Orphan:
     priority: str
 
 
-def known_queues(keys: Keys) -> Operation[list[str]]:
-    """Every queue that was ever declared or submitted to."""
-    names = yield Command(("SMEMBERS", keys.queues()))
-    return sorted(name.decode() for name in names)
+def known_queues(keys: Keys) -> Operation[tuple[list[str], datetime]]:
+    """Every queue that was ever declared or submitted to, and the time by the store's clock."""
+    names, (seconds, micros) = yield Pipeline(
+        [Command(("SMEMBERS", keys.queues())), Command(("TIME",))]
+    )
+    at = from_ms(int(seconds) * 1000 + int(micros) // 1000)
+    return sorted(name.decode() for name in names), at
 
 
-def find_orphans(keys: Keys, queues: Sequence[str], dead: str = "") -> Operation[list[Orphan]]:
-    """Bury workers whose lease has ended (and `dead`, known to be so); list what they held."""
+def find_orphans(
+    keys: Keys, queues: Sequence[str], dead: str = "", *, bury_ended: bool = True
+) -> Operation[list[Orphan]]:
+    """Bury workers whose lease has ended, and `dead`, known to be so; list what the buried held."""
     streams = queue_streams(keys, queues)
     names = [keys.workers(), *(key for _, _, key in streams)]
-    reply = yield Script("orphans", names, [GROUP, dead])
+    reply = yield Script("orphans", names, [GROUP, dead, 1 if bury_ended else ""])
     return [
         Orphan(worker.decode(), streams[index][0], streams[index][1]) for index, worker in reply
     ]

@@ -67,7 +67,7 @@ class Reader:
         self._has_free.set()
 
     async def run(self) -> None:
-        """Claim until cancelled, or until the lease has ended."""
+        """Claim until cancelled, or until others have buried this worker."""
         while True:
             if self._free <= 0:
                 self._has_free.clear()
@@ -94,7 +94,7 @@ class Reader:
                     return
 
     async def _claim_some(self) -> bool:
-        """Begin what could be claimed; false when the lease has ended."""
+        """Begin what could be claimed; false when this worker was buried."""
         if self._may_have_missed:
             await self._take_missed()
             return True

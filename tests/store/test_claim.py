@@ -5,6 +5,7 @@ import pytest
 from jobrunner.model import JobState, Priority
 from jobrunner.store.attempts import Entry, Unreadable, claim, claim_next, ensure_groups
 from jobrunner.store.failures import ReplyError
+from jobrunner.store.leases import resign
 from tests.store.factories import MESSAGE, QUEUES, Store
 
 
@@ -40,14 +41,24 @@ def test_a_job_is_given_to_one_worker_only(store: Store) -> None:
     assert store.claim("w2") == []
 
 
-def test_a_worker_without_a_lease_is_given_nothing(store: Store) -> None:
+def test_a_buried_worker_is_given_nothing(store: Store) -> None:
     store.add_worker("w1")
     store.submit()
-    store.end_lease("w1")
+    store.run(resign(store.keys, "w1"))
 
     assert store.run(claim(store.keys, "w1", QUEUES, 10)) is None
     assert store.run(claim(store.keys, "stranger", QUEUES, 10)) is None
     assert store.command("XPENDING", store.keys.queue("default", "normal"), "workers")[0] == 0
+
+
+def test_a_lease_that_seems_to_have_ended_since_the_clock_was_set_is_no_reason_to_stop(
+    store: Store,
+) -> None:
+    store.add_worker()
+    job_id = store.submit()
+    store.end_lease("w1")
+
+    assert [entry.job_id for entry in store.claim()] == [job_id]
 
 
 def test_jobs_submitted_before_the_first_worker_are_claimed(store: Store) -> None:

@@ -117,6 +117,46 @@ async def test_a_worker_that_is_known_to_be_dead_is_rescued_before_its_lease_end
     assert store.run(read_worker(store.keys, "w1")) is None
 
 
+async def test_live_workers_survive_that_the_clock_of_the_store_is_set_forward(
+    store: Store, address: StoreAddress
+) -> None:
+    clock = FakeClock()
+    store.add_worker()
+    entry = store.running()
+    async with AsyncStoreConnection(address) as connection:
+        rescuer = Rescuer(Keys(address.name), connection, clock)
+        await rescuer.tick(clock.now())
+
+        # The store's clock cannot be set here. To who lost a minute it seems to have been.
+        clock.advance(minutes=-1)
+        store.end_lease("w1")
+        await rescuer.tick(clock.now())
+        clock.advance(seconds=5)
+        await rescuer.tick(clock.now())
+
+        assert store.state(entry.job_id) is JobState.RUNNING
+        assert store.run(read_worker(store.keys, "w1")) is not None
+
+        # Who has not renewed until then is dead.
+        clock.advance(seconds=5)
+        await rescuer.tick(clock.now())
+
+    assert store.state(entry.job_id) is JobState.QUEUED
+
+
+async def test_the_rescue_of_one_worker_does_not_judge_others_by_their_leases(
+    store: Store, rescuer: Rescuer
+) -> None:
+    store.add_worker("w1")
+    store.add_worker("w2")
+    entry = store.running("w2")
+    store.end_lease("w2")
+
+    await rescuer.rescue("w1")
+
+    assert store.state(entry.job_id) is JobState.RUNNING
+
+
 async def test_a_worker_that_left_nothing_is_forgotten(store: Store, rescuer: Rescuer) -> None:
     store.add_worker()
 

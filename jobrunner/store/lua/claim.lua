@@ -1,13 +1,13 @@
--- Hand out queued entries to a worker whose lease is good, higher priorities first.
--- include: clock
+-- Hand out queued entries to a worker that is not buried, higher priorities first.
 -- KEYS[1] workers zset
 -- KEYS[2..] queue streams: all queues' high, then all queues' normal, then all queues' low ones
 -- ARGV[1] group     ARGV[2] worker    ARGV[3] number of queues    ARGV[4] free slots
 -- ARGV[5], ARGV[6] entries to take from the low and the normal level first: their fair share
 -- ARGV[7] rotation: which queue of a level comes first
--- Returns false if the lease has ended, else a list of {index of the stream from 0, entries}.
-local lease_end = redis.call('ZSCORE', KEYS[1], ARGV[2])
-if not lease_end or tonumber(lease_end) < now_ms() then
+-- Returns false if the worker is buried, else a list of {index of the stream from 0, entries}.
+-- A lease that has ended is no reason: after a clock was set forward, all of them have. Whether it
+-- is late for its lease the worker knows by itself, and begins nothing then.
+if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then
   return false
 end
 local queues, free, rotation = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[7])

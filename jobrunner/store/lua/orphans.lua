@@ -2,12 +2,14 @@
 -- include: clock
 -- KEYS[1] workers zset  KEYS[2..] queue streams
 -- ARGV[1] group         ARGV[2] worker known to be dead, or ''
--- Returns a list of {index of the stream from 0, worker}. Leases that have ended are buried: their
---   workers cannot renew any more.
+-- ARGV[3] 1 to bury the workers whose lease has ended: they cannot renew any more; else ''
+-- Returns a list of {index of the stream from 0, worker}.
 if ARGV[2] ~= '' then
   redis.call('ZREM', KEYS[1], ARGV[2])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
+if ARGV[3] ~= '' then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
+end
 local orphans = {}
 for index = 2, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], ARGV[1])

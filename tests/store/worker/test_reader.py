@@ -12,6 +12,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import Entry
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.leases import resign
 from jobrunner.store.submission import submit
 from jobrunner.worker.reader import Reader
 from tests.store.factories import QUEUES, Store
@@ -172,11 +173,9 @@ async def test_an_entry_that_is_no_job_is_recorded_and_holds_nobody_up(
     assert store.command("ZCARD", store.keys.done(JobState.FAILED)) == 1
 
 
-async def test_a_worker_without_a_lease_is_given_nothing_more(
-    store: Store, address: StoreAddress
-) -> None:
+async def test_a_buried_worker_is_given_nothing_more(store: Store, address: StoreAddress) -> None:
     store.add_worker()
-    store.end_lease("w1")
+    store.run(resign(store.keys, "w1"))
     store.submit()
     async with AsyncStoreConnection(address) as connection:
         worker = Reading(store, connection, 10)
