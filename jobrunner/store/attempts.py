@@ -167,7 +167,7 @@ def start(
 ) -> Operation[list[tuple[StartedAs, str]]]:
     """Write start records and take locks; per job what happened, and the lock's token or holder."""
     names = [keys.running(), keys.counts(), keys.cancelling()]
-    names += [keys.locks(), keys.tokens(), keys.blocked(), keys.scheduled()]
+    names += [keys.locks(), keys.tokens(), keys.blocked(), keys.scheduled(), keys.workers()]
     args: list[Argument] = [GROUP, worker, keys.wake_channel(), len(starts)]
     for item in starts:
         entry, lock = item.entry, item.lock

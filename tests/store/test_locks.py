@@ -8,7 +8,8 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.due import promote_due
 from jobrunner.store.leases import LockLease, renew
 from jobrunner.store.locks import break_lock, read_lock, read_locks, wake_free_locks
-from tests.store.factories import A_LOCK, A_WAITED_LOCK, LONG_AGO, Store
+from jobrunner.store.rescue import find_orphans
+from tests.store.factories import A_LOCK, A_WAITED_LOCK, LONG_AGO, QUEUES, Store
 
 OTHER = replace(A_LOCK, name="other")
 TWO_SLOTS = replace(A_WAITED_LOCK, slots=2)
@@ -120,6 +121,21 @@ def test_who_comes_upon_a_free_slot_out_of_turn_wakes_whose_turn_it_is(store: St
     store.run(promote_due(store.keys))
     assert store.state(waiter) is JobState.QUEUED
     assert store.state(late) is JobState.BLOCKED
+
+
+def test_a_lock_is_not_taken_from_a_worker_that_may_still_renew(store: Store) -> None:
+    # As after the store's clock was set forward: leases of workers and locks have all ended.
+    store.add_worker("w1")
+    holder = store.running("w1", lock=A_LOCK)
+    store.add_worker("w2")
+    end_lock(store, holder.job_id)
+    store.end_lease("w1")
+
+    entry = store.claimed("w2")
+
+    assert store.start(entry, "w2", lock=A_LOCK) == (StartedAs.LOCKED, holder.job_id)
+    store.run(find_orphans(store.keys, QUEUES))
+    assert store.start(entry, "w2", lock=A_LOCK)[0] is StartedAs.STARTED
 
 
 def test_a_lock_without_holder_and_waiters_is_forgotten(store: Store) -> None:

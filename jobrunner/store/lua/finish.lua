@@ -46,7 +46,6 @@ end
 
 local function release_lock(holders, waiting, lock, slots, id)
   local freed = redis.call('ZREM', holders, id)
-    + redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
   redis.call('ZREM', waiting, id)
   -- Who ends the job of a dead worker does not know the slots; what was freed is free in any case.
   local free = math.max(freed, slots - redis.call('ZCARD', holders))

@@ -2,6 +2,7 @@
 -- include: clock counts schedule
 -- KEYS[1] running zset  KEYS[2] counts hash     KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS[5] tokens counter                        KEYS[6] blocked zset    KEYS[7] scheduled zset
+-- KEYS[8] workers zset
 -- KEYS per job: record hash, queue stream; with a lock: lock zset, its waiting zset
 -- ARGV[1] group         ARGV[2] worker          ARGV[3] wake channel    ARGV[4] number of jobs
 -- ARGV per job: id, task, entry, attempt, elapsed ms, lock slots or 0, lock name, ttl ms, conflict
@@ -11,7 +12,11 @@ local now = now_ms()
 
 -- Returns the token, or nil and the id of a job that is in the way.
 local function take_lock(id, record, holders, waiting, lock, slots, ttl)
-  redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
+  -- While workers are neither renewed nor buried, their locks are theirs: after a clock was set
+  -- forward all leases have ended, also those of jobs that run.
+  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. now) == 0 then
+    redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
+  end
   -- Its own earlier attempt, taken from a dead worker, is no conflict: the job keeps its lock.
   local is_holder = redis.call('ZSCORE', holders, id)
   local held = redis.call('ZCARD', holders)
@@ -59,7 +64,7 @@ local function write_start(id, task, state, record, attempt, elapsed)
 end
 
 local replies = {}
-local key_at, arg_at = 8, 5
+local key_at, arg_at = 9, 5
 for _ = 1, tonumber(ARGV[4]) do
   local id, task, entry, attempt, elapsed, slots, lock, ttl, conflict =
     unpack(ARGV, arg_at, arg_at + 8)
