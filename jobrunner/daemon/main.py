@@ -1,6 +1,7 @@
 """`jobrunner run`: from a manifest's path to a daemon that has stopped."""
 
 import os
+import signal
 import socket
 from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
     StoreUnavailable.
     """
     log.configure(settings.log_level)
+    _answer_early_signals()
     clock = SystemClock()
     with take_notifier(environ) as notifier, ExitStack() as stack:
         plan = make_plan(settings.manifest, environ)
@@ -39,6 +41,16 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
+
+
+def _answer_early_signals() -> None:
+    """Until the supervisor listens: TERM takes the start back; HUP asks for what is under way."""
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 async def _serve(

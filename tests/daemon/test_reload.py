@@ -32,6 +32,20 @@ crons:
   tick: {{task: act, cron: "* * * * * *", params: {{script: "echo new >> tick"}}}}
 """
 
+# A module that is imported anew by each start and reload, and then waits for the test.
+GATE = """
+    import time
+    from pathlib import Path
+    while Path("shut").exists():
+        Path("reading").touch()
+        time.sleep(0.01)
+"""
+
+
+def shut(demo: Project) -> None:
+    """From now on the import of the module waits, until the file is removed."""
+    (demo.folder / "shut").touch()
+
 
 @pytest.fixture
 def demo(project: Projects) -> Project:
@@ -140,18 +154,9 @@ def test_jobs_that_come_during_reloads_all_end_once(demo: Project) -> None:
 
 
 def test_a_change_during_a_reload_is_taken_up_after_it(project: Projects) -> None:
-    # The module is imported anew at each reload, and then waits for the test.
-    gate = """
-        import time
-        from pathlib import Path
-        if Path("shut").exists():
-            Path("reading").touch()
-            while Path("shut").exists():
-                time.sleep(0.01)
-    """
-    demo = project(f"imports: [gate]\n{MANIFEST}", {"gate": gate})
+    demo = project(f"imports: [gate]\n{MANIFEST}", {"gate": GATE})
     daemon = demo.start()
-    (demo.folder / "shut").touch()
+    shut(demo)
     daemon.signal(signal.SIGHUP)
     eventually((demo.folder / "reading").exists)
 
@@ -161,6 +166,18 @@ def test_a_change_during_a_reload_is_taken_up_after_it(project: Projects) -> Non
 
     daemon.wait_for_log("generation=3")
     assert demo.ended(demo.submit("new", {"script": "true"})).state is JobState.COMPLETED
+
+
+def test_signals_during_the_start_stop_the_daemon_or_leave_it_alone(project: Projects) -> None:
+    demo = project(f"imports: [gate]\n{MANIFEST}", {"gate": GATE})
+    shut(demo)
+    daemon = demo.spawn()
+    eventually((demo.folder / "reading").exists)
+
+    daemon.signal(signal.SIGHUP)
+    daemon.signal(signal.SIGTERM)
+
+    assert daemon.ended() == 0
 
 
 def test_a_stop_during_a_reload_drains_old_and_new_workers(demo: Project) -> None:
