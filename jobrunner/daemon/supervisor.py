@@ -52,6 +52,7 @@ from jobrunner.store.subscription import Subscription
 from jobrunner.worker.settings import WorkerSettings
 
 ONCE_TICK_S = 0.1  # how often `run --once` looks whether everything is done
+REAP_EVERY_S = 1.0  # a dead orphan holds its pid until then, and each command may leave some
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Supervisor:
 
     def _upkeep(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on during the drain: jobs that end then need a server for their results."""
-        loops = [self._beat(), self._feed_watchdog()]
+        loops = [self._beat(), self._reap(), self._feed_watchdog()]
         if self._server_watch is not None:
             loops.append(self._server_watch.run())
         return loops
@@ -282,15 +283,20 @@ class Supervisor:
     # Loops of the daemon itself.
 
     async def _beat(self) -> None:
-        """Keep the daemon present in `status`, and reap what it adopted as subreaper."""
-        reaper = Reaper()
+        """Keep the daemon present in `status`."""
         while True:
             try:
                 await self._announce()
             except StoreUnavailable as error:
                 EventLog().debug("could not announce", error=error)
-            reaper.reap(self._pool.pids())
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())
+
+    async def _reap(self) -> None:
+        """Reap what it adopted as subreaper; also while the store is away."""
+        reaper = Reaper()
+        while True:
+            reaper.reap(self._pool.pids())
+            await asyncio.sleep(REAP_EVERY_S)
 
     async def _announce(self) -> None:
         entry = DaemonEntry(

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobrunner.model import JobState, Reason
-from tests.daemon.harness import Project, act, eventually
+from jobrunner.runner.proctable import children
+from tests.daemon.harness import Project, act, eventually, is_alive
 
 MANIFEST = f"""
 name: demo
@@ -59,6 +60,19 @@ def test_a_timeout_kills_the_whole_tree(demo: Project) -> None:
 
     assert (ended.state, ended.reason) == (JobState.FAILED, Reason.TIMEOUT)
     assert demo.processes_of(job) == []
+
+
+def test_what_a_job_leaves_behind_is_killed_and_reaped(demo: Project) -> None:
+    [daemon] = demo.daemons
+
+    jobs = [demo.act("(setsid sleep 600 &)") for _ in range(5)]
+
+    demo.all_ended(jobs)
+    eventually(lambda: not _zombies(daemon.pid), within=4)
+
+
+def _zombies(pid: int) -> list[int]:
+    return [child for child in children(pid) if not is_alive(child)]
 
 
 def test_a_command_that_is_killed_fails_and_its_worker_goes_on(demo: Project) -> None:
