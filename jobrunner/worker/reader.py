@@ -43,6 +43,7 @@ class Reader:
         slots: int,
         begin: Callable[[Entry], None],
         block: timedelta,
+        backoff: Backoff | None = None,
     ) -> None:
         """`block` bounds an idle read. It must be shorter than what is left of a lease between two
         renewals: else the read of a worker that hangs could still be given jobs after its rescue.
@@ -59,7 +60,7 @@ class Reader:
         self._claimed = 0
         self._last: dict[Place, str] = {}  # entry that we were given last, per queue and level
         self._may_have_missed = False
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
 
     def give_slot(self) -> None:
         """An attempt has ended."""
@@ -89,7 +90,6 @@ class Reader:
                     "make queues",
                 )
             else:
-                self._backoff.reset()
                 if not is_alive:
                     return
 
@@ -108,6 +108,8 @@ class Reader:
                 rotation=self._claimed % max(1, len(self._queues)),
             )
         )
+        # Not after a read alone: a server whose disk is full serves those.
+        self._backoff.reset()
         if entries is None:
             return False
         if not entries:

@@ -10,6 +10,7 @@ import pytest
 from jobrunner.model import JobState, Priority
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import Entry
+from jobrunner.store.backoff import Backoff
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.leases import resign
@@ -216,6 +217,36 @@ async def test_the_loop_survives_an_outage(
             switch.up()
 
             await until(lambda: worker.ids == [job_id])
+
+
+class CountedBackoff(Backoff):
+    """Notes the delays that were asked for, a millisecond at first and without chance."""
+
+    def __init__(self) -> None:
+        super().__init__(first=0.001, random=lambda: 1.0)
+        self.delays: list[float] = []
+
+    def next_delay(self) -> float:
+        self.delays.append(super().next_delay())
+        return self.delays[-1]
+
+
+async def test_a_server_that_serves_only_reads_is_asked_ever_less_often(
+    store: Store, address: StoreAddress
+) -> None:
+    store.add_worker()
+    backoff = CountedBackoff()
+    store.command("CONFIG", "SET", "min-replicas-to-write", 1)
+
+    try:
+        async with AsyncStoreConnection(address) as connection:
+            reader = Reader(store.keys, connection, "w1", QUEUES, 1, print, BLOCK, backoff)
+            async with in_background(reader.run()):
+                await until(lambda: len(backoff.delays) >= 4)
+    finally:
+        store.command("CONFIG", "SET", "min-replicas-to-write", 0)
+
+    assert backoff.delays[:4] == [0.001, 0.002, 0.004, 0.008]
 
 
 async def test_jobs_in_a_lost_reply_are_begun_all_the_same(
