@@ -23,12 +23,15 @@ from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, 
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
+from jobrunner.store.published import read_published_task
 from jobrunner.store.records import read_jobs
 from jobrunner.worker.finisher import Finisher
 from jobrunner.worker.outage import until_done
 from jobrunner.worker.plans import PreparedJob, TaskPlan
 from jobrunner.worker.runners import Runners
 from jobrunner.worker.starter import Starter
+
+ELSEWHERE_MS = 500  # longer than a worker needs to retire, short for one who waits for the job
 
 
 @dataclass(slots=True, eq=False)
@@ -134,8 +137,7 @@ class Performer:
             return _refused(entry, body, Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
         plan = self._plans.get(body.task)
         if plan is None:
-            what = f"this worker's manifest has no task {body.task!r}"
-            return _refused(entry, body, Reason.UNKNOWN_TASK, what)
+            return await self._unknown(entry, body)
         try:
             job = plan.prepare(body)
         except InvalidArguments as error:
@@ -148,6 +150,21 @@ class Performer:
             self._connection, lambda: read_jobs(self._keys, [entry.job_id]), "read a job"
         )
         return Message(jobs[0].task, cron=jobs[0].cron) if jobs else Message("?")
+
+    async def _unknown(self, entry: Entry, body: Message) -> Finish:
+        """The end of a job whose task is not in this worker's manifest.
+
+        What a daemon has published is known to another worker, be it this one's successor while a
+        manifest is reloaded: the job waits a moment, and the attempt does not count.
+        """
+        published = await until_done(
+            self._connection,
+            lambda: read_published_task(self._keys, body.task),
+            "look for an unknown task",
+        )
+        what = f"this worker's manifest has no task {body.task!r}"
+        end = _refused(entry, body, Reason.UNKNOWN_TASK, what)
+        return end if published is None else replace(end, retry_delay_ms=ELSEWHERE_MS)
 
     async def _start_and_run(
         self, running: Running, plan: TaskPlan, job: PreparedJob

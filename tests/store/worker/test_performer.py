@@ -7,6 +7,7 @@ import pytest
 from jobrunner.model import JobState, Reason
 from jobrunner.store.crons import read_crons
 from jobrunner.store.logs import read_log
+from jobrunner.store.published import Published, PublishedTask, publish
 from tests.store.factories import Store
 from tests.store.waiting import until
 from tests.store.worker.performing import Performing
@@ -70,6 +71,18 @@ async def test_a_job_of_an_unknown_task_fails_and_can_be_retried_later(
     assert (job.state, job.reason, job.attempt) == (JobState.FAILED, Reason.UNKNOWN_TASK, 0)
     assert job.error is not None
     assert "'renamed'" in job.error.message
+    assert worker.freed == 1
+
+
+async def test_a_job_whose_task_others_know_is_left_to_them_uncounted(
+    store: Store, worker: Performing
+) -> None:
+    task = PublishedTask("renamed", kind="command")
+    store.run(publish(store.keys, Published({"renamed": task}, {})))
+
+    job = await worker.perform("renamed")
+
+    assert (job.state, job.attempt) == (JobState.SCHEDULED, 0)
     assert worker.freed == 1
 
 
