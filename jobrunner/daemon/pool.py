@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from jobrunner.clock import Clock
+from jobrunner.daemon.guard import Guard
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
 from jobrunner.runner.processes import WORKER_VARIABLE
@@ -55,6 +56,7 @@ class WorkerPool:
         self._seats: list[_Seat] = []
         self._retiring: set[_Seat] = set()
         self._is_stopping = False
+        self._guard = Guard()
 
     async def start(self, count: int) -> None:
         """Start the workers; they enlist themselves."""
@@ -76,13 +78,16 @@ class WorkerPool:
         Those that do not end are killed, and their jobs rescued.
         """
         self._is_stopping = True
+        await self._end_workers(longest.total_seconds() + GIVE_UP_AFTER_S)
+        self._guard.close()
+
+    async def _end_workers(self, patience_s: float) -> None:
         seats = [*self._seats, *self._retiring]
         self._signal(seats, signal.SIGTERM)
         keepers = {seat.keeper for seat in seats if seat.keeper}
         if not keepers:
             return
-        seconds = longest.total_seconds() + GIVE_UP_AFTER_S
-        _, stuck = await asyncio.wait(keepers, timeout=seconds)
+        _, stuck = await asyncio.wait(keepers, timeout=patience_s)
         if stuck:
             EventLog().error("killed workers that did not stop", workers=len(stuck))
             self._signal(seats, signal.SIGKILL)
@@ -145,9 +150,11 @@ class WorkerPool:
         if code != 0:
             EventLog().warning("lost a worker", worker=seat.worker, pid=process.pid, exit=code)
         await self._rescue(seat.worker)
+        self._guard.forget(seat.worker)
 
     async def _spawn(self, seat: _Seat) -> None:
         seat.worker = new_job_id()
+        self._guard.watch(seat.worker)
         settings = self._settings_for(seat.worker)
         # A file and no pipe: uvloop waits for ever for the pipe of a child that is killed at once.
         with TemporaryFile() as stdin:
