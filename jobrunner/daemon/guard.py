@@ -1,10 +1,12 @@
 """Kills what workers had started when their supervisor is killed.
 
-The workers die with it, by the kernel's hand; their commands do not. They would go on until a daemon
-starts on this host again, while another host runs their jobs once more, and hands out their locks.
-So a process outlives the supervisor: it is told of every worker through a pipe that only the
-supervisor holds open, and acts when that closes. A shell does the waiting, since it needs a tenth
-of an interpreter's memory: `python -m jobrunner.daemon.guard PID START` does the killing.
+The workers die with it, by the kernel's hand (not on macOS, where the guard kills them, too); their
+commands do not. They would go on until a daemon starts on this host again, while another host runs
+their jobs once more, and hands out their locks. So a process outlives the supervisor: it is told of
+every worker through a pipe that only the supervisor holds open, and acts when that closes. A shell
+does the waiting, since it needs a tenth of an interpreter's memory: `python -m
+jobrunner.daemon.guard PID START` does the killing. A guard that is killed itself is started again
+by the next `ensure`.
 """
 
 import os
@@ -29,53 +31,52 @@ class Guard:
     """The guard of one supervisor; runs from the first worker on."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, None] = {}
+        self._workers: dict[str, None] = {}  # in the order of their start
         self._process: subprocess.Popen[bytes] | None = None
 
     def watch(self, worker: str) -> None:
-        """A worker is about to start."""
+        """A worker is about to start. Raises OSError when no guard can be started."""
         self._workers[worker] = None
-        self._tell([worker])
+        if not self.ensure():
+            self._tell([worker])
 
     def forget(self, worker: str) -> None:
         """A worker has ended, and what it left is dead."""
         self._workers.pop(worker, None)
         self._tell([GONE + worker])
 
+    def ensure(self) -> bool:
+        """Start a guard where workers have none; whether that was needed. Raises OSError."""
+        if not self._workers or (self._process is not None and self._process.poll() is None):
+            return False
+        if self._process is not None:
+            EventLog().warning("lost the guard; another is started", pid=self._process.pid)
+            self._process.communicate()  # what is left of it ends with its pipe
+        self._process = _start()
+        self._tell(self._workers)
+        return True
+
     def close(self) -> None:
         """End the guard; no worker is left."""
         if self._process is not None:
-            with suppress(ProcessLookupError):
+            if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def _tell(self, lines: Iterable[str]) -> None:
-        if self._process is None or self._process.poll() is not None:
-            self._process = _start()
-            lines = self._workers
-        pipe = self._process.stdin
-        text = "".join(f"{line}\n" for line in lines)
-        try:
-            if pipe is not None:
-                pipe.write(text.encode())
-        except BrokenPipeError:
-            EventLog().warning("lost the guard; it is started again for the next worker")
+        pipe = self._process.stdin if self._process else None
+        if pipe is not None:
+            # A broken pipe: the next guard is told everything.
+            with suppress(BrokenPipeError):
+                pipe.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _start() -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-P", "-m", "jobrunner.daemon.guard"]
     pid = os.getpid()
+    kill = [sys.executable, "-P", "-m", "jobrunner.daemon.guard", str(pid), str(started_at(pid))]
     return subprocess.Popen(
-        [
-            "/bin/sh",
-            "-c",
-            WAIT_FOR_END,
-            "jobrunner-guard",
-            *command,
-            str(pid),
-            str(started_at(pid)),
-        ],
+        ["/bin/sh", "-c", WAIT_FOR_END, "jobrunner-guard", *kill],
         stdin=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,  # what kills the supervisor's group must not kill its guard
@@ -89,14 +90,19 @@ def main(supervisor: int, since: float, lines: Iterable[str]) -> None:
         if time.monotonic() > give_up_at:
             return
         time.sleep(EXIT_POLL_S)
-    for worker in _living(lines):
+    for worker in living(lines):
         kill_leftovers(worker)
 
 
-def _living(lines: Iterable[str]) -> list[str]:
-    told = [line.strip() for line in lines]
-    ended = {line.removeprefix(GONE) for line in told if line.startswith(GONE)}
-    return [line for line in told if line and not line.startswith(GONE) and line not in ended]
+def living(lines: Iterable[str]) -> list[str]:
+    """The workers that were told of and have not ended since."""
+    workers: dict[str, None] = {}
+    for line in filter(None, map(str.strip, lines)):
+        if line.startswith(GONE):
+            workers.pop(line.removeprefix(GONE), None)
+        else:
+            workers[line] = None
+    return list(workers)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,13 @@ class WorkerPool:
         seats = [*self._seats, *self._retiring]
         return [seat.process.pid for seat in seats if seat.process is not None]
 
+    def ensure_guard(self) -> None:
+        """Start the guard again when somebody killed it."""
+        try:
+            self._guard.ensure()
+        except OSError as error:
+            EventLog().error("could not start the guard; it is tried again", error=error)
+
     def _signal(self, seats: list[_Seat], number: signal.Signals) -> None:
         for seat in seats:
             if seat.process is not None and seat.process.returncode is None:
@@ -135,6 +142,7 @@ class WorkerPool:
             try:
                 await self._spawn(seat)
             except OSError as error:  # no memory, too many processes, the folder is gone …
+                self._guard.forget(seat.worker)
                 EventLog().error("could not start a worker; it is tried again", error=error)
 
     def _is_over(self, seat: _Seat) -> bool:

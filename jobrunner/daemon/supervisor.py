@@ -292,10 +292,11 @@ class Supervisor:
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())
 
     async def _reap(self) -> None:
-        """Reap what it adopted as subreaper; also while the store is away."""
+        """Reap what it adopted as subreaper, and look after the guard; also in an outage."""
         reaper = Reaper()
         while True:
             reaper.reap(self._pool.pids())
+            self._pool.ensure_guard()
             await asyncio.sleep(REAP_EVERY_S)
 
     async def _announce(self) -> None:
