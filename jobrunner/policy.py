@@ -1,9 +1,9 @@
 """Decisions about jobs: retries, misfires, jitter and fair shares. Values in, decision out."""
 
 import hashlib
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from jobrunner.crons import Cron, FireSpan, fire_span, fire_times
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from jobrunner.manifest.spec import CronSpec, Retry
 
 RESOLUTION = timedelta(microseconds=1)  # of a datetime
+ONE_SECOND = timedelta(seconds=1)  # fire times are whole seconds: at most one lies within it
+# Of one cron per decision: some 10 ms of the scheduler's time, so that a row of misfires that is
+# caught up neither floods memory nor makes the fire times of other crons late.
+FIRES_AT_ONCE = 200
 FAIR_SHARE = 10  # one claim in so many goes to a lower priority first, so that none starves
 
 
@@ -62,10 +66,14 @@ def _growth(retry: "Retry", attempt: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class MisfireDecision:
-    """The fire times that make jobs, oldest first, and the row of those that are skipped."""
+    """The fire times that make jobs, oldest first, and the row of those that are skipped.
+
+    With `is_partial` more of them make jobs: decide again once these are handled.
+    """
 
     fire: list[datetime]
     skipped: FireSpan | None = None
+    is_partial: bool = False
 
 
 def decide_misfire(
@@ -76,47 +84,49 @@ def decide_misfire(
     Those noticed within `grace` always fire. The older ones are misfires: `skip` fires none; `once`
     fires the latest, unless one within grace fires anyway and takes its place; `all` fires the
     newest of them, as `catch_up` allows. What does not fire is older than what does, so one record
-    can tell it. Time and memory grow with the days since `last_handled` and with what fires, not
-    with what is skipped.
+    can tell it. Time grows with the days since `last_handled`, memory with nothing.
     """
+    skipped_until = _skipped_until(cron, spec, last_handled, now)
+    fire = list(islice(fire_times(cron, skipped_until, now), FIRES_AT_ONCE + 1))
+    return MisfireDecision(
+        fire[:FIRES_AT_ONCE],
+        fire_span(cron, last_handled, skipped_until),
+        is_partial=len(fire) > FIRES_AT_ONCE,
+    )
+
+
+def _skipped_until(cron: Cron, spec: "CronSpec", last_handled: datetime, now: datetime) -> datetime:
+    """The instant after which every fire time makes a job."""
     stale_until = max(last_handled, now - spec.grace - RESOLUTION)
-    fresh = list(fire_times(cron, stale_until, now))
-    caught_up = _caught_up(cron, spec, last_handled, stale_until, now, has_fresh=bool(fresh))
-    skipped_until = caught_up[0] - RESOLUTION if caught_up else stale_until
-    skipped = fire_span(cron, last_handled, skipped_until)
-    return MisfireDecision([*caught_up, *fresh], skipped)
-
-
-def _caught_up(
-    cron: Cron,
-    spec: "CronSpec",
-    since: datetime,
-    until: datetime,
-    now: datetime,
-    *,
-    has_fresh: bool,
-) -> list[datetime]:
-    """The misfires that fire all the same."""
     if spec.misfire == "all":
-        window_start = now - spec.catch_up.window - RESOLUTION
-        return _newest(cron, max(since, window_start), until, spec.catch_up.count)
-    if spec.misfire == "skip" or has_fresh:
-        return []
-    missed = fire_span(cron, since, until)
-    return [missed.last] if missed else []
+        oldest = max(last_handled, now - spec.catch_up.window - RESOLUTION)
+        return _before_newest(cron, min(oldest, stale_until), stale_until, spec.catch_up.count)
+    if spec.misfire == "skip" or any(True for _ in fire_times(cron, stale_until, now)):
+        return stale_until
+    missed = fire_span(cron, last_handled, stale_until)
+    return missed.last - RESOLUTION if missed else stale_until
 
 
-def _newest(cron: Cron, since: datetime, until: datetime, count: int) -> list[datetime]:
-    """The last `count` fire times, oldest first, reaching back only as far as needed."""
-    reach = timedelta(minutes=1)
-    while until - reach > since and not _has(cron, until - reach, until, count):
-        reach *= 2
-    return list(deque(fire_times(cron, max(since, until - reach), until), maxlen=count))
+def _before_newest(cron: Cron, since: datetime, until: datetime, count: int) -> datetime:
+    """The instant after which the newest `count` fire times up to `until` begin.
+
+    `since` when there are no more. Found by halves: counting a span is cheap, listing it is not.
+    """
+    if _count(cron, since, until) <= count:
+        return since
+    early, late = since, until  # more than `count` are later than `early`, no more than `late`
+    while late - early > ONE_SECOND:
+        middle = early + (late - early) / 2
+        if _count(cron, middle, until) > count:
+            early = middle
+        else:
+            late = middle
+    return late
 
 
-def _has(cron: Cron, since: datetime, until: datetime, count: int) -> bool:
+def _count(cron: Cron, since: datetime, until: datetime) -> int:
     span = fire_span(cron, since, until)
-    return span is not None and span.count >= count
+    return span.count if span else 0
 
 
 def jitter_delay(cron_name: str, fire_time: datetime, jitter: timedelta) -> timedelta:

@@ -6,7 +6,8 @@ fire times, the next one goes on after the last handled one. It sleeps until the
 and is woken when an earlier one arrives; an instant that was missed (a lost wake-up, a clock that
 was set, a machine that was suspended) is found by the next tick, after five seconds at most. What
 "now" means is read from the clock once per tick, so that a jump never replays old fire times as if
-they were live: they are misfires, and the cron's misfire policy decides.
+they were live: they are misfires, and the cron's misfire policy decides. A tick handles a bounded
+number of fire times per cron, so that a long row of them is caught up over several ticks.
 """
 
 import asyncio
@@ -19,12 +20,13 @@ from jobrunner import message
 from jobrunner.clock import Clock, rfc3339, to_ms
 from jobrunner.crons import Cron, NeverFires, next_fire
 from jobrunner.errors import IllegalTransition, InvalidArguments, JobNotFound, StoreUnavailable
+from jobrunner.lateness import LateFires
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import CronSpec, Overlap, Task
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
 from jobrunner.params import check_arguments
-from jobrunner.policy import decide_misfire, jitter_delay
+from jobrunner.policy import MisfireDecision, decide_misfire, jitter_delay
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection
@@ -42,7 +44,6 @@ from jobrunner.store.due import promote_due
 from jobrunner.store.keys import Keys
 from jobrunner.store.submission import Submission, submit
 
-LATE_AFTER = timedelta(seconds=1)  # a fire noticed later than this is worth a warning
 PROMPT = timedelta(milliseconds=1)  # the shortest sleep while a batch of due jobs is left
 IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far shorter
 # A schedule of its own: a cron that is enabled again begins anew and catches nothing up.
@@ -89,11 +90,13 @@ class Scheduler:
         self._due: list[tuple[datetime, str]] = []  # heap of next fire times
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
+        self._late = LateFires(clock)
 
     async def take_up(self, crons: Sequence[ScheduledCron]) -> None:
         """Schedule these crons from now on, and no others. Raises StoreUnavailable."""
         timed = {item.name: item for item in crons if not item.cron.is_reboot}
         async with self._turn:
+            await self._see_off(timed)
             progress = await self._enrol(list(timed.values()))
             self._crons, self._progress, self._due = timed, progress, []
             for name, item in timed.items():
@@ -101,6 +104,14 @@ class Scheduler:
                     self._push_next(name)
             await self._note_next(timed)
         self._wake.set()
+
+    async def _see_off(self, coming: Mapping[str, ScheduledCron]) -> None:
+        """Fire what a schedule that goes still asked for: its successor begins now."""
+        now, staying = self._clock.now(), _unchanged(self._crons, coming)
+        while leaving := {name for at, name in self._due if at <= now} - staying:
+            self._due = [(at, name) for at, name in self._due if name not in leaving]
+            heapq.heapify(self._due)
+            await self._handle(sorted(leaving), now)
 
     async def _enrol(self, crons: Sequence[ScheduledCron]) -> dict[str, _Progress]:
         now = self._clock.now()
@@ -147,7 +158,9 @@ class Scheduler:
                 wake_at = await self.tick(self._clock.now())
             except StoreUnavailable as error:
                 EventLog().warning("could not schedule", error=error)
-                await asyncio.sleep(self._backoff.next_delay())
+                delay = self._backoff.next_delay()
+                self._late.lose_store(until=self._clock.now() + timedelta(seconds=delay))
+                await asyncio.sleep(delay)
                 continue
             self._backoff.reset()
             await self._clock.sleep_until(wake_at, self._wake)
@@ -155,7 +168,9 @@ class Scheduler:
     async def tick(self, now: datetime) -> datetime:
         """Handle what is due; returns when the next thing will be."""
         async with self._turn:
-            await self._fire_due(now)
+            self._late.look(now)
+            await self._handle(self._pop_due(now), now)
+            self._late.tell()
         promotion = await self._connection.run(promote_due(self._keys))
         if promotion.is_more_due:
             return now + PROMPT
@@ -167,21 +182,27 @@ class Scheduler:
             instants.append(now + (promotion.next_due_at - promotion.at))
         return min(instants)
 
-    async def _fire_due(self, now: datetime) -> None:
-        names = self._pop_due(now)
+    async def _handle(self, names: Sequence[str], now: datetime) -> None:
+        """Fire the fire times of these crons, which were taken out of the heap, up to `now`."""
         if not names:
             return
-        fires = [item for name in names for item in self._fires_of(self._crons[name], now)]
+        decisions = {name: self._decide(name, now) for name in names}
+        fires = [item for name in names for item in self._fires_of(name, decisions[name])]
         try:
             await self._fire(fires)
         except StoreUnavailable:
             # Nothing is noted as handled, so the next tick proposes the same fire times.
             self._push_back(names, now)
             raise
-        for name in names:
-            self._progress[name].handled = max(self._progress[name].handled, now)
+        for name, decision in decisions.items():
+            handled = decision.fire[-1] if decision.is_partial else now
+            self._progress[name].handled = max(self._progress[name].handled, handled)
             self._push_next(name)
         await self._note_next(names)
+
+    def _decide(self, name: str, now: datetime) -> MisfireDecision:
+        item = self._crons[name]
+        return decide_misfire(item.cron, item.spec, self._progress[name].handled, now)
 
     def _pop_due(self, now: datetime) -> list[str]:
         names = []
@@ -209,26 +230,15 @@ class Scheduler:
                 upcoming[name] = None  # missed while no daemon ran; the next tick handles it
         await self._connection.run(note_next_fires(self._keys, upcoming))
 
-    def _fires_of(self, item: ScheduledCron, now: datetime) -> list[Fire]:
-        decision = decide_misfire(item.cron, item.spec, self._progress[item.name].handled, now)
-        fires = []
-        if decision.skipped is not None:
-            span = decision.skipped
-            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
-            record = self._fire_of(item, span.last)
-            fires.append(replace(record, skip=Reason.MISFIRE, detail=detail))
-        for fire_time in decision.fire:
-            self._warn_if_late(item.name, fire_time, now)
-            fires.append(self._fire_of(item, fire_time))
-        return fires
-
-    def _warn_if_late(self, cron: str, fire_time: datetime, now: datetime) -> None:
-        late = now - fire_time
-        if late > LATE_AFTER:
-            seconds = round(late.total_seconds(), 1)
-            EventLog().warning(
-                "fired late", cron=cron, fire_time=rfc3339(fire_time), seconds=seconds
-            )
+    def _fires_of(self, name: str, decision: MisfireDecision) -> list[Fire]:
+        item = self._crons[name]
+        fires = [self._fire_of(item, fire_time) for fire_time in decision.fire]
+        if decision.skipped is None:
+            return fires
+        span = decision.skipped
+        detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
+        record = self._fire_of(item, span.last)
+        return [replace(record, skip=Reason.MISFIRE, detail=detail), *fires]
 
     def _fire_of(self, item: ScheduledCron, fire_time: datetime) -> Fire:
         task = item.task
@@ -291,6 +301,7 @@ class Scheduler:
             log.info("skipped a fire time", reason=item.skip or Reason.OVERLAP, **fields)
             return
         self._progress[item.cron].previous = item.job_id
+        self._late.note(item.cron, item.fire_time)
         log.info("fired", job_id=item.job_id, task=item.task, **fields)
         if what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
             await self._replace(previous)
@@ -301,3 +312,9 @@ class Scheduler:
         except (IllegalTransition, JobNotFound):
             return  # it has ended meanwhile, which is what was wanted
         EventLog().info("replaced job", job_id=job_id)
+
+
+def _unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, ScheduledCron]) -> set[str]:
+    """Names of the crons that keep their schedule."""
+    both = before.keys() & after.keys()
+    return {name for name in both if before[name].schedule == after[name].schedule}

@@ -11,7 +11,7 @@ LAYERS: list[set[str]] = [
     {"model", "message", "params", "context"},
     {"manifest"},
     {"crons"},
-    {"policy"},
+    {"policy", "lateness"},
     {"store"},
     {"embedded", "state", "tasks", "runner", "notify", "systemd"},
     {"discover", "locate"},

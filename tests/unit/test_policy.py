@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobrunner.crons import FireSpan, parse_cron
+from jobrunner.crons import FireSpan, fire_times, parse_cron
 from jobrunner.manifest.spec import CatchUp, CronSpec, Misfire, Retry
 from jobrunner.policy import (
+    FIRES_AT_ONCE,
     Failure,
     MisfireDecision,
     decide_misfire,
@@ -188,6 +189,36 @@ def test_every_due_fire_time_is_fired_or_recorded() -> None:
 
         assert decision.skipped is not None
         assert len(decision.fire) + decision.skipped.count == len(range(0, 60, 7)) * 48
+
+
+def test_a_long_row_is_decided_piece_by_piece_with_the_same_result() -> None:
+    settings: dict[str, Any] = {"misfire": "all", "catch_up": CatchUp(count=1000)}
+    handled, fired, records = ago(days=30), [], []
+    is_partial = True
+
+    while is_partial:
+        decision = decide("* * * * * *", handled, **settings)
+        fired += decision.fire
+        records += [decision.skipped] if decision.skipped else []
+        is_partial, handled = decision.is_partial, decision.fire[-1]
+        assert len(decision.fire) <= FIRES_AT_ONCE
+
+    # The misfires, and those within the 10 s of grace.
+    assert fired == [ago(seconds=seconds) for seconds in range(1000 + 10, -1, -1)]
+    [record] = records
+    assert record.count == 30 * 86_400 - len(fired)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("expression", ["*/7 * * * *", "0,1 9 * * *", "@every 13s", "0 0 1 * *"])
+def test_all_fires_exactly_its_count(expression: str, count: int) -> None:
+    catch_up = CatchUp(window="100d", count=count)
+    known = list(fire_times(parse_cron(expression, "UTC", "x"), ago(days=90), ago(seconds=21)))
+
+    decision = decide(expression, ago(days=90), misfire="all", catch_up=catch_up, grace="20s")
+
+    misfires = [fire_time for fire_time in decision.fire if fire_time < ago(seconds=20)]
+    assert misfires == known[-count:]
 
 
 def test_jitter_is_the_same_on_every_daemon() -> None:

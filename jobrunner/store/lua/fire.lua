@@ -21,7 +21,8 @@ if paused then
   redis.call('HSET', KEYS[1], 'handled', fire_time)
   return {'paused'}
 end
-if (previous or '') ~= ARGV[11] then
+-- A record of skipped ones looks at no job; sent again after its followers it would be too late.
+if ARGV[12] == '' and (previous or '') ~= ARGV[11] then
   return {'changed', previous or ''}
 end
 redis.call('HSET', KEYS[1], 'handled', fire_time)

@@ -87,5 +87,10 @@ def record(store: Store, cron: str = "tick") -> CronRecord:
 
 def queue(store: Store) -> list[str]:
     """Ids of the jobs in the queues, in the order of their coming."""
-    entries = sorted(store.entries().items(), key=lambda item: item[0][1])
+    entries = sorted(store.entries().items(), key=lambda item: _instant_of(item[0][1]))
     return [fields["id"] for _, fields in entries]
+
+
+def _instant_of(entry_id: str) -> tuple[int, ...]:
+    """`1526919030474-55` in numbers, which texts do not sort like."""
+    return tuple(int(part) for part in entry_id.split("-"))

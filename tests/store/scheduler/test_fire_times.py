@@ -9,6 +9,7 @@ import pytest
 from jobrunner.clock import rfc3339
 from jobrunner.crons import fire_times
 from jobrunner.model import Reason
+from jobrunner.scheduler import ScheduledCron
 from jobrunner.store.address import StoreAddress
 from tests.clock import START, FakeClock
 from tests.store.factories import Store
@@ -84,12 +85,61 @@ async def test_a_changed_schedule_begins_now(
 ) -> None:
     async with a_daemon(address, clock, a_cron(misfire="all")) as daemon:
         await daemon.tick_at(at(0, 5))
-        clock.set_to(at(3))
 
-        await daemon.take_up(a_cron(cron="*/10 * * * *", misfire="all"))
-
-        assert await daemon.tick() == at(3, 10)
+    clock.set_to(at(3))
+    async with a_daemon(address, clock, a_cron(cron="*/10 * * * *", misfire="all")) as heir:
+        assert await heir.tick() == at(3, 10)
     assert fired(store) == [at(0, 5)]
+
+
+@pytest.mark.parametrize("coming", [[a_cron(cron="*/10 * * * *")], [a_cron(enabled=False)], []])
+async def test_what_came_due_just_before_a_reload_is_fired_by_the_schedule_that_goes(
+    store: Store, daemon: Daemon, coming: list[ScheduledCron]
+) -> None:
+    await daemon.take_up(a_cron())
+    daemon.clock.set_to(at(0, 5, 1))
+
+    await daemon.take_up(*coming)
+
+    assert fired(store) == [at(0, 5)]
+
+
+async def test_a_cron_that_was_gone_and_comes_back_unchanged_goes_on_where_it_was(
+    store: Store, daemon: Daemon
+) -> None:
+    await daemon.take_up(a_cron(misfire="all"))
+    await daemon.tick_at(at(0, 5))
+    await daemon.take_up()
+    daemon.clock.set_to(at(0, 16))
+
+    await daemon.take_up(a_cron(misfire="all"))
+    await daemon.tick()
+
+    assert fired(store) == [at(0, 5), at(0, 10), at(0, 15)]
+
+
+async def test_a_renamed_cron_is_a_new_one(store: Store, daemon: Daemon) -> None:
+    await daemon.take_up(a_cron("tick", misfire="all"))
+    await daemon.tick_at(at(0, 5))
+    daemon.clock.set_to(at(0, 7))
+
+    await daemon.take_up(a_cron("tock", misfire="all"))
+    await daemon.tick_at(at(0, 10))
+
+    assert (fired(store, "tick"), fired(store, "tock")) == ([at(0, 5)], [at(0, 10)])
+
+
+async def test_an_expression_that_is_only_written_otherwise_is_unchanged(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    async with a_daemon(address, clock, a_cron(every="300s", misfire="all")) as daemon:
+        await daemon.tick_at(at(0, 5))
+
+    clock.set_to(at(0, 11))
+    async with a_daemon(address, clock, a_cron(cron="@every  5m", misfire="all")) as heir:
+        await heir.tick()
+
+    assert fired(store) == [at(0, 5), at(0, 10)]
 
 
 async def test_an_unchanged_schedule_keeps_its_last_handled_fire_time_when_all_else_changes(
