@@ -14,6 +14,12 @@ class LuaScript:
     sha: str
 
 
+def script_names() -> list[str]:
+    """The names of all scripts, sorted."""
+    found = files("jobrunner.store").joinpath("lua").iterdir()
+    return sorted(one.name.removesuffix(".lua") for one in found if one.name.endswith(".lua"))
+
+
 @cache
 def lua_script(name: str) -> LuaScript:
     """The script `lua/<name>.lua` with its includes in front, read once per process."""
