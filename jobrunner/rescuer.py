@@ -32,6 +32,7 @@ from jobrunner.store.attempts import (
     requeue,
 )
 from jobrunner.store.backoff import Backoff
+from jobrunner.store.cancelling import cancel_unclaimed
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
@@ -88,13 +89,14 @@ class Rescuer:
             await self._clock.sleep_until(wake_at, stopping)
 
     async def tick(self, now: datetime) -> datetime:
-        """Rescue what is orphaned; wake who waits for a lock that a dead worker held."""
+        """Rescue what is orphaned; end what the dead left undone about locks and cancels."""
         asked_at = self._clock.monotonic()
         queues, at = await self._connection.run(known_queues(self._keys))
         can_judge = self._jumps.can_judge(at, asked_at, self._clock.monotonic())
         await self._rescue(find_orphans(self._keys, queues, bury_ended=can_judge))
         if can_judge:
             await self._connection.run(wake_free_locks(self._keys))
+        await self._connection.run(cancel_unclaimed(self._keys))
         return now + self._tick_every
 
     async def rescue(self, worker: str) -> None:

@@ -38,6 +38,24 @@ def cancel(keys: Keys, job_id: str, reason: Reason | None = None) -> Operation[S
     return outcome
 
 
+def cancel_unclaimed(keys: Keys) -> Operation[list[str]]:
+    """Cancel the jobs that shall be cancelled and that no worker has; returns their ids.
+
+    `fire.lua` notes the wish of overlap policy `replace`, and the scheduler's next step cancels the
+    job. Killed in between it leaves a job that waits to run, and one that waits for its end.
+    """
+    cancelled = []
+    for member in (yield Command(("SMEMBERS", keys.cancelling()))):
+        job_id = member.decode()
+        wish = yield Command(("HGET", keys.job(job_id), "cancel_requested"))
+        reason = Reason.REPLACED if wish == Reason.REPLACED.encode() else None
+        outcome = yield from settle(keys, job_id, JobState.CANCELLED, reason)
+        if outcome.what is Settled.SETTLED:
+            cancelled.append(job_id)
+            yield from promote(keys, outcome.woken)
+    return cancelled
+
+
 _ENDED_AS = {
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",

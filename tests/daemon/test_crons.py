@@ -22,6 +22,10 @@ crons:
 """
 
 
+# Fails when an earlier one still runs; it must be killed, since it does not listen.
+REPLACEABLE = 'trap "" TERM; exec flock -n replacing.lock sleep 600'
+
+
 def cron(name: str, script: str, options: str = "", schedule: str = EVERY_SECOND) -> str:
     """A line of the manifest."""
     params = f"params: {{script: '{script}'}}"
@@ -73,7 +77,7 @@ def ticking() -> Iterator[Project]:
         TASKS
         + cron("skipping", "sleep 600", "overlap: skip")
         + cron("queueing", "sleep 1.5", "overlap: queue")
-        + cron("replacing", "sleep 600", "overlap: replace")
+        + cron("replacing", REPLACEABLE, "overlap: replace")
         + cron("allowing", "sleep 600", "overlap: allow")
         + cron("paused", "true")
     ) as demo:

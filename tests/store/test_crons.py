@@ -1,5 +1,6 @@
 """`fire.lua`, `enrol.lua`, `resume.lua`: one job per fire time, whoever asks."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.model import JobState, Priority, Reason
-from jobrunner.store.cancelling import cancel
+from jobrunner.store.cancelling import cancel, cancel_unclaimed
 from jobrunner.store.crons import (
     CronRecord,
     Enrolment,
@@ -235,6 +236,45 @@ def test_overlap_replace_stops_the_one_before_also_when_the_scheduler_dies_at_on
     store.finish(entry, JobState.CANCELLED)
     assert (store.job(ID_ONE).reason, store.state(ID_TWO)) == (Reason.REPLACED, JobState.BLOCKED)
     assert wishes(store) == set()
+
+
+def leave_queued(store: Store) -> None:
+    assert store.state(ID_ONE) is JobState.QUEUED
+
+
+def fail_for_a_retry(store: Store) -> None:
+    (entry,) = store.claim()
+    store.finish(entry, JobState.FAILED, reason=Reason.ERROR, retry_delay_ms=60_000)
+
+
+@pytest.mark.parametrize("wait", [leave_queued, fail_for_a_retry])
+def test_overlap_replace_ends_a_waiting_job_also_when_the_scheduler_dies_at_once(
+    store: Store, wait: Callable[[Store], None]
+) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    wait(store)
+    send(store, a_fire(TWO, overlap="replace", previous=ID_ONE))
+
+    assert store.run(cancel_unclaimed(store.keys)) == [ID_ONE]
+
+    job = store.job(ID_ONE)
+    assert (job.state, job.reason) == (JobState.CANCELLED, Reason.REPLACED)
+    assert [entry.job_id for entry in store.claim()] == [ID_TWO]
+
+
+def test_the_cancel_of_a_job_that_a_worker_has_is_left_to_the_worker(store: Store) -> None:
+    store.add_worker()
+    send(store, a_fire(ONE))
+    (entry,) = store.claim()
+    send(store, a_fire(TWO, overlap="replace", previous=ID_ONE))
+
+    assert store.run(cancel_unclaimed(store.keys)) == []
+
+    assert wishes(store) == {ID_ONE}
+    assert store.state(ID_TWO) is JobState.BLOCKED
+    store.finish(entry, JobState.CANCELLED)
+    assert store.run(cancel_unclaimed(store.keys)) == []
 
 
 def test_a_waiting_job_that_was_replaced_leaves_no_wish_behind(store: Store) -> None:

@@ -39,7 +39,8 @@ if reason == '' and KEYS[12] and ARGV[10] ~= 'allow' then
       state = 'blocked'
     end
     if ARGV[10] == 'replace' then
-      -- The caller cancels it next; should that be cut off, its worker finds the wish here.
+      -- The caller cancels it next; should that be cut off, its worker's heartbeat finds the wish
+      -- here, or a rescuer when it has no worker.
       redis.call('SADD', KEYS[11], previous)
       redis.call('HSET', KEYS[12], 'cancel_requested', 'replaced')
     end
