@@ -83,14 +83,14 @@ def _read_waiting(keys: Keys, job_ids: Sequence[str]) -> Operation[list[_Waiting
         else:
             upstream = after.decode() if awaits else None
             if awaits == b"end":
-                upstream = yield from _last_begun(keys, after.decode())
+                upstream = yield from last_begun(keys, after.decode())
             waiting.append(_Waiting(job_id, queue.decode(), priority.decode(), upstream))
     if gone:
         yield Command(("ZREM", keys.scheduled(), *gone))
     return waiting
 
 
-def _last_begun(keys: Keys, upstream: str) -> Operation[str]:
+def last_begun(keys: Keys, upstream: str) -> Operation[str]:
     """The job to wait for: one that ended while it waited itself leaves that to its followers."""
     while True:
         fields = ("state", "awaits", "after")

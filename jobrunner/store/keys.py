@@ -14,6 +14,10 @@ class Keys:
     def _key(self, rest: str) -> str:
         return f"jr:{{{self.name}}}:{rest}"
 
+    def all(self) -> str:
+        """Pattern that every key of the namespace fits, for an audit's SCAN."""
+        return self._key("*")
+
     def job(self, job_id: str) -> str:
         """Hash: the record. Lives until pruned or deleted."""
         return self._key(f"job:{job_id}")

@@ -351,3 +351,4 @@ def test_the_counts_follow_the_records_task_whatever_the_caller_says(store: Stor
     assert store.command("HGETALL", store.keys.counts()) == []
     # Its history is where the caller put it; the records' check wants it under the task.
     store.command("ZADD", store.keys.task_done("backup"), 1, entry.job_id)
+    store.command("ZREM", store.keys.task_done("?"), entry.job_id)

@@ -21,6 +21,8 @@ INCLUDES = sorted((LUA / "include").glob("*.lua"))
 # Commands and options that Redis 7.2 does not have, and those that read a whole database.
 FORBIDDEN = r"\b(KEYS|SCAN|SSCAN|HSCAN|ZSCAN|XACKDEL|XDELEX|HEXPIRE|HSETEX|HGETEX|HGETDEL|MSETEX)\b"
 
+AUDITS_SCANS = (("keyspace.py", "SCAN"), ("audit_members.py", "SSCAN"))
+
 
 def header(path: Path) -> str:
     lines = path.read_text().splitlines()
@@ -90,6 +92,8 @@ def test_no_module_uses_a_command_that_is_too_new_or_reads_everything() -> None:
     used = [
         (path.name, text) for path, text in commands_in_python() if re.fullmatch(FORBIDDEN, text)
     ]
+    # What no index names, only an audit looks for, page by page.
+    used = [place for place in used if place not in AUDITS_SCANS]
 
     assert used == []
 

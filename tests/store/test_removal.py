@@ -54,11 +54,12 @@ def test_a_live_job_is_not_deleted(store: Store, state: str) -> None:
 def test_a_key_that_a_later_job_has_stays(store: Store) -> None:
     store.add_worker()
     first = store.finished(key="k")
-    store.command("SET", store.keys.unique("k"), "later")
+    later = store.submit()
+    store.command("SET", store.keys.unique("k"), later)
 
     store.run(delete_jobs(store.keys, [first]))
 
-    assert store.command("GET", store.keys.unique("k")) == b"later"
+    assert store.command("GET", store.keys.unique("k")) == later.encode()
 
 
 def test_a_deleted_jobs_key_can_be_used_again(store: Store) -> None:

@@ -1,0 +1,98 @@
+"""Whether all that the store holds fits together: every job is where its record says it is.
+
+What is wrong is judged inside the scripts `check_*.lua`, a page of jobs at a time. Every
+transition is one script, too, so a page is exact while jobs move; what a caller read before it may
+be old by then, which is why everything found is looked at a second time. Mending is the same script
+with a flag: it judges again in the step in which it mends, so it never touches what has come right.
+
+    orphans = connection.run(audit(keys))
+    mended = connection.run(mend(keys, orphans))
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from jobrunner.store.audit_counts import check_counts
+from jobrunner.store.audit_keys import check_leftovers, check_watchers
+from jobrunner.store.audit_members import INDEXES, check_index, check_members
+from jobrunner.store.audit_queues import Claimed, check_entries, check_queue
+from jobrunner.store.audit_records import check_records
+from jobrunner.store.keys import Keys
+from jobrunner.store.keyspace import Family, Keyspace, read_keyspace
+from jobrunner.store.orphan import Kind, Orphan
+from jobrunner.store.requests import Operation
+
+# In this order they are mended: counts last, when all else is where it belongs.
+RECORDS = frozenset({Kind.NO_ENTRY, Kind.NOT_INDEXED, Kind.ASLEEP, Kind.NO_STATE})
+ENTRIES = frozenset({Kind.STALE_ENTRY, Kind.GHOST})
+MEMBERS = frozenset({Kind.STALE_MEMBER, Kind.STALE_LOCK})
+
+
+def audit(keys: Keys) -> Operation[list[Orphan]]:
+    """Everything that does not fit; empty for a sound store, also while jobs move.
+
+    About 20 microseconds of the server's time per job, in steps of some milliseconds; the
+    counts in one step (see `audit_counts`).
+    """
+    space = yield from read_keyspace(keys)
+    found = yield from _first_look(keys, space)
+    again = yield from _look(keys, found, mends=False)
+    return [orphan for orphan in again if any(orphan.is_same(first) for first in found)]
+
+
+def mend(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
+    """Mend those that are still wrong; returns the mended ones.
+
+    Left alone are jobs that a worker with a lease has, and what cannot be mended (`NO_STATE`).
+    """
+    counts = [orphan for orphan in orphans if orphan.kind is Kind.WRONG_COUNT]
+    others = [orphan for orphan in orphans if orphan.kind is not Kind.WRONG_COUNT]
+    mended = yield from _look(keys, others, mends=True)
+    # A job that is not where its record says is counted by its record, and by nothing else.
+    left = yield from _look(keys, others, mends=False)
+    if counts and not any(orphan.kind in RECORDS for orphan in left):
+        mended += yield from check_counts(keys, mends=True)
+    return mended
+
+
+def _first_look(keys: Keys, space: Keyspace) -> Operation[list[Orphan]]:
+    found = yield from check_records(keys, space.names(Family.RECORD), mends=False)
+    for key in space.keys(Family.QUEUE):
+        found += yield from check_queue(keys, key)
+    for key in space.keys(*INDEXES):
+        found += yield from check_index(keys, key)
+    found += yield from check_watchers(keys, space.names(Family.WATCHERS), mends=False)
+    for family in (Family.LOG, Family.UNIQUE):
+        found += yield from check_leftovers(keys, list(space.keys(family)), mends=False)
+    found += yield from check_counts(keys, mends=False)
+    return found
+
+
+def _look(keys: Keys, orphans: Sequence[Orphan], *, mends: bool) -> Operation[list[Orphan]]:
+    """The same checks for what was found before."""
+    ids = _unique(orphan.id for orphan in orphans if orphan.kind in RECORDS)
+    found = yield from check_records(keys, ids, mends=mends)
+    for key, some in _by_key(orphans, ENTRIES).items():
+        claimed = [Claimed(orphan.id, orphan.job_id) for orphan in some]
+        found += yield from check_entries(keys, key, claimed, mends=mends)
+    for key, some in _by_key(orphans, MEMBERS).items():
+        found += yield from check_members(keys, key, [o.id for o in some], mends=mends)
+    watched = [orphan.id for orphan in orphans if orphan.kind is Kind.STALE_WATCHERS]
+    found += yield from check_watchers(keys, watched, mends=mends)
+    leftovers = [orphan.key for orphan in orphans if orphan.kind is Kind.LEFTOVER]
+    found += yield from check_leftovers(keys, leftovers, mends=mends)
+    if any(orphan.kind is Kind.WRONG_COUNT for orphan in orphans):
+        found += yield from check_counts(keys, mends=mends)
+    return found
+
+
+def _unique(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(ids))
+
+
+def _by_key(orphans: Sequence[Orphan], kinds: frozenset[Kind]) -> dict[str, list[Orphan]]:
+    found: dict[str, list[Orphan]] = defaultdict(list)
+    for orphan in orphans:
+        if orphan.kind in kinds:
+            found[orphan.key].append(orphan)
+    return found

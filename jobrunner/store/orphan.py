@@ -1,0 +1,35 @@
+"""What an audit of the store finds: things no record explains, and records that miss a thing."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What is wrong, named for what stands in the store."""
+
+    NO_ENTRY = "no_entry"  # a queued or running record, and no entry in its queue
+    NOT_INDEXED = "not_indexed"  # a record that is missing in the index of its state
+    ASLEEP = "asleep"  # a blocked record that nothing will wake
+    NO_STATE = "no_state"  # a record without a state or a message: nobody can run it
+    STALE_ENTRY = "stale_entry"  # an entry in a queue that is not its job's, or has no job
+    GHOST = "ghost"  # a claim of an entry that is not in the queue any more
+    STALE_MEMBER = "stale_member"  # a member of an index that its record does not belong in
+    STALE_LOCK = "stale_lock"  # a lock held by, or a line with, a job that cannot have it
+    STALE_WATCHERS = "stale_watchers"  # watchers of a job that has ended or is gone
+    LEFTOVER = "leftover"  # output or idempotency key of a job that is gone
+    WRONG_COUNT = "wrong_count"  # `counts` differs from the records
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """One thing that is wrong: `id` is of a job, an entry or (for counts) a field of `key`."""
+
+    kind: Kind
+    key: str  # where in the store
+    id: str
+    job_id: str = ""  # of an entry, a member or a key: the job it names
+    detail: str = ""
+
+    def is_same(self, other: "Orphan") -> bool:
+        """Whether both tell of the same thing; what the record says may have changed meanwhile."""
+        return (self.kind, self.key, self.id) == (other.kind, other.key, other.id)

@@ -1,0 +1,173 @@
+"""An audit finds what does not fit together, and nothing else; mending puts it right, once."""
+
+from collections.abc import Callable
+
+import pytest
+
+from jobrunner.model import JobState
+from jobrunner.store.audit import audit, mend
+from jobrunner.store.keys import GROUP
+from jobrunner.store.orphan import Kind, Orphan
+from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store
+
+Fault = Callable[[Store], None]
+
+
+def found(store: Store) -> list[Orphan]:
+    return store.run(audit(store.keys))
+
+
+def kinds(orphans: list[Orphan]) -> set[Kind]:
+    return {orphan.kind for orphan in orphans}
+
+
+def a_queued_job_whose_entry_is_gone(store: Store) -> None:
+    entry_id = store.record(store.submit())["entry"]
+    store.command("XDEL", store.keys.queue("default", "normal"), entry_id)
+
+
+def a_running_job_of_a_dead_worker_whose_entry_is_gone(store: Store) -> None:
+    entry = store.running()
+    stream = store.keys.queue("default", "normal")
+    store.command("XACK", stream, GROUP, entry.entry_id)
+    store.command("XDEL", stream, entry.entry_id)
+    store.command("ZREM", store.keys.workers(), "w1")
+
+
+def a_scheduled_job_without_a_due_time_in_the_index(store: Store) -> None:
+    store.command("ZREM", store.keys.scheduled(), store.retrying())
+
+
+def a_running_job_that_is_not_indexed(store: Store) -> None:
+    store.command("ZREM", store.keys.running(), store.running().job_id)
+
+
+def a_finished_job_that_is_not_in_the_history(store: Store) -> None:
+    store.command("ZREM", store.keys.task_done("demo"), store.finished())
+
+
+def a_waiter_that_is_not_in_the_line(store: Store) -> None:
+    store.running(lock=A_WAITED_LOCK)
+    store.command("ZREM", store.keys.lock_waiting("report"), store.blocked())
+
+
+def a_line_nobody_looks_after(store: Store) -> None:
+    store.running(lock=A_WAITED_LOCK)
+    store.blocked()
+    store.command("ZREM", store.keys.locks(), "report")
+
+
+def a_follower_that_no_job_will_tell(store: Store) -> None:
+    first = store.submit()
+    store.submit(after=first)
+    store.command("DEL", store.keys.watchers(first))
+
+
+def an_entry_whose_record_is_gone(store: Store) -> None:
+    job_id = store.submit()
+    store.command("DEL", store.keys.job(job_id))
+    store.command("DEL", store.keys.counts())
+
+
+def a_second_entry_of_a_job(store: Store) -> None:
+    fields = store.entry_of(store.submit())
+    flat = [item for pair in fields.items() for item in pair]
+    store.command("XADD", store.keys.queue("default", "normal"), "*", *flat)
+
+
+def a_claim_of_a_dead_worker_without_its_entry(store: Store) -> None:
+    entry = store.claimed()
+    stream = store.keys.queue("default", "normal")
+    store.command("XDEL", stream, entry.entry_id)
+    store.command("DEL", store.keys.job(entry.job_id), store.keys.counts())
+    store.command("ZREM", store.keys.workers(), "w1")
+
+
+def a_finished_job_among_the_running(store: Store) -> None:
+    store.command("ZADD", store.keys.running(), LONG_AGO, store.finished())
+
+
+def an_unknown_job_among_the_scheduled(store: Store) -> None:
+    store.command("ZADD", store.keys.scheduled(), LONG_AGO, "nobody")
+
+
+def a_wish_to_cancel_a_job_that_ended(store: Store) -> None:
+    store.command("SADD", store.keys.cancelling(), store.finished())
+
+
+def a_failed_job_among_the_completed(store: Store) -> None:
+    job_id = store.finished(JobState.FAILED)
+    store.command("ZADD", store.keys.done("completed"), LONG_AGO, job_id)
+
+
+def a_history_that_names_another_tasks_job(store: Store) -> None:
+    store.command("ZADD", store.keys.task_done("other"), LONG_AGO, store.finished())
+
+
+def a_lock_held_by_a_job_that_ended(store: Store) -> None:
+    store.command("ZADD", store.keys.lock("report"), store.now_ms() + 60_000, store.finished())
+
+
+def a_finished_job_in_the_line_of_a_lock(store: Store) -> None:
+    store.command("ZADD", store.keys.lock_waiting("report"), 1, store.finished())
+
+
+def watchers_of_a_job_that_ended(store: Store) -> None:
+    store.command("SADD", store.keys.watchers(store.finished()), "client:gone")
+
+
+def output_of_a_job_that_is_gone(store: Store) -> None:
+    store.command("XADD", store.keys.log("nobody"), "*", "c", "[]")
+
+
+def a_key_of_a_job_that_is_gone(store: Store) -> None:
+    store.command("SET", store.keys.unique("k"), "nobody")
+
+
+def a_count_without_jobs(store: Store) -> None:
+    store.command("HSET", store.keys.counts(), "running:demo", 3)
+
+
+def a_count_that_is_missing(store: Store) -> None:
+    store.submit()
+    store.command("DEL", store.keys.counts())
+
+
+FAULTS: list[tuple[Fault, Kind]] = [
+    (a_queued_job_whose_entry_is_gone, Kind.NO_ENTRY),
+    (a_running_job_of_a_dead_worker_whose_entry_is_gone, Kind.NO_ENTRY),
+    (a_scheduled_job_without_a_due_time_in_the_index, Kind.NOT_INDEXED),
+    (a_running_job_that_is_not_indexed, Kind.NOT_INDEXED),
+    (a_finished_job_that_is_not_in_the_history, Kind.NOT_INDEXED),
+    (a_waiter_that_is_not_in_the_line, Kind.ASLEEP),
+    (a_line_nobody_looks_after, Kind.ASLEEP),
+    (a_follower_that_no_job_will_tell, Kind.ASLEEP),
+    (an_entry_whose_record_is_gone, Kind.STALE_ENTRY),
+    (a_second_entry_of_a_job, Kind.STALE_ENTRY),
+    (a_claim_of_a_dead_worker_without_its_entry, Kind.GHOST),
+    (a_finished_job_among_the_running, Kind.STALE_MEMBER),
+    (an_unknown_job_among_the_scheduled, Kind.STALE_MEMBER),
+    (a_wish_to_cancel_a_job_that_ended, Kind.STALE_MEMBER),
+    (a_failed_job_among_the_completed, Kind.STALE_MEMBER),
+    (a_history_that_names_another_tasks_job, Kind.STALE_MEMBER),
+    (a_lock_held_by_a_job_that_ended, Kind.STALE_LOCK),
+    (a_finished_job_in_the_line_of_a_lock, Kind.STALE_LOCK),
+    (watchers_of_a_job_that_ended, Kind.STALE_WATCHERS),
+    (output_of_a_job_that_is_gone, Kind.LEFTOVER),
+    (a_key_of_a_job_that_is_gone, Kind.LEFTOVER),
+    (a_count_without_jobs, Kind.WRONG_COUNT),
+    (a_count_that_is_missing, Kind.WRONG_COUNT),
+]
+
+
+@pytest.mark.parametrize(("wrong", "kind"), FAULTS, ids=[wrong.__name__ for wrong, _ in FAULTS])
+def test_a_fault_is_found_mended_and_gone(store: Store, wrong: Fault, kind: Kind) -> None:
+    store.add_worker()
+    wrong(store)
+
+    orphans = found(store)
+    mended = store.run(mend(store.keys, orphans))
+
+    assert kind in kinds(orphans)
+    assert kind in kinds(mended)
+    assert found(store) == []
