@@ -11,7 +11,9 @@ from jobrunner.cli.columns import Column, fitted_table
 from jobrunner.cli.fires import ComingFire
 from jobrunner.cli.render import relative_text
 from jobrunner.clock import rfc3339
-from jobrunner.crons import describe
+from jobrunner.crons import Cron, describe
+from jobrunner.model import JobState
+from jobrunner.store.crons import fire_id
 
 COLUMNS = (
     Column("LOCAL TIME", 0),
@@ -34,6 +36,22 @@ def fires_json(fires: Sequence[ComingFire]) -> list[dict[str, Any]]:
         }
         for fire in fires
     ]
+
+
+def past_fire_json(cron: Cron, fire_time: datetime, state: JobState | None) -> dict[str, Any]:
+    """As docs/json.md has it."""
+    return {
+        "id": fire_id(cron.name, fire_time),
+        "fire_time": rfc3339(fire_time),
+        "local_time": fire_time.astimezone(cron.zone).isoformat(timespec="seconds"),
+        "state": state,
+    }
+
+
+def past_fire_line(cron: Cron, fire_time: datetime, state: JobState | None) -> str:
+    """In local time, and what a backfill makes of it."""
+    local = f"{fire_time.astimezone(cron.zone):%a %Y-%m-%d %H:%M:%S %Z}"
+    return f"{local}  {fire_id(cron.name, fire_time)}  {state or 'to be made'}"
 
 
 def fires_table(fires: Sequence[ComingFire], now: datetime, width: int) -> RenderableType:

@@ -51,7 +51,17 @@ class Fire:
 
     @property
     def job_id(self) -> str:
-        return f"{self.cron}@{rfc3339(self.fire_time)}"
+        return fire_id(self.cron, self.fire_time)
+
+    @property
+    def spare_id(self) -> str:
+        """For the record of a row whose last fire time has a job, made by a backfill."""
+        return f"{self.job_id}+skipped"
+
+
+def fire_id(cron: str, fire_time: datetime) -> str:
+    """The id of a fire time's one job."""
+    return f"{cron}@{rfc3339(fire_time)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,9 @@ def _fire_script(keys: Keys, item: Fire) -> Script:
         keys.task_done(item.task),
         keys.cancelling(),
     ]
-    if item.previous:
+    if item.skip:
+        names.append(keys.job(item.spare_id))
+    elif item.previous:
         names += [keys.job(item.previous), keys.watchers(item.previous)]
     delay_ms = round(item.delay / timedelta(milliseconds=1))
     return Script(
@@ -104,8 +116,18 @@ def _fire_script(keys: Keys, item: Fire) -> Script:
             item.previous,
             item.skip or "",
             item.detail,
+            item.spare_id,
         ],
     )
+
+
+def fire_states(
+    keys: Keys, cron: str, fire_times: Sequence[datetime]
+) -> Operation[list[JobState | None]]:
+    """The state of each fire time's job; None where there is none."""
+    names = [keys.job(fire_id(cron, fire_time)) for fire_time in fire_times]
+    replies = yield Pipeline([Command(("HGET", name, "state")) for name in names])
+    return [JobState(state.decode()) if state else None for state in replies]
 
 
 def read_crons(keys: Keys, names: Sequence[str]) -> Operation[list[CronRecord]]:

@@ -32,6 +32,7 @@ class Submission:
     key: str | None = None
     after: str | None = None
     cron: str | None = None
+    fire_time: datetime | None = None  # of the cron, for which a backfill makes it
 
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.delay, self.due_at, self.after)) > 1:
@@ -93,6 +94,7 @@ def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
             names += [keys.job(item.after), keys.watchers(item.after)]
         args += [item.id, item.task, item.message, item.queue, item.priority, item.due]
         args += [item.key or "", item.after or "", item.cron or ""]
+        args.append("" if item.fire_time is None else to_ms(item.fire_time))
     return Script("submit", names, args)
 
 

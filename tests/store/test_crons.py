@@ -308,6 +308,20 @@ def test_a_misfire_is_recorded_and_does_not_count_as_the_crons_job(store: Store)
     assert (record(store).job, record(store).last_reason) == (None, Reason.MISFIRE)
 
 
+def test_a_row_of_misfires_is_recorded_though_a_backfill_made_the_job_of_its_last(
+    store: Store,
+) -> None:
+    store.run(submit(store.keys, [store.submission(id=ID_TWO)]))
+    row = a_fire(TWO, skip=Reason.MISFIRE, detail="2 fire times from 01:00 to 02:00")
+
+    assert send(store, row) == ["skipped"]
+
+    spare = store.job(f"{ID_TWO}+skipped")
+    assert (spare.state, spare.detail) == (JobState.SKIPPED, row.detail)
+    assert store.state(ID_TWO) is JobState.QUEUED
+    assert send(store, row) == ["handled"]
+
+
 def test_a_cron_that_was_never_seen_has_an_empty_record(store: Store) -> None:
     assert record(store) == CronRecord("nightly")
     assert store.run(read_crons(store.keys, [])) == []

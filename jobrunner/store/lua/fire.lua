@@ -4,11 +4,12 @@
 -- KEYS[4] counts hash     KEYS[5] queues set      KEYS[6] last-job hash
 -- KEYS[7] scheduled zset  KEYS[8] blocked zset    KEYS[9] skipped jobs' done zset
 -- KEYS[10] task's done zset                        KEYS[11] cancelling set
--- KEYS[12] record hash of the cron's previous job KEYS[13] its watchers set (both may be missing)
+-- KEYS to skip it: a spare record hash; else if there is a previous job: KEYS[12] its record hash,
+--   KEYS[13] its watchers set
 -- ARGV[1] wake channel    ARGV[2] id              ARGV[3] task       ARGV[4] message
 -- ARGV[5] queue           ARGV[6] priority        ARGV[7] cron       ARGV[8] fire time, ms
 -- ARGV[9] delay ms (jitter)  ARGV[10] overlap policy  ARGV[11] id of the previous job or ''
--- ARGV[12] reason to skip it or ''                ARGV[13] detail or ''
+-- ARGV[12] reason to skip it or ''                ARGV[13] detail or ''  ARGV[14] the spare id
 -- Returns {'queued'|'scheduled'|'blocked'|'skipped', previous job or ''}, {'handled'} when another was
 --   first, {'paused'}, or {'changed', previous job}: look again, the previous job is another one.
 local now = now_ms()
@@ -26,11 +27,16 @@ if ARGV[12] == '' and (previous or '') ~= ARGV[11] then
   return {'changed', previous or ''}
 end
 redis.call('HSET', KEYS[1], 'handled', fire_time)
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  return {'handled'} -- its job was made by a backfill
+local id, record = ARGV[2], KEYS[2]
+local reason, detail, state = ARGV[12], ARGV[13], 'queued'
+if redis.call('EXISTS', record) == 1 then
+  -- Its job was made by a backfill. A row that ends with it still has others to tell of.
+  if reason == '' then
+    return {'handled'}
+  end
+  id, record = ARGV[14], KEYS[12]
 end
 
-local reason, detail, state = ARGV[12], ARGV[13], 'queued'
 if reason == '' and KEYS[12] and ARGV[10] ~= 'allow' then
   if LIVE[redis.call('HGET', KEYS[12], 'state')] then
     if ARGV[10] == 'skip' then
@@ -58,31 +64,31 @@ if reason ~= '' then
   set('reason', reason)
   set('detail', detail)
   set('finished_at', now)
-  redis.call('ZADD', KEYS[9], now, ARGV[2])
-  redis.call('ZADD', KEYS[10], now, ARGV[2])
-  redis.call('HSET', KEYS[1], 'last_id', ARGV[2], 'last_state', state, 'last_reason', reason,
+  redis.call('ZADD', KEYS[9], now, id)
+  redis.call('ZADD', KEYS[10], now, id)
+  redis.call('HSET', KEYS[1], 'last_id', id, 'last_state', state, 'last_reason', reason,
     'last_finished_at', now)
   redis.call('HDEL', KEYS[1], 'last_duration_ms')
 else
   if state == 'blocked' then
     set('after', previous)
     set('awaits', 'end')
-    redis.call('ZADD', KEYS[8], now, ARGV[2])
-    redis.call('SADD', KEYS[13], 'job:' .. ARGV[2])
+    redis.call('ZADD', KEYS[8], now, id)
+    redis.call('SADD', KEYS[13], 'job:' .. id)
   elseif tonumber(ARGV[9]) > 0 then
     state = 'scheduled'
     set('due_at', now + ARGV[9])
-    schedule(KEYS[7], ARGV[2], now + ARGV[9], ARGV[1])
+    schedule(KEYS[7], id, now + ARGV[9], ARGV[1])
   else
-    set('entry', redis.call('XADD', KEYS[3], '*', 'id', ARGV[2], 'm', ARGV[4], 'n', 0, 'l', 0,
+    set('entry', redis.call('XADD', KEYS[3], '*', 'id', id, 'm', ARGV[4], 'n', 0, 'l', 0,
       'f', 1, 'b', 0))
   end
-  redis.call('HSET', KEYS[1], 'job', ARGV[2])
+  redis.call('HSET', KEYS[1], 'job', id)
   redis.call('SADD', KEYS[5], ARGV[5])
-  redis.call('HSET', KEYS[6], ARGV[3], ARGV[2], '*', ARGV[2])
+  redis.call('HSET', KEYS[6], ARGV[3], id, '*', id)
   count(state, ARGV[3], 1)
 end
 set('state', state)
-redis.call('HSET', KEYS[2], unpack(fields))
+redis.call('HSET', record, unpack(fields))
 write_counts(KEYS[4])
 return {state, previous or ''}

@@ -5,7 +5,7 @@
 -- KEYS per job: record hash, queue stream; with a key: unique string; with an upstream job:
 --   its record hash, its watchers set
 -- ARGV[1] number of jobs  ARGV[2] wake channel
--- ARGV per job: id, task, message, queue, priority, due, key, after, cron
+-- ARGV per job: id, task, message, queue, priority, due, key, after, cron, fire time (ms) or ''
 --   due: '' now, '+<ms>' from now, or milliseconds since the epoch; not together with after
 -- Returns per job: id, state, 1 if this call made it else 0. State 'no_upstream': nothing was made.
 local now = now_ms()
@@ -13,9 +13,9 @@ local replies = {}
 local queues, last = {}, {} -- written once per call
 local key_at, arg_at = 6, 3
 for _ = 1, tonumber(ARGV[1]) do
-  local id, task, message, queue, priority, due, unique, after, cron =
-    unpack(ARGV, arg_at, arg_at + 8)
-  arg_at = arg_at + 9
+  local id, task, message, queue, priority, due, unique, after, cron, fire_time =
+    unpack(ARGV, arg_at, arg_at + 9)
+  arg_at = arg_at + 10
   local record, stream = KEYS[key_at], KEYS[key_at + 1]
   key_at = key_at + 2
   local unique_key, upstream, watchers
@@ -43,6 +43,10 @@ for _ = 1, tonumber(ARGV[1]) do
     if cron ~= '' then
       fields[#fields + 1] = 'cron'
       fields[#fields + 1] = cron
+    end
+    if fire_time ~= '' then
+      fields[#fields + 1] = 'fire_time'
+      fields[#fields + 1] = fire_time
     end
     if unique_key then
       redis.call('SET', unique_key, id)
