@@ -163,6 +163,15 @@ CRONS = (
         ("jobrunner resume nightly-backup",),
     ),
     CommandEntry(
+        "backfill",
+        "backfill:backfill",
+        "Make the jobs of past fire times of a cron; those that have a job are left alone.",
+        (
+            "jobrunner backfill nightly-backup --from 2026-11-01 --to 2026-11-08 --dry-run",
+            "jobrunner backfill nightly-backup --from 2026-11-01T00:00:00Z --priority low",
+        ),
+    ),
+    CommandEntry(
         "trigger",
         "trigger:trigger",
         "Submit the job of a cron now, with the cron's parameters.",
