@@ -14,12 +14,13 @@ LAYERS: list[set[str]] = [
     {"policy", "lateness"},
     {"store"},
     {"embedded", "state", "tasks", "runner", "notify", "systemd"},
-    {"discover", "locate"},
+    {"discover", "locate", "explain"},
     {"client"},
     {"broker"},
     {"heartbeat", "scheduler", "rescuer"},
     {"worker"},
     {"daemon", "examples"},
+    {"chaos"},
     {"cli"},
 ]
 LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in layer}

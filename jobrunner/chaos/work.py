@@ -1,0 +1,91 @@
+"""What jobs do during a round: they write to the history when they begin, live and end.
+
+A beat comes every 50 ms: the last line of an attempt tells how long it lived at least.
+"""
+
+import asyncio
+import os
+import time
+
+from jobrunner.chaos.history import VARIABLE, EffectKind, Recorder
+from jobrunner.context import Context
+
+BEAT_S = 0.05
+
+# The same for commands; `ms` is a parameter, the rest of the names come from the worker.
+COMMAND = """
+say() {
+    job="$JOBRUNNER_JOB_ID $JOBRUNNER_ATTEMPT $JOBRUNNER_FENCE"
+    echo "$1 $job $$ $PPID" >> "$CHAOS_HISTORY"
+}
+say start
+left=$ms
+while [ "$left" -gt 0 ]; do
+    sleep 0.05
+    left=$((left - 50))
+    say beat
+done
+say end
+"""
+
+
+class _Attempt:
+    """Writes the lines of one attempt. `worker` is the pid of the worker that performs it."""
+
+    def __init__(self, context: Context, worker: int) -> None:
+        self._context = context
+        self._worker = worker
+        self._recorder = Recorder(os.environ[VARIABLE])
+
+    def __enter__(self) -> "_Attempt":
+        self.say(EffectKind.START)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self.say(EffectKind.END if kind is None else EffectKind.ERROR)
+        self._recorder.close()
+
+    def say(self, kind: EffectKind) -> None:
+        context = self._context
+        self._recorder.effect(
+            kind, context.job_id, context.attempt, context.fence, os.getpid(), self._worker
+        )
+
+
+async def quick(ctx: Context) -> None:
+    """Does nothing, in the worker's loop."""
+    with _Attempt(ctx, os.getpid()):
+        return
+
+
+async def work(ms: int, ctx: Context) -> int:
+    """Takes so many milliseconds, in the worker's loop."""
+    with _Attempt(ctx, os.getpid()) as attempt:
+        for pause in _pauses(ms):
+            await asyncio.sleep(pause)
+            attempt.say(EffectKind.BEAT)
+    return ctx.attempt
+
+
+def hosted(ms: int, ctx: Context) -> int:
+    """Takes so many milliseconds, in a function host."""
+    with _Attempt(ctx, os.getppid()) as attempt:
+        for pause in _pauses(ms):
+            time.sleep(pause)
+            attempt.say(EffectKind.BEAT)
+    return ctx.attempt
+
+
+async def flaky(ms: int, good: int, ctx: Context) -> int:
+    """Fails before the attempt with the number `good`."""
+    with _Attempt(ctx, os.getpid()):
+        await asyncio.sleep(ms / 1000)
+        if ctx.attempt < good:
+            raise ValueError(f"attempt {ctx.attempt} fails, {good} will not")
+    return ctx.attempt
+
+
+def _pauses(ms: int) -> list[float]:
+    beats, rest = divmod(ms / 1000, BEAT_S)
+    return [BEAT_S] * int(beats) + [rest]
