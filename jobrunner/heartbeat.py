@@ -6,6 +6,9 @@ until `asked + ttl - margin`, counted from before it was sent. When trust ends, 
 the jobs concerned are killed from here, so that they are dead before anyone else can have the
 lock or the jobs, whether or not the loop is able to react. A loop that does not react within the
 margin is held by a job that cannot be stopped in any other way: the worker ends itself.
+The thread itself may be held up: by code that holds the interpreter's lock (then the supervisor has
+renewed, see `daemon/vouching.py`), or since the process was stopped (then it was buried). It cannot
+tell which, so when it comes back too late it asks the store, and only then ends its trust.
 Each renewal has a thread, too: a server that hangs must not hold up the end of trust.
 """
 
@@ -29,6 +32,10 @@ LEASE_LOST_EXIT = 75  # EX_TEMPFAIL: the supervisor starts another worker
 
 # The last renewal may take so long, though trust is over. Of the margin; the rest is for killing.
 LAST_TRY = 1 / 3
+# Later than planned by more than this the thread was held up, of the TTL; then an answer may take
+# this long, however little of the TTL is left.
+HELD_UP = MARGIN * LAST_TRY
+BACK_PATIENCE_S = 0.5
 LEAVE_S = 1.0  # for the answer to a renewal when the worker goes
 
 
@@ -93,6 +100,7 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._is_lost = False
         self._busy = 0
+        self._ask_until = 0.0  # the thread was held up, and asks the store before it ends its trust
         self._renewed_at = clock.monotonic()
         self._asked_at = self._renewed_at - self._ttl_s  # the first beat comes at once
         self._asked: _Asked | None = None
@@ -144,13 +152,18 @@ class Heartbeat:
         return self._renewed_at + _trust(self._ttl_s)
 
     def _beat_until_stopped(self) -> None:
+        planned = self._clock.monotonic()
         while not self._stopping.is_set() and not self._is_lost:
             self._wake.clear()
+            now = self._clock.monotonic()
+            if now - planned > self._ttl_s * HELD_UP:
+                self._ask_until = now + BACK_PATIENCE_S
             self._beat()
             self._end_process_if_overdue()
             if not self._stopping.is_set() and not self._is_lost:
                 # Never a hot loop: 20 ms is far below the shortest useful TTL.
-                self._wake.wait(max(0.02, self._look_again_at() - self._clock.monotonic()))
+                planned = max(now + 0.02, self._look_again_at())
+                self._wake.wait(max(0.0, planned - self._clock.monotonic()))
 
     def _beat(self) -> None:
         now = self._clock.monotonic()
@@ -214,6 +227,8 @@ class Heartbeat:
     def _end_trust(self) -> None:
         """While the store is away: stop what could collide with others once a lease is over."""
         now = self._clock.monotonic()
+        if now < self._ask_until:
+            return
         if now >= self._trusted_until:
             self._lose_lease("the store was away for too long")
             return
@@ -276,7 +291,7 @@ class Heartbeat:
             [(self._ttl_s, self._trusted_until), *((h.ttl_s, h.trusted_until) for h in kept)],
             key=lambda end: end[1],
         )
-        return max(until, asked.at + _margin(ttl_s) * LAST_TRY)
+        return max(until, asked.at + _margin(ttl_s) * LAST_TRY, self._ask_until)
 
     def _look_again_at(self) -> float:
         with self._mutex:

@@ -99,14 +99,16 @@ class Rescuer:
         await self._connection.run(cancel_unclaimed(self._keys))
         return now + self._tick_every
 
-    async def rescue(self, worker: str) -> None:
+    async def rescue(self, worker: str, ends: Sequence[Finish] = ()) -> None:
         """Rescue the jobs of a worker of this host that is known to be dead, at once.
 
+        `ends` are those of jobs that it was killed for: they are not lost.
         Raises StoreUnavailable; the next tick after the lease's end does it then.
         """
         # First of all: the store may be away, and once the worker is buried, daemons of other
         # hosts, which cannot kill here, may queue its jobs.
         await self._kill_leftovers(worker, None)
+        await self._end(worker, ends)
         queues, _ = await self._connection.run(known_queues(self._keys))
         await self._rescue(find_orphans(self._keys, queues, worker, bury_ended=False), worker)
 
@@ -162,8 +164,11 @@ class Rescuer:
             for entry, reply in zip(again, replies, strict=True)
             if reply is Requeued.CANCELLING
         ]
-        if ends:
-            finished = await self._connection.run(finish(self._keys, worker, ends))
+        await self._end(worker, ends)
+
+    async def _end(self, worker: str, ends: Sequence[Finish]) -> None:
+        finished = await self._connection.run(finish(self._keys, worker, ends))
+        if finished.woken:
             await self._connection.run(promote(self._keys, finished.woken))
 
     def _is_exhausted(self, entry: Entry, jobs: Mapping[str, Job]) -> bool:

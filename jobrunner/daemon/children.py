@@ -1,7 +1,7 @@
 """Processes below the supervisor: whether a worker is dead, and the dead that it must bury."""
 
 import os
-from collections.abc import Container
+from collections.abc import Collection
 
 from jobrunner.runner.processes import WORKER_VARIABLE
 from jobrunner.runner.proctable import carries, children, pid_space, started_at
@@ -32,7 +32,7 @@ class Reaper:
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
-    def reap(self, own: Container[int]) -> None:
+    def reap(self, own: Collection[int]) -> None:
         """Reap what was dead at the last call already; others wait for the workers, `own`.
 
         The delay leaves other children of ours, such as the embedded server, to who started them.

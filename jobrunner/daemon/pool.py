@@ -97,10 +97,15 @@ class WorkerPool:
         """End the drain: a second signal stops the workers' jobs at once."""
         self._signal([*self._seats, *self._retiring], STOP_NOW_SIGNAL)
 
-    def pids(self) -> list[int]:
-        """Process ids of the workers that live."""
+    def living(self) -> dict[str, int]:
+        """Pids of the workers whose end was not seen yet, by id."""
         seats = [*self._seats, *self._retiring]
-        return [seat.process.pid for seat in seats if seat.process is not None]
+        return {seat.worker: seat.process.pid for seat in seats if seat.process is not None}
+
+    def kill(self, worker: str) -> None:
+        """KILL to one worker; it is rescued and replaced as any that dies."""
+        seats = [*self._seats, *self._retiring]
+        self._signal([seat for seat in seats if seat.worker == worker], signal.SIGKILL)
 
     def ensure_guard(self) -> None:
         """Start the guard again when somebody killed it."""

@@ -25,6 +25,7 @@ from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
 from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
 from jobrunner.daemon.pruner import Pruner
 from jobrunner.daemon.serverwatch import ServerWatch
+from jobrunner.daemon.vouching import Voucher
 from jobrunner.errors import ManifestError, StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
@@ -100,6 +101,14 @@ class Supervisor:
         self._pruner = Pruner(self._keys, self._connect(), clock)
         environ = worker_environ(os.environ, settings.manifest)
         self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue)
+        self._voucher = Voucher(
+            self._keys,
+            self._connect(),
+            clock,
+            self._pool.living,
+            self._pool.kill,
+            settings.lease_ttl,
+        )
 
     async def run(self) -> None:
         """Start, serve until a signal, stop. Raises StoreUnavailable when it cannot start."""
@@ -160,7 +169,7 @@ class Supervisor:
 
     def _upkeep(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on during the drain: jobs that end then need a server for their results."""
-        loops = [self._beat(), self._reap(), self._feed_watchdog()]
+        loops = [self._beat(), self._reap(), self._feed_watchdog(), self._voucher.run()]
         if self._server_watch is not None:
             loops.append(self._server_watch.run())
         return loops
@@ -207,6 +216,7 @@ class Supervisor:
         await self._control.run(publish(self._keys, published(plan)))
         max_lost = {name: task.max_lost for name, task in plan.manifest.tasks.items()}
         self._rescuer.take_up(max_lost)
+        self._voucher.take_up(plan.manifest)
         self._pruner.take_up(plan.manifest.retention)
         await self._scheduler.take_up(self._crons())
 
@@ -253,7 +263,7 @@ class Supervisor:
 
     async def _rescue(self, worker: str) -> None:
         try:
-            await self._rescuer.rescue(worker)
+            await self._rescuer.rescue(worker, self._voucher.ends_of(worker))
         except StoreUnavailable as error:
             EventLog().warning("could not rescue a worker; its lease will end", error=error)
 
@@ -295,7 +305,7 @@ class Supervisor:
         """Reap what it adopted as subreaper, and look after the guard; also in an outage."""
         reaper = Reaper()
         while True:
-            reaper.reap(self._pool.pids())
+            reaper.reap(self._pool.living().values())
             self._pool.ensure_guard()
             await asyncio.sleep(REAP_EVERY_S)
 
@@ -324,7 +334,7 @@ class Supervisor:
     def _status(self) -> str:
         manifest = self._plan.manifest
         return (
-            f"{len(self._pool.pids())} workers, {len(manifest.tasks)} tasks, "
+            f"{len(self._pool.living())} workers, {len(manifest.tasks)} tasks, "
             f"{len(manifest.crons)} crons"
         )
 

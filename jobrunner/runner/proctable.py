@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DEAD_STATES = (b"Z", b"X")
+STOPPED_STATES = (b"T", b"t")  # by a signal, by a debugger
 
 
 def boot_id() -> str:
@@ -38,14 +39,25 @@ def started_at(pid: int) -> float | None:
     """
     if sys.platform != "linux":
         return _started_at_elsewhere(pid)
-    stat = _read(f"/proc/{pid}/stat")
-    if not stat:
-        return None
-    # The name in parentheses may itself hold parentheses and spaces: count from its end.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    if fields[0] in DEAD_STATES:
+    fields = _stat(pid)
+    if not fields or fields[0] in DEAD_STATES:
         return None
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def can_run(pid: int) -> bool:
+    """Whether the process lives and is not stopped, e.g. by SIGSTOP."""
+    if sys.platform != "linux":
+        return _can_run_elsewhere(pid)
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in (*DEAD_STATES, *STOPPED_STATES)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state on; none when the process is gone."""
+    stat = _read(f"/proc/{pid}/stat")
+    # The name in parentheses may itself hold parentheses and spaces: count from its end.
+    return stat[stat.rindex(b")") + 2 :].split() if stat else []
 
 
 def children(pid: int) -> list[int]:
@@ -135,6 +147,16 @@ def _started_at_elsewhere(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.Error:
         return None
+
+
+def _can_run_elsewhere(pid: int) -> bool:
+    import psutil
+
+    try:
+        unable = (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        return psutil.Process(pid).status() not in unable
+    except psutil.Error:
+        return False
 
 
 def _children_elsewhere(pid: int) -> list[int]:

@@ -5,7 +5,10 @@ the lease: whoever removes it has buried the worker, whose next renewal is refus
 entries belong to a consumer with the worker's id; an entry whose consumer has no lease is an
 orphan, however it came about (a worker that was paused in its blocking read can be given one
 after its burial).
-Locks are leases by job id with a token; the worker renews them together with its own.
+Locks are leases by job id with a token; the worker renews them together with its own. For a worker
+that lives and cannot (a task holds the interpreter's lock, so that not even a thread of the worker
+runs) its supervisor renews, with the same script (`daemon/vouching.py`): what was taken back, a
+worker without its lease or a lock with another token, is refused to both.
 """
 
 from collections.abc import Sequence
@@ -84,11 +87,14 @@ def renew(
     worker: str,
     locks: Sequence[LockLease],
     *,
-    groups: bytes,
-    busy: int,
+    groups: bytes = b"",
+    busy: int = 0,
     ttl: timedelta = LEASE_TTL,
 ) -> Operation[Renewal]:
-    """Renew the worker's lease and its jobs' locks in one call."""
+    """Renew the worker's lease and its jobs' locks in one call.
+
+    Without `groups`, `busy` is not written either: a supervisor knows neither.
+    """
     names = [keys.workers(), keys.worker(worker), keys.cancelling(), keys.locks()]
     args: list[Argument] = [worker, _ms(ttl), groups, busy, len(locks)]
     for lock in locks:

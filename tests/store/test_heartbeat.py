@@ -1,6 +1,7 @@
 """The lease of a worker and the locks of its jobs: renewed in time, or given up in time."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import HeldLock
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import StoreConnection
-from jobrunner.store.leases import LEASE_TTL, LockLease, enlist, read_worker
+from jobrunner.store.leases import LEASE_TTL, LockLease, enlist, read_worker, renew
 from tests.clock import FakeClock
 from tests.store.clients import eventually
 from tests.store.factories import A_LOCK, Store, a_worker
@@ -388,4 +389,64 @@ def test_a_process_that_does_not_end_a_job_without_its_lock_is_ended(
         store.command("ZREM", store.keys.lock(lease.name), lease.job_id)
 
         assert child.next_event() == f"lock_lost {lease.job_id}"
+        assert child.ended() == LEASE_LOST_EXIT
+
+
+# A heartbeat that was held up.
+
+
+def hold_up(store: Store, child: Child, seconds: float) -> None:
+    """Nothing of the process runs for so long."""
+    child.process.send_signal(signal.SIGSTOP)
+    until = store.now_ms() + seconds * 1000
+    eventually(lambda: store.now_ms() > until)
+
+
+def test_a_late_beat_asks_before_it_ends_a_trust_that_others_kept(
+    store: Store, address: StoreAddress
+) -> None:
+    a_short_lease(store)
+    lease = take(store, SHORT_LOCK)
+    with a_child(address, lease, ttl_s=SHORT_S) as child:
+        assert grows(lambda: lock_end(store, lease))
+        child.process.send_signal(signal.SIGSTOP)
+        long = LockLease(lease.name, lease.job_id, lease.token, 5_000)
+        store.run(renew(store.keys, "w1", [long], ttl=timedelta(seconds=5)))
+
+        hold_up(store, child, 1.5 * SHORT_S)
+        ends = (lease_end(store), lock_end(store, lease))
+        child.process.send_signal(signal.SIGCONT)
+
+        eventually(lambda: lease_end(store) != ends[0] and lock_end(store, lease) != ends[1])
+        assert grows(lambda: lease_end(store))
+        assert child.process.poll() is None
+
+
+def test_a_late_beat_whose_lease_was_taken_back_ends_everything(
+    store: Store, address: StoreAddress
+) -> None:
+    a_short_lease(store)
+    with a_child(address) as child:
+        assert grows(lambda: lease_end(store))
+
+        hold_up(store, child, 1.5 * SHORT_S)
+        store.command("ZREM", store.keys.workers(), "w1")
+        child.process.send_signal(signal.SIGCONT)
+
+        assert child.next_event() == "lease_lost"
+        assert child.ended() == LEASE_LOST_EXIT
+
+
+def test_a_late_beat_ends_its_trust_when_the_store_does_not_answer(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    a_short_lease(store)
+    with Switch(socket_path, address) as switch, a_child(switch.address) as child:
+        assert grows(lambda: lease_end(store))
+
+        switch.hang()
+        hold_up(store, child, 1.5 * SHORT_S)
+        child.process.send_signal(signal.SIGCONT)
+
+        assert child.next_event() == "lease_lost"
         assert child.ended() == LEASE_LOST_EXIT

@@ -190,3 +190,44 @@ def test_a_daemons_hash_ends_with_its_lease(store: Store, ttl: timedelta) -> Non
     store.run(announce(store.keys, DAEMON, ttl))
 
     assert 14_000 < store.command("PTTL", store.keys.daemon("d1")) <= 15_000
+
+
+# Renewals by the supervisor.
+
+
+def test_a_renewal_for_a_worker_leaves_what_it_told_of_itself(store: Store) -> None:
+    store.add_worker()
+    renew_worker(store)
+    store.command("ZADD", store.keys.workers(), LONG_AGO, "w1")
+
+    assert store.run(renew(store.keys, "w1", [])).is_alive
+
+    worker = store.run(read_worker(store.keys, "w1"))
+    assert worker is not None
+    assert (worker.groups, worker.busy) == ("[[7,1.5]]", 3)
+    assert lease_end(store) > store.now_ms()
+
+
+def test_a_renewal_for_a_worker_extends_nothing_that_was_taken_back(store: Store) -> None:
+    store.add_worker()
+    job_id = store.running(lock=A_LOCK).job_id
+    lease = lock_lease(store, job_id)
+    store.command("ZREM", store.keys.workers(), "w1")
+    before = store.command("ZSCORE", store.keys.lock("report"), job_id)
+
+    assert not store.run(renew(store.keys, "w1", [lease])).is_alive
+
+    assert store.command("ZSCORE", store.keys.workers(), "w1") is None
+    assert store.command("ZSCORE", store.keys.lock("report"), job_id) == before
+
+
+def test_a_renewal_for_a_worker_gives_no_lock_to_a_stale_token(store: Store) -> None:
+    store.add_worker()
+    job_id = store.running(lock=A_LOCK).job_id
+    stale = replace(lock_lease(store, job_id), token="0")
+    before = store.command("ZSCORE", store.keys.lock("report"), job_id)
+
+    renewal = store.run(renew(store.keys, "w1", [stale]))
+
+    assert renewal.lost_locks == [job_id]
+    assert store.command("ZSCORE", store.keys.lock("report"), job_id) == before

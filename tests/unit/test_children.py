@@ -1,6 +1,7 @@
 """What the supervisor knows of processes: which workers are dead, and reaping orphans."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import replace
 
 from jobrunner.daemon.children import Reaper, is_known_dead
 from jobrunner.runner.processes import WORKER_VARIABLE
-from jobrunner.runner.proctable import children, pid_space
+from jobrunner.runner.proctable import can_run, children, pid_space
 from jobrunner.store.leases import WorkerEntry
 from tests.store.factories import a_worker
 
@@ -83,3 +84,20 @@ def test_an_orphan_is_reaped_at_the_second_look_and_own_children_never() -> None
     assert orphan.pid not in children(os.getpid())
     assert mine.wait() == 0
     orphan.wait()
+
+
+def test_a_stopped_process_cannot_run_until_it_is_continued() -> None:
+    process = a_process()
+    assert can_run(process.pid)
+
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+    assert not can_run(process.pid)
+
+    process.send_signal(signal.SIGCONT)
+    assert can_run(process.pid)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not can_run(process.pid)  # a zombie
+    process.wait()
+    assert not can_run(process.pid)

@@ -1,8 +1,10 @@
--- Renew a worker's lease and the locks its jobs hold; tell it what it shall cancel.
+-- Renew a worker's lease and the locks its jobs hold; tell what shall be cancelled.
+-- Called by the worker, or for it by its supervisor: what was taken back is refused to both.
 -- include: clock
 -- KEYS[1] workers zset  KEYS[2] worker hash  KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS per lock: lock zset, record hash of the holding job
--- ARGV[1] worker        ARGV[2] lease ttl ms ARGV[3] process groups as JSON  ARGV[4] busy slots
+-- ARGV[1] worker        ARGV[2] lease ttl ms ARGV[3] process groups as JSON, or '' for those
+--   on record            ARGV[4] busy slots
 -- ARGV[5] number of locks
 -- ARGV per lock: name, job id, token, ttl ms
 -- Returns {1 if the lease was renewed, 0 if it had been ended by others; ids of jobs whose lock is
@@ -12,7 +14,9 @@ if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   return {0, {}, {}}
 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-redis.call('HSET', KEYS[2], 'groups', ARGV[3], 'busy', ARGV[4])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], 'groups', ARGV[3], 'busy', ARGV[4], 'renewed_at', now)
+end
 redis.call('EXPIRE', KEYS[2], 86400)
 
 local lost = {}

@@ -33,7 +33,7 @@ local function take_lock(id, record, holders, waiting, lock, slots, ttl)
   redis.call('ZADD', holders, now + ttl, id)
   redis.call('ZREM', waiting, id)
   redis.call('ZADD', KEYS[4], redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')[2], lock)
-  redis.call('HSET', record, 'lock', lock, 'lock_token', token)
+  redis.call('HSET', record, 'lock', lock, 'lock_token', token, 'lock_ttl', ttl)
   -- More slots may be free than the last release knew of: the next in line tries, too.
   local follower = not is_holder and held + 1 < slots and redis.call('ZRANGE', waiting, 0, 0)[1]
   if follower then
