@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test check format clean
+.PHONY: help run test fuzz check format clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -20,6 +20,9 @@ run: $(STAMP) ## Start the daemon on the example jobs.yaml with the embedded ser
 
 test: $(STAMP) ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+fuzz: $(STAMP) ## Try bad input of every kind: tens of thousands of tries, in some minutes
+	@JOBRUNNER_FUZZ=full $(BIN)/python -m pytest tests/fuzz --numprocesses auto
 
 check: $(STAMP) ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check .

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from jobrunner.errors import InvalidArguments, Problem
-from jobrunner.manifest.check_tasks import SHORTEST_LOCK, short_lock
+from jobrunner.manifest.check_tasks import SHORTEST_LOCK, pattern_fault, short_lock
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
 from jobrunner.manifest.naming import NAME_RULE, is_valid_name, make_valid
@@ -88,6 +88,8 @@ def _check_arguments(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[P
     is_open = task.kind in (None, "python") and cron.task not in draft.functions
     if is_open and not task.params:
         return  # the function's parameters are known when its module was imported
+    if any(pattern_fault(param.pattern) for param in task.params.values()):
+        return  # no value can be matched with it, and the task's check has told
     try:
         check_arguments(cron.task, task.param_specs(), cron.params, from_text=False, today=_ANY_DAY)
     except InvalidArguments as error:

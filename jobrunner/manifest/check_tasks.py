@@ -132,7 +132,7 @@ def _check_param(draft: Draft, task: TaskPath, name: str, param: Param) -> Itera
         what = f"parameter name {quoted(name)} is not allowed"
         fix = "rename it, e.g. with '_' for '-'"
         yield Problem(draft.places.locate_key(path), what, PARAM_RULE, fix)
-    if (why := _pattern_fault(param.pattern)) is not None:
+    if (why := pattern_fault(param.pattern)) is not None:
         what = f"'pattern' of {place} is not a regular expression"
         yield draft.problem((*path, "pattern"), what, why, "correct it, or remove the key")
         return  # values cannot be matched with it
@@ -140,7 +140,7 @@ def _check_param(draft: Draft, task: TaskPath, name: str, param: Param) -> Itera
     yield from _check_values(draft, path, place, param)
 
 
-def _pattern_fault(pattern: str | None) -> str | None:
+def pattern_fault(pattern: str | None) -> str | None:
     """Why a pattern cannot be used."""
     if pattern is None:
         return None

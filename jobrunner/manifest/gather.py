@@ -9,6 +9,7 @@ from pathlib import Path
 from jobrunner.errors import Location, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar
 from jobrunner.manifest.source import LARGEST_FILE, read_source
+from jobrunner.manifest.syntax import place_after
 from jobrunner.manifest.values import Values
 
 INCLUDE = "include"
@@ -54,9 +55,9 @@ def read_text(file: str) -> str | Problem:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        what = f"byte 0x{content[error.start]:02x} is not UTF-8"
+        read = error.object  # `content` without the mark that some editors put before it
+        line, column = place_after(read[: error.start].decode())
+        what = f"byte 0x{read[error.start]:02x} is not UTF-8"
         why = "a manifest is UTF-8 text"
         return Problem(Location(file, line, column), what, why, "save the file as UTF-8")
 

@@ -118,9 +118,17 @@ def _validate(
     try:
         return ManifestFile.model_validate(data), [], frozenset()
     except ValidationError as error:
-        faulty = faulty_parts(error)
-        valid = ManifestFile.model_validate(without(data, faulty))
+        valid, faulty = _valid_parts(data, faulty_parts(error))
         return valid, explain(error, places), faulty
+
+
+def _valid_parts(data: dict[str, Any], faulty: Faulty) -> tuple[ManifestFile, Faulty]:
+    """What is left without the faulty parts, and all that had to go."""
+    try:
+        return ManifestFile.model_validate(without(data, faulty)), faulty
+    except ValidationError as error:
+        # A key that went is missing now: what cannot do without it goes, too.
+        return _valid_parts(data, faulty | faulty_parts(error))
 
 
 def _declared(gathered: Gathered) -> dict[str, Set[str]]:

@@ -13,7 +13,7 @@ import yaml
 
 from jobrunner.errors import Location, ManifestError, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar, resolve
-from jobrunner.manifest.syntax import syntax_problem, unusable
+from jobrunner.manifest.syntax import place_after, syntax_problem, unusable
 
 LARGEST_FILE = 1 << 20  # bytes; manifests of a thousand tasks have a fifth of it
 DEEPEST = 40  # a manifest has 6 levels; the rest is for parameters of crons
@@ -91,10 +91,10 @@ class _Reader:
         return next(self._events)
 
     def _refuse_unprintable(self) -> None:
-        found = _NOT_PRINTABLE.search(self._text.removeprefix("\ufeff"))
+        text = self._text.removeprefix("\ufeff")
+        found = _NOT_PRINTABLE.search(text)
         if found:
-            before = self._text[: self._text.index(found[0])]
-            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+            line, column = place_after(text[: found.start()])
             code = f"U+{ord(found[0]):04X}"
             raise ManifestError(
                 [unusable(f"character {code} is not allowed", Location(self._file, line, column))]

@@ -1,13 +1,23 @@
 """Problems of the YAML itself, in words that help."""
 
+import re
+
 import yaml
 
 from jobrunner.errors import Location, Problem
+
+_LINE_ENDS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 def unusable(what: str, where: Location) -> Problem:
     """What YAML allows and a manifest does not."""
     return Problem(where, f"the YAML cannot be used: {what}", None, "correct it at this place")
+
+
+def place_after(text: str) -> tuple[int, int]:
+    """Line and column of what would follow the text; lines end as YAML has them end."""
+    lines = _LINE_ENDS.split(text)
+    return len(lines), len(lines[-1]) + 1
 
 
 def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
@@ -17,13 +27,15 @@ def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     if mark is None or _begins_at_context(f"{context} {what}"):
         mark = getattr(error, "context_mark", None) or mark
-    line, column = (mark.line, mark.column) if mark else (0, 0)
+    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    # The parser counts a line more where the last one has no end.
+    line, column = min(place, place_after(text))
     return Problem(
-        Location(file, line + 1, column + 1),
+        Location(file, line, column),
         f"the YAML is not valid: {what}",
         context,
         _fix_for(f"{context} {what}"),
-        _excerpt(text, line, column),
+        _excerpt(text, line - 1, column - 1),
     )
 
 

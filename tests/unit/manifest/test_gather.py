@@ -121,6 +121,17 @@ def test_what_cannot_be_included_is_a_problem_at_its_line(tmp_path: Path) -> Non
     assert found[0].what == f"cannot include: cannot read {tmp_path / 'gone.yaml'}"
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_that_is_not_utf_8_has_its_place_in_characters(tmp_path: Path, mark: bytes) -> None:
+    file = tmp_path / "jobs.yaml"
+    file.write_bytes(mark + "tasks: {}\n# ß: ".encode() + b"\xfc\n")
+
+    (found,) = problems(file)
+
+    assert places([found]) == ["jobs.yaml:2:6"]
+    assert found.what == "byte 0xfc is not UTF-8"
+
+
 def test_problems_come_in_the_order_of_the_files(tmp_path: Path) -> None:
     main = write(
         tmp_path,

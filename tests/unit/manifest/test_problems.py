@@ -581,6 +581,30 @@ def test_a_faulty_part_causes_no_further_problem() -> None:
     ]
 
 
+def test_a_faulty_key_that_must_be_there_causes_no_further_problem() -> None:
+    found = problems(
+        """
+        tasks: {a: {command: x}}
+        crons:
+          c: {task: {}, cron: "@daily"}
+          d: {task: b, cron: "@daily"}
+        """
+    )
+
+    assert [place(problem) for problem in found] == ["4:7", "5:13"]
+
+
+def test_no_argument_is_held_against_a_faulty_pattern() -> None:
+    (found,) = problems(
+        """
+        tasks: {a: {command: x, params: {p: {pattern: "[a"}}}}
+        crons: {c: {task: a, cron: "@daily", params: {p: x}}}
+        """
+    )
+
+    assert found.what == "'pattern' of parameter 'p' of task 'a' is not a regular expression"
+
+
 def test_values_of_env_and_the_url_are_never_shown() -> None:
     found = problems(
         "store: {url: [hunter2]}\nenv: {A: [hunter2], B: {env: [hunter2]}}\n"

@@ -161,6 +161,8 @@ def test_an_empty_document_has_no_tree(text: str) -> None:
         ('ab: "x\\0"\n', "jobs.yaml:1:5", "correct it"),
         ("[a]: b\n", "jobs.yaml:1:1", "correct it"),
         ("<<: 5\n", "jobs.yaml:1:1", "correct it"),
+        ("a: 1\rb: \x07\r", "jobs.yaml:2:4", "correct it"),
+        ("\ufeffab: x\0\n", "jobs.yaml:1:6", "correct it"),
     ],
 )
 def test_unusable_yaml_is_a_problem_at_its_place(text: str, where: str, fix: str) -> None:
@@ -169,6 +171,14 @@ def test_unusable_yaml_is_a_problem_at_its_place(text: str, where: str, fix: str
     assert str(problem.where) == where
     assert problem.fix is not None
     assert problem.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("text", ["a: {", "a: [b", "a: 'b\nc", "? {"])
+def test_a_place_is_within_a_file_whose_last_line_has_no_end(text: str) -> None:
+    where = only_problem(text).where
+
+    assert where is not None
+    assert where.line <= text.count("\n") + 1
 
 
 def test_a_syntax_error_shows_the_line_with_a_caret() -> None:
