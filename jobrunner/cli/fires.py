@@ -1,4 +1,4 @@
-"""Coming fire times, of one cron or of several together. Pure."""
+"""Coming fire times, of one cron or of several together, and the clock changes among them. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from heapq import merge
 from itertools import islice
 
 from jobrunner.cli.instants import instant_option
-from jobrunner.crons import Cron, NeverFires, clock_note, next_fire
+from jobrunner.crons import ClockChange, Cron, NeverFires, clock_changes, clock_note, next_fire
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class ComingFire:
 
     fire_time: datetime
     cron: Cron
+    after: datetime  # the fire time before it, or where the list begins
 
     @property
     def local_time(self) -> datetime:
@@ -25,7 +26,7 @@ class ComingFire:
     @property
     def note(self) -> str | None:
         """What a clock change does to it."""
-        return clock_note(self.cron, self.fire_time)
+        return clock_note(self.cron, self.fire_time, self.after)
 
 
 def coming_fires(
@@ -42,10 +43,22 @@ def coming_fires(
 def _fires(cron: Cron, after: datetime) -> Iterator[ComingFire]:
     while True:
         try:
-            after = next_fire(cron, after)
+            fire_time = next_fire(cron, after)
         except NeverFires:
             return
-        yield ComingFire(after, cron)
+        yield ComingFire(fire_time, cron, after)
+        after = fire_time
+
+
+def untold_changes(fires: Sequence[ComingFire]) -> list[ClockChange]:
+    """The clock changes before and among the fires that no fire's note tells, in order."""
+    found = {
+        (change.at, change.zone.key): change
+        for fire in fires
+        if fire.note is None
+        for change in clock_changes(fire.cron.zone, fire.after, fire.fire_time)
+    }
+    return [found[place] for place in sorted(found)]
 
 
 def start_of(text: str, cron: Cron) -> datetime:

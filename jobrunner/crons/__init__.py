@@ -3,17 +3,20 @@
 croniter is imported when an expression is parsed, not before: the CLI's fast paths need none.
 """
 
+from jobrunner.crons.changes import ClockChange, clock_changes, clock_note
 from jobrunner.crons.errors import InvalidCron, NeverFires
 from jobrunner.crons.model import Cron
 from jobrunner.crons.parse import interval_cron, parse_cron
 from jobrunner.crons.times import FireSpan, fire_span, fire_times, next_fire
-from jobrunner.crons.words import clock_note, describe
+from jobrunner.crons.words import describe
 
 __all__ = [
+    "ClockChange",
     "Cron",
     "FireSpan",
     "InvalidCron",
     "NeverFires",
+    "clock_changes",
     "clock_note",
     "describe",
     "fire_span",

@@ -1,11 +1,10 @@
-"""Crons in words: the schedule for a table's column, and what clock changes do to a fire time."""
+"""Crons in words: the schedule, for a table's column."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from jobrunner.crons.calendar import Fields
 from jobrunner.crons.fields import MONTH, WEEKDAY, Field
-from jobrunner.crons.model import Cron, Rule
-from jobrunner.crons.zones import LONGEST_CHANGE, offset_at, wall_time
+from jobrunner.crons.model import Cron
 
 LONGEST_WORDS = 44  # characters; the expression itself is shorter then
 LONGEST_LIST = 3  # of times or days
@@ -156,35 +155,3 @@ def _ordinal(number: int) -> str:
     is_teen = 10 <= number % 100 <= 20
     suffix = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
-
-
-def clock_note(cron: Cron, fire_time: datetime) -> str | None:
-    """What a clock change does to this fire time (aware, UTC); None when nothing."""
-    if cron.rule is None:
-        return None
-    return _gap_note(cron, cron.rule, fire_time) or _fold_note(cron, cron.rule, fire_time)
-
-
-def _gap_note(cron: Cron, rule: Rule, fire_time: datetime) -> str | None:
-    before = offset_at(cron.zone, fire_time - timedelta(seconds=1))
-    after = offset_at(cron.zone, fire_time)
-    if rule.fields.is_wild or not timedelta(0) < after - before <= LONGEST_CHANGE:
-        return None
-    low, high = wall_time(fire_time, before), wall_time(fire_time, after)
-    for missing in rule.calendar.times_between(low, high):
-        return f"clocks go forward: {_clock(missing)} does not exist, fires at {_clock(high)}"
-    return None
-
-
-def _fold_note(cron: Cron, rule: Rule, fire_time: datetime) -> str | None:
-    local = fire_time.astimezone(cron.zone)
-    first, second = (local.replace(fold=fold).utcoffset() or timedelta(0) for fold in (0, 1))
-    if first == second:
-        return None
-    is_both = rule.fields.is_wild or first - second > LONGEST_CHANGE
-    this = ("this is the second" if local.fold else "this is the first") if is_both else None
-    return f"clocks go back: {_clock(local)} comes twice, {this or 'fires the first time only'}"
-
-
-def _clock(time: datetime) -> str:
-    return f"{time:%H:%M:%S}" if time.second else f"{time:%H:%M}"

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from jobrunner.crons import clock_note, fire_span, fire_times, next_fire, parse_cron
+from jobrunner.crons import clock_changes, clock_note, fire_span, fire_times, next_fire, parse_cron
 
 NEW_YORK, BERLIN = "America/New_York", "Europe/Berlin"
 LORD_HOWE, KOLKATA = "Australia/Lord_Howe", "Asia/Kolkata"
@@ -185,3 +185,77 @@ def test_a_fire_time_in_a_clock_change_is_explained(
     cron = parse_cron(expression, zone, "x")
 
     assert clock_note(cron, utc(fire_time)) == note
+
+
+@pytest.mark.parametrize(
+    ("zone", "expression", "after", "fire_time", "note"),
+    [
+        (NEW_YORK, "30 * * * *", "03-08T06:30", "03-08T07:30", "02:30 does not exist and is"),
+        (
+            NEW_YORK,
+            "*/30 * * * *",
+            "03-08T06:30",
+            "03-08T07:00",
+            "02:00 and 02:30 do not exist and",
+        ),
+        (
+            NEW_YORK,
+            "*/30 2 * * *",
+            "03-07T07:30",
+            "03-09T06:00",
+            "02:00 and 02:30 do not exist and",
+        ),
+        (
+            NEW_YORK,
+            "* * * * *",
+            "03-08T06:59",
+            "03-08T07:00",
+            "60 times from 02:00 to 02:59 do not",
+        ),
+        (
+            LORD_HOWE,
+            "*/15 * * * *",
+            "10-03T15:15",
+            "10-03T15:30",
+            "02:00 and 02:15 do not exist and",
+        ),
+        # A row of fire times in which nothing is missing.
+        (NEW_YORK, "*/30 * * * *", "03-08T07:00", "03-08T07:30", None),
+        (NEW_YORK, "0 */3 * * *", "03-08T05:00", "03-08T07:00", None),
+        (NEW_YORK, "*/30 4 * * *", "03-07T09:30", "03-08T08:00", None),
+        (KOLKATA, "*/30 2 * * *", "03-07T21:00", "03-08T20:30", None),
+        # A fixed cron makes up for it, at the end of the gap.
+        (NEW_YORK, "30 2 * * *", "03-08T07:00", "03-09T06:30", None),
+    ],
+)
+def test_the_times_that_a_wild_cron_skips_are_noted_at_the_next_fire_time(
+    zone: str, expression: str, after: str, fire_time: str, note: str | None
+) -> None:
+    cron = parse_cron(expression, zone, "x")
+    assert next_fire(cron, utc(after)) == utc(fire_time)
+
+    found = clock_note(cron, utc(fire_time), utc(after))
+
+    assert (found or "").startswith(f"clocks go forward: {note}" if note else "")
+    assert (found is None) == (note is None)
+
+
+def test_a_correction_of_a_day_is_noted_by_fixed_crons_too() -> None:
+    cron = parse_cron("0 2 * * *", "Pacific/Apia", "x")  # 30 December 2011 did not exist there
+    before, after = utc("12-29T12:00", 2011), utc("12-30T12:00", 2011)
+
+    assert clock_note(cron, after, before) == (
+        "clocks go forward: 02:00 does not exist and is skipped"
+    )
+
+
+def test_clock_changes_of_a_span_are_told_in_order() -> None:
+    zone = parse_cron("@daily", BERLIN, "x").zone
+
+    changes = list(clock_changes(zone, utc("03-29T00:59:59"), utc("10-25T01:00")))
+
+    assert [(change.at, change.words) for change in changes] == [
+        (utc("03-29T01:00"), "clocks go forward 1h: 02:00 becomes 03:00"),
+        (utc("10-25T01:00"), "clocks go back 1h: 03:00 becomes 02:00"),
+    ]
+    assert list(clock_changes(zone, utc("03-29T01:00"), utc("10-25T00:59:59"))) == []

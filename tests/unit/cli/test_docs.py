@@ -20,4 +20,4 @@ def test_the_examples_show_what_is_printed(invoke: Invoke, command: str, shown: 
 
 
 def test_there_are_examples() -> None:
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 6

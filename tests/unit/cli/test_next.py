@@ -1,6 +1,7 @@
 """`next`: the coming fire times of an expression, of a cron, of all crons."""
 
 import json
+from pathlib import Path
 
 from tests.unit.cli.conftest import Invoke
 
@@ -74,3 +75,53 @@ def test_an_expression_that_never_fires_has_no_fire_times(invoke: Invoke) -> Non
 
     assert (table.stdout, table.code) == ("no fire time is coming\n", 0)
     assert (found.stdout, found.code) == ("[]\n", 0)
+
+
+def test_a_clock_change_between_two_fires_has_a_row_of_its_own(invoke: Invoke) -> None:
+    options = ("--expr", "30 4 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28", "-n", "2")
+
+    table = invoke("next", *options).stdout.splitlines()
+    found = json.loads(invoke("next", *options, "--json").stdout)
+
+    assert [line[:28].strip() for line in table[1:]] == [
+        "Sat 2026-03-28 04:30:00 CET",
+        "Sun 2026-03-29 03:00:00 CEST",
+        "Sun 2026-03-29 04:30:00 CEST",
+    ]
+    assert table[2].endswith(
+        "(clock change)  Europe/Berlin  clocks go forward 1h: 02:00 becomes 03:00"
+    )
+    assert [fire["local_time"] for fire in found] == [
+        "2026-03-28T04:30:00+01:00",
+        "2026-03-29T04:30:00+02:00",
+    ]
+
+
+def test_a_clock_change_that_a_fire_tells_has_no_row(invoke: Invoke) -> None:
+    outcome = invoke(
+        "next", "--expr", "*/30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28",
+        "-n", "3", "--json",
+    )  # fmt: skip
+
+    notes = [fire["note"] for fire in json.loads(outcome.stdout)]
+    assert notes == [
+        None,
+        None,
+        "clocks go forward: 02:00 and 02:30 do not exist and are skipped",
+    ]
+
+
+def test_crons_of_one_zone_share_the_row_of_a_clock_change(invoke: Invoke, tmp_path: Path) -> None:
+    crons = "".join(
+        f"  {name}: {{task: t, cron: '0 {hour} * * *', timezone: Europe/Berlin}}\n"
+        for name, hour in (("early", 4), ("late", 5))
+    )
+    manifest = f"name: shop\ntasks:\n  t: {{command: ['true']}}\ncrons:\n{crons}"
+    (tmp_path / "jobs.yaml").write_text(manifest)
+
+    outcome = invoke("next", "--from", "2026-03-28", "-n", "4")
+
+    assert outcome.stdout.count("clocks go forward 1h") == 1
+    assert [line.split()[2] for line in outcome.stdout.splitlines()[1:]] == [
+        "04:00:00", "05:00:00", "03:00:00", "04:00:00", "05:00:00",
+    ]  # fmt: skip
