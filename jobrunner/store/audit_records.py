@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jobrunner.store.attempts import DONE_STATES
 from jobrunner.store.due import last_begun
-from jobrunner.store.keys import Keys
+from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.orphan import Kind, Orphan
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 
@@ -31,13 +31,13 @@ def _check(
     replies = yield Pipeline([Command(("HMGET", keys.job(i), *_FIELDS)) for i in job_ids])
     names = [keys.workers(), keys.scheduled(), keys.blocked(), keys.running(), keys.counts()]
     names += [keys.locks(), *(keys.done(state) for state in DONE_STATES)]
-    args: list[Argument] = [1 if mends else "", keys.wake_channel()]
+    args: list[Argument] = [1 if mends else "", keys.wake_channel(), GROUP]
     for job_id, reply in zip(job_ids, replies, strict=True):
         queue, priority, task, lock, awaits, after = [(item or b"").decode() for item in reply]
         if awaits == "end":
             after = yield from last_begun(keys, after)
         names += [keys.job(job_id), keys.queue(queue, priority), keys.task_done(task)]
-        names += [keys.lock_waiting(lock), keys.watchers(after)]
+        names += [keys.lock(lock), keys.lock_waiting(lock), keys.watchers(after)]
         args += [job_id, lock]
     found: list[list[tuple[bytes, bytes]]] = yield Script("check_records", names, args)
     return found

@@ -57,6 +57,12 @@ def a_line_nobody_looks_after(store: Store) -> None:
     store.command("ZREM", store.keys.locks(), "report")
 
 
+def a_line_for_a_lock_that_nobody_has(store: Store) -> None:
+    store.running(lock=A_WAITED_LOCK)
+    store.blocked()
+    store.command("DEL", store.keys.lock("report"))
+
+
 def a_follower_that_no_job_will_tell(store: Store) -> None:
     first = store.submit()
     store.submit(after=first)
@@ -141,6 +147,7 @@ FAULTS: list[tuple[Fault, Kind]] = [
     (a_finished_job_that_is_not_in_the_history, Kind.NOT_INDEXED),
     (a_waiter_that_is_not_in_the_line, Kind.ASLEEP),
     (a_line_nobody_looks_after, Kind.ASLEEP),
+    (a_line_for_a_lock_that_nobody_has, Kind.ASLEEP),
     (a_follower_that_no_job_will_tell, Kind.ASLEEP),
     (an_entry_whose_record_is_gone, Kind.STALE_ENTRY),
     (a_second_entry_of_a_job, Kind.STALE_ENTRY),

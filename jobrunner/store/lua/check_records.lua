@@ -1,14 +1,14 @@
 -- Find jobs that their queue, the index of their state or their waker has lost; mend them if asked.
--- include: clock counts schedule
+-- include: clock counts holder schedule
 -- KEYS[1] workers zset     KEYS[2] scheduled zset  KEYS[3] blocked zset    KEYS[4] running zset
 -- KEYS[5] counts hash      KEYS[6] locks zset
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled
--- KEYS per job: record hash, queue stream, task's done zset, waiting zset of its lock, watchers set
---   of the job it awaits
--- ARGV[1] 1 to mend else ''   ARGV[2] wake channel
+-- KEYS per job: record hash, queue stream, task's done zset, zset and waiting zset of its lock,
+--   watchers set of the job it awaits
+-- ARGV[1] 1 to mend else ''   ARGV[2] wake channel  ARGV[3] group
 -- ARGV per job: id, lock whose waiting zset was given or ''
 -- Returns per job a list of {fault, state}: the faults found or, with ARGV[1], those mended.
--- A job that a worker with a lease runs is never mended: its end will be written.
+-- A job that a worker with a lease has is never queued again: its end will be written.
 local mends = ARGV[1] ~= ''
 local now = now_ms()
 local INDEX = {scheduled = KEYS[2], blocked = KEYS[3], running = KEYS[4], completed = KEYS[7],
@@ -22,11 +22,20 @@ local function has_entry(stream, entry, id)
   return found[2][2] == id
 end
 
-local function queue_again(id, state, record, stream)
+local function is_alive(worker)
+  return worker and redis.call('ZSCORE', KEYS[1], worker)
+end
+
+local function queue_again(id, state, record, stream, current)
   local task, message, worker, attempt, lost, fence, base = unpack(redis.call('HMGET', record,
     'task', 'message', 'worker', 'attempt', 'lost', 'fence', 'base'))
-  if state == 'running' and worker and redis.call('ZSCORE', KEYS[1], worker) then
+  -- The claim outlives its entry, and tells of jobs whose start was not written yet.
+  local holder = current and holder_of(stream, ARGV[3], current)
+  if is_alive(holder) or (state == 'running' and is_alive(worker)) then
     return false
+  end
+  if holder then
+    redis.call('XACK', stream, ARGV[3], current)
   end
   lost = tonumber(lost or 0)
   if state == 'running' then
@@ -65,9 +74,9 @@ local function is_indexed(id, state, task_done)
     and (LIVE[state] or redis.call('ZSCORE', task_done, id))
 end
 
--- It waits for the lock whose line was given, in that line, and somebody looks after the line; or
--- it is told by the job it awaits; or a promotion is about to look at it.
-local function has_waker(id, record, waiting, watchers, line)
+-- A promotion is about to look at it; or it is told by the job it awaits; or it waits in the line of
+-- its lock, which somebody looks after, and if it is the first, then a holder will wake it.
+local function has_waker(id, record, holders, waiting, watchers, line)
   if redis.call('ZSCORE', KEYS[2], id) or redis.call('SISMEMBER', watchers, 'job:' .. id) == 1 then
     return true
   end
@@ -75,16 +84,20 @@ local function has_waker(id, record, waiting, watchers, line)
   if awaits or (lock or '') == '' then
     return false
   end
-  return lock ~= line
-    or (redis.call('ZSCORE', waiting, id) and redis.call('ZSCORE', KEYS[6], lock))
+  if lock ~= line then
+    return true -- it began to wait since the caller looked
+  end
+  local place = redis.call('ZRANK', waiting, id)
+  return place and redis.call('ZSCORE', KEYS[6], lock)
+    and (place > 0 or redis.call('EXISTS', holders) == 1)
 end
 
 local replies = {}
 local key_at = 11
-for arg_at = 3, #ARGV, 2 do
+for arg_at = 4, #ARGV, 2 do
   local id, line = ARGV[arg_at], ARGV[arg_at + 1]
-  local record, stream, task_done, waiting, watchers = unpack(KEYS, key_at, key_at + 4)
-  key_at = key_at + 5
+  local record, stream, task_done, holders, waiting, watchers = unpack(KEYS, key_at, key_at + 5)
+  key_at = key_at + 6
   local state, entry, message = unpack(redis.call('HMGET', record, 'state', 'entry', 'message'))
   local faults = {}
   local function note(fault, mend, ...)
@@ -95,11 +108,11 @@ for arg_at = 3, #ARGV, 2 do
 
   if state and (LIVE[state] or INDEX[state]) and (message or not LIVE[state]) then
     if (state == 'queued' or state == 'running') and not has_entry(stream, entry, id) then
-      note('no_entry', queue_again, stream)
+      note('no_entry', queue_again, stream, entry)
     elseif not is_indexed(id, state, task_done) then
       note('not_indexed', add_to_indexes, task_done)
     end
-    if state == 'blocked' and not has_waker(id, record, waiting, watchers, line) then
+    if state == 'blocked' and not has_waker(id, record, holders, waiting, watchers, line) then
       note('asleep', function()
         schedule(KEYS[2], id, now, ARGV[2])
         return true
