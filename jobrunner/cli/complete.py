@@ -56,6 +56,12 @@ def job_ids(ctx: typer.Context, incomplete: str) -> list[Offer]:
     return _fitting(incomplete, offers)
 
 
+def subjects(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """What can be explained: crons, tasks and jobs; a name of both a cron and a task once."""
+    named = dict([*task_names(ctx, incomplete), *cron_names(ctx, incomplete)])
+    return [*named.items(), *job_ids(ctx, incomplete)]
+
+
 def _asked(ctx: typer.Context, operation: Callable[[Keys], Operation[T]]) -> T | None:
     """The operation's result; None when the store cannot be asked."""
     try:

@@ -106,6 +106,17 @@ JOBS = (
         ("jobrunner show k3f9x2mq7pab", "jobrunner show @last:backup"),
     ),
     CommandEntry(
+        "why",
+        "why:why",
+        "Say in one sentence why a job, cron or task is as it is, with the facts behind it.",
+        (
+            "jobrunner why k3f9x2mq7pab",
+            "jobrunner why @last:backup",
+            "jobrunner why nightly-backup",
+            "jobrunner why nightly-backup@2026-11-21T01:00:00Z",
+        ),
+    ),
+    CommandEntry(
         "history",
         "history:history",
         "Show the past jobs of a task with their results and durations.",

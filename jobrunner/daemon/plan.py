@@ -102,6 +102,7 @@ def published(plan: Plan) -> Published:
             priority=task.priority,
             lock=lock.name if (lock := manifest.lock_of(name)) else None,
             target=task.python or "",
+            timeout_s=task.timeout.total_seconds() if task.timeout else None,
         )
         for name, task in manifest.tasks.items()
     }

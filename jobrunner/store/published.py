@@ -23,6 +23,7 @@ class PublishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     priority: Priority = Priority.NORMAL
     lock: str | None = None  # the name, parameters not filled in
     target: str = ""  # of a Python function: module:function
+    timeout_s: float | None = None
 
 
 class PublishedCron(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,35 @@
+"""Several operations in the round trips of the longest one."""
+
+from typing import Any
+
+from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script
+
+
+def together(*operations: Operation[Any]) -> Operation[list[Any]]:
+    """Perform operations that do not need one another; their results, in order.
+
+    For reads: a request that fails ends all of them, and none can answer its error.
+    """
+    results: list[Any] = [None] * len(operations)
+    waiting: dict[int, Request] = {}
+
+    def advance(index: int, reply: Any) -> None:
+        try:
+            waiting[index] = operations[index].send(reply)
+        except StopIteration as stop:
+            waiting.pop(index, None)
+            results[index] = stop.value
+
+    for index in range(len(operations)):
+        advance(index, None)
+    while waiting:
+        requests = dict(waiting)
+        replies = iter((yield Pipeline([p for r in requests.values() for p in _parts(r)])))
+        for index, request in requests.items():
+            own = [next(replies) for _ in _parts(request)]
+            advance(index, own if isinstance(request, Pipeline) else own[0])
+    return results
+
+
+def _parts(request: Request) -> list[Command | Script]:
+    return request.requests if isinstance(request, Pipeline) else [request]
