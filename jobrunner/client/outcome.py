@@ -9,7 +9,7 @@ from jobrunner.store.records import job_not_found
 
 _FIXES = {
     JobState.FAILED: "`jobrunner logs {id}` prints its output; `jobrunner retry {id}` repeats it",
-    JobState.SKIPPED: "`jobrunner show {id}` says why",
+    JobState.SKIPPED: "`jobrunner why {id}` tells what was in its way",
     JobState.CANCELLED: "`jobrunner retry {id}` runs it again",
 }
 
@@ -46,5 +46,5 @@ def job_timeout(job_ids: Sequence[str], timeout: float | None) -> JobTimeout:
     return JobTimeout(
         f"{noun} {shown} had not ended after {timeout:g} s",
         why="the wait is over, the job goes on" if len(job_ids) == 1 else "the jobs go on",
-        fix=f"wait longer, or see how it stands with `jobrunner show {job_ids[0]}`",
+        fix=f"wait longer, or see what it waits for with `jobrunner why {job_ids[0]}`",
     )
