@@ -128,8 +128,8 @@ def _schedule(facts: CronFacts) -> Mapping[str, object]:
         "schedule": cron.schedule,
         "words": cron.words,
         "timezone": cron.timezone,
-        "is_enabled": cron.is_enabled,
-        "is_paused": record.is_paused,
+        "enabled": cron.is_enabled,
+        "paused": record.is_paused,
         "next_fire_at": record.next_fire_at,
         "last_handled": record.handled,
     }

@@ -47,7 +47,7 @@ def lost(worker_id: str, known: dict[str, object]) -> Answer:
 def unknown_task(facts: JobFacts) -> Answer:
     """No worker that was asked so far has the job's task in its manifest."""
     job = facts.job
-    known = {"is_task_declared": facts.task is not None, "due_at": job.due_at}
+    known = {"declared": facts.task is not None, "due_at": job.due_at}
     if facts.task is None:
         sentence = (f"waits, but no running daemon has a task '{job.task}' in its manifest",)
         fix = f"declare '{job.task}' and run `jobrunner reload`, or `jobrunner cancel {job.id}`"
@@ -65,7 +65,7 @@ def _unserved(facts: JobFacts, alive: list[WorkerEntry]) -> Answer:
         sentence: Sentence = ("is queued, but the daemon has no worker that lives",)
         return Answer(Code.NO_WORKER, sentence, known, "the daemon's log says why they end")
     sentence = (f"is queued, but no worker serves queue '{queue}': they serve {', '.join(served)}",)
-    fix = f"add '{queue}' to workers.queues of a daemon and restart it, or submit to another queue"
+    fix = f"let the workers of a daemon serve it (`workers.queues`), or `jobrunner cancel {facts.job.id}`"
     return Answer(Code.NO_WORKER, sentence, known, fix)
 
 

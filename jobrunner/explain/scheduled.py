@@ -1,6 +1,6 @@
 """Why a scheduled job does not start yet: its time has not come."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from jobrunner.explain.model import Answer, Code, Sentence
 from jobrunner.explain.queued import unknown_task
@@ -14,7 +14,7 @@ def explain_scheduled(facts: JobFacts) -> Answer:
     if job.reason is Reason.UNKNOWN_TASK:
         return unknown_task(facts)
     due = job.due_at or now
-    known = {"due_at": due, "due_in_ms": max(due - now, timedelta(0))}
+    known: dict[str, object] = {"due_at": due}
     if job.reason is not None:
         return _retry(job, due, now, known)
     if job.cron is not None:
@@ -26,7 +26,7 @@ def explain_scheduled(facts: JobFacts) -> Answer:
 
 def _retry(job: Job, due: datetime, now: datetime, known: dict[str, object]) -> Answer:
     sentence: Sentence = (
-        f"waits to retry: attempt {job.attempt} failed with {error_words(job)}; the next ",
+        f"waits to retry: attempt {job.attempt} failed with {error_words(job)}; the next one ",
         *_due(due, now),
     )
     error = job.error.message if job.error else None

@@ -10,7 +10,7 @@ from jobrunner.explain.model import (
     Sentence,
     joined,
 )
-from jobrunner.explain.words import error_words, state_words
+from jobrunner.explain.words import error_words, listed, state_words
 from jobrunner.model import Job, JobState
 from jobrunner.store.facts import TaskFacts
 
@@ -42,7 +42,7 @@ def explain_task(facts: TaskFacts) -> Explanation:
 def _known(facts: TaskFacts, oldest: Explanation | None) -> dict[str, object]:
     ended = facts.last_ended
     return {
-        "is_declared": facts.task is not None,
+        "declared": facts.task is not None,
         **{str(state): number for state, number in facts.counts.items()},
         "last_submitted": facts.last_submitted,
         "ended_last": ended.id if ended else None,
@@ -74,12 +74,12 @@ def _code(facts: TaskFacts) -> Code:
 
 
 def _live(facts: TaskFacts) -> str:
-    """`has 1 running, 3 queued`; begins with a remark on a task that no daemon knows."""
+    """`has 1 running and 3 queued jobs`; begins with a remark on a task that no daemon knows."""
     remark = "" if facts.task else "is in no running daemon's manifest; it "
     shown = [f"{facts.counts[state]} {state}" for state in _ORDER if facts.counts[state]]
     if shown:
         noun = "job" if sum(facts.counts.values()) == 1 else "jobs"
-        return f"{remark}has {', '.join(shown)} {noun}"
+        return f"{remark}has {listed(shown)} {noun}"
     if _had_jobs(facts):
         return f"{remark}has no job that waits or runs"
     return f"{remark}has never had a job"

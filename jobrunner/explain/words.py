@@ -1,5 +1,6 @@
 """Words that several explanations share."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from jobrunner.model import Job, JobState
@@ -36,6 +37,12 @@ def state_words(job: Job) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 worker`, `2 workers`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = items
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def is_alive(worker: WorkerEntry, now: datetime) -> bool:

@@ -169,7 +169,7 @@ def test_a_task_tells_its_counts_and_what_the_oldest_waits_for(
 
     assert said.code == "running"
     assert said.sentence == (
-        "task 'demo' has 1 running, 1 queued, 1 blocked jobs; the oldest that waits: "
+        "task 'demo' has 1 running, 1 queued and 1 blocked jobs; the oldest that waits: "
         f"job {oldest} (demo) waits for lock 'report', held by {holder} since T (demo on host); "
         "it is first in line"
     )
