@@ -29,7 +29,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: frozenset({JobState.QUEUED}) | TERMINAL,
     JobState.BLOCKED: frozenset({JobState.QUEUED}) | TERMINAL,
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.BLOCKED}) | TERMINAL,
-    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.SCHEDULED}) | TERMINAL,
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.SCHEDULED, JobState.BLOCKED}) | TERMINAL,
     JobState.COMPLETED: frozenset({JobState.QUEUED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.SKIPPED: frozenset({JobState.QUEUED}),

@@ -202,3 +202,14 @@ def test_a_cancelled_job_that_was_retried_keeps_its_own_due_time(store: Store) -
 
     assert store.state(job_id) is JobState.SCHEDULED
     assert store.due_jobs() == []
+
+
+def test_a_job_cancelled_while_it_waits_for_its_retry_tells_no_old_error(store: Store) -> None:
+    store.add_worker()
+    job_id = store.retrying()
+
+    store.run(cancel(store.keys, job_id))
+
+    job = store.job(job_id)
+    assert job.state is JobState.CANCELLED
+    assert (job.reason, job.error) == (None, None)

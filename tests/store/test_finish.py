@@ -352,3 +352,17 @@ def test_the_counts_follow_the_records_task_whatever_the_caller_says(store: Stor
     # Its history is where the caller put it; the records' check wants it under the task.
     store.command("ZADD", store.keys.task_done("backup"), 1, entry.job_id)
     store.command("ZREM", store.keys.task_done("?"), entry.job_id)
+
+
+def test_a_job_cancelled_before_its_second_attempt_began_tells_no_old_error(store: Store) -> None:
+    store.add_worker()
+    job_id = store.retrying()
+    store.make_due(job_id)
+    store.promote(job_id)
+    (again,) = store.claim()
+
+    store.finish(again, JobState.CANCELLED, counts_attempt=False)
+
+    job = store.job(job_id)
+    assert (job.state, job.attempt) == (JobState.CANCELLED, 1)
+    assert (job.reason, job.error, job.detail) == (None, None, None)

@@ -268,3 +268,17 @@ def test_a_blocked_job_that_is_woken_gets_a_higher_fence(store: Store) -> None:
     (entry,) = store.claim()
 
     assert (entry.job_id, entry.attempt, entry.fence) == (waiter, 1, 2)
+
+
+def test_a_start_repeated_after_its_lock_went_to_another_job_waits_for_it(store: Store) -> None:
+    store.add_worker()
+    entry = store.running(lock=A_WAITED_LOCK)
+    store.command("DEL", store.keys.lock(A_WAITED_LOCK.name))
+    other = store.running(lock=A_WAITED_LOCK)
+
+    what, holder = store.start(entry, lock=A_WAITED_LOCK)
+
+    job = store.job(entry.job_id)
+    assert (what, holder) == (StartedAs.BLOCKED, other.job_id)
+    assert (job.state, job.started_at, job.worker) == (JobState.BLOCKED, None, None)
+    assert store.texts("ZRANGE", store.keys.running(), 0, -1) == [other.job_id]

@@ -79,7 +79,8 @@ for job = 1, number do
   -- A late finish finds its entry acked and deleted already.
   local acks = list_at(entries, stream)
   acks[#acks + 1] = entry
-  local before, current, task = unpack(redis.call('HMGET', record, 'state', 'entry', 'task'))
+  local before, current, task, fence =
+    unpack(redis.call('HMGET', record, 'state', 'entry', 'task', 'fence'))
   if current ~= entry or (before ~= 'queued' and before ~= 'running') then
     results[job] = ''
   else
@@ -99,8 +100,8 @@ for job = 1, number do
       local wish = redis.call('HGET', record, 'cancel_requested')
       reason = wish and wish ~= '1' and wish or reason
     end
-    if attempt ~= '0' and attempt ~= '1' then
-      -- What the attempt before left must not be read as the outcome of this one.
+    if fence then
+      -- It was handed out before, or it waited: what that left must not be read as this outcome.
       redis.call('HDEL', record, 'reason', 'result', 'error', 'detail')
     end
     if retry_delay ~= '' then

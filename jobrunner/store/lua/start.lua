@@ -48,6 +48,11 @@ local function block(id, task, state, record, stream, entry, waiting, lock, hold
   -- A growing number and not the time: jobs of one millisecond keep their order.
   redis.call('ZADD', waiting, 'NX', redis.call('INCR', KEYS[5]), id)
   redis.call('ZADD', KEYS[6], 'NX', now, id)
+  if state == 'running' then
+    -- A start repeated after a lost reply, and the lock has gone to others meanwhile.
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('HDEL', record, 'started_at', 'worker')
+  end
   count(state, task, -1)
   count('blocked', task, 1)
   redis.call('HSET', record, 'state', 'blocked', 'lock', lock, 'detail', holder)
