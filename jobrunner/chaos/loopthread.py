@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from jobrunner.runner.prctl import wake_promptly
+
 if sys.platform == "linux":
     import select
 
@@ -31,7 +33,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.SelectorEventLoop(PreciseSelector())
-        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -54,3 +56,7 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _run(self) -> None:
+        wake_promptly()
+        self._loop.run_forever()

@@ -25,6 +25,7 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Pipeline, Request, Script
 from jobrunner.store.scripts import lua_script, script_names
 from tests.daemon.harness import ExternalServer, Project, act, eventually
+from tests.store.odd_servers import CERTIFICATE, tls_server
 
 LUA = Path(jobrunner.store.__file__).parent / "lua"
 PING = Command(("PING",))
@@ -188,6 +189,17 @@ def test_clients_log_in_at_the_server_through_the_proxy(server: ExternalServer) 
         StoreConnection(proxy.address) as connection,
     ):
         assert connection.execute(PING) == b"PONG"
+
+
+def test_tls_ends_at_the_proxy(store_socket: str) -> None:
+    with tls_server(store_socket) as port:
+        url = f"rediss://localhost:{port}?ssl_ca_certs={CERTIFICATE}"
+        with (
+            FaultProxy(StoreAddress("test", url=url)) as proxy,
+            StoreConnection(proxy.address) as connection,
+        ):
+            assert connection.execute(PING) == b"PONG"
+            assert proxy.points() == {"PING": 1}
 
 
 def test_a_proxy_may_listen_on_tcp_then_nobody_can_be_killed(address: StoreAddress) -> None:
