@@ -22,7 +22,7 @@ def explain_queued(facts: JobFacts) -> Answer:
     draining = {daemon.id for daemon in facts.around.daemons if daemon.state == "draining"}
     claiming = [worker for worker in serving if worker.daemon not in draining]
     if not claiming:
-        return _draining(serving)
+        return _draining(len(serving))
     return _in_line(place, claiming)
 
 
@@ -58,26 +58,26 @@ def unknown_task(facts: JobFacts) -> Answer:
 
 
 def _unserved(facts: JobFacts, alive: list[WorkerEntry]) -> Answer:
-    queue = facts.job.queue
+    job_id, queue = facts.job.id, facts.job.queue
     served = sorted({name for worker in alive for name in worker.queues})
     known = {"workers": len(alive), "served_queues": served}
     if not alive:
         sentence: Sentence = ("is queued, but the daemon has no worker that lives",)
         return Answer(Code.NO_WORKER, sentence, known, "the daemon's log says why they end")
     sentence = (f"is queued, but no worker serves queue '{queue}': they serve {', '.join(served)}",)
-    fix = f"let the workers of a daemon serve it (`workers.queues`), or `jobrunner cancel {facts.job.id}`"
+    fix = f"let the workers of a daemon serve it (`workers.queues`), or `jobrunner cancel {job_id}`"
     return Answer(Code.NO_WORKER, sentence, known, fix)
 
 
-def _draining(serving: list[WorkerEntry]) -> Answer:
-    known = {"workers": len(serving), "busy": sum(worker.busy for worker in serving)}
+def _draining(workers: int) -> Answer:
+    known = {"workers": workers}
     sentence = ("is queued, but the daemon is stopping and takes no more jobs",)
     return Answer(Code.DRAINING, sentence, known, "it starts with the next `jobrunner run`")
 
 
 def _in_line(place: Place, claiming: list[WorkerEntry]) -> Answer:
     slots = sum(worker.slots for worker in claiming)
-    busy = min(sum(worker.busy for worker in claiming), slots)
+    busy = min(sum(place.claimed.get(worker.id, 0) for worker in claiming), slots)
     known = {"workers": len(claiming), "slots": slots, "busy": busy, **_line(place)}
     whose = f"of {counted(len(claiming), 'worker')}"
     if busy < slots:

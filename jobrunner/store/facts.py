@@ -1,7 +1,7 @@
 """What `why` must know of a job, a cron or a task, read in few round trips."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from jobrunner.clock import from_ms
@@ -38,6 +38,7 @@ class Place:
     worker: str | None  # that has claimed it; then nothing is ahead
     ahead: int = 0  # jobs that wait before it, with its priority
     above: int = 0  # jobs that wait with a higher priority
+    claimed: Mapping[str, int] = field(default_factory=dict)  # worker -> jobs that it has now
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,17 @@ def _read_place(keys: Keys, job: Job) -> Operation[Place | None]:
         return None
     levels = list(Priority)
     levels = levels[: levels.index(job.priority) + 1]
-    names = [keys.job(job.id), *(keys.queue(job.queue, level) for level in levels)]
-    worker, ahead, above = yield Script("place", names, [GROUP, COUNTED])
-    return Place(worker.decode() or None, ahead, above)
+    own = [keys.queue(job.queue, level) for level in levels]
+    names = [keys.job(job.id), *own, *(yield from _read_streams(keys))]
+    worker, ahead, above, claims = yield Script("place", names, [GROUP, COUNTED, len(own)])
+    numbers = zip(claims[::2], claims[1::2], strict=True)
+    return Place(worker.decode() or None, ahead, above, {w.decode(): n for w, n in numbers})
+
+
+def _read_streams(keys: Keys) -> Operation[list[str]]:
+    """The keys of all queues at all levels."""
+    queues = [name.decode() for name in (yield Command(("SMEMBERS", keys.queues())))]
+    return [key for _, _, key in queue_streams(keys, sorted(queues))]
 
 
 def read_cron_facts(keys: Keys, cron: PublishedCron) -> Operation[CronFacts]:
@@ -196,8 +205,7 @@ def _newest(key: str, count: int) -> Operation[list[str]]:
 
 def _waiting_ids(keys: Keys) -> Operation[list[str]]:
     """Ids of scheduled, blocked and queued jobs, the oldest of each index; some may run by now."""
-    queues = [name.decode() for name in (yield Command(("SMEMBERS", keys.queues())))]
-    streams = [key for _, _, key in queue_streams(keys, sorted(queues))]
+    streams = yield from _read_streams(keys)
     indexes = (keys.scheduled(), keys.blocked())
     due, blocked, *entries = yield Pipeline(
         [

@@ -1,5 +1,6 @@
 """What `why` reads: in few round trips, whatever the number of jobs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -31,8 +32,11 @@ def store(store: Store) -> Store:
     return store
 
 
-def place(store: Store, job_id: str) -> Place | None:
-    return store.run(read_job_facts(store.keys, job_id)).place
+def place(store: Store, job_id: str) -> Place:
+    """Where the job stands, without who is busy."""
+    found = store.run(read_job_facts(store.keys, job_id)).place
+    assert found is not None
+    return replace(found, claimed={})
 
 
 def test_a_job_is_read_in_three_round_trips_in_any_state(store: Store) -> None:
@@ -98,6 +102,18 @@ def test_a_claimed_job_has_a_worker_and_no_place(store: Store) -> None:
     job_id = store.claimed().job_id
 
     assert place(store, job_id) == Place("w1")
+
+
+def test_busy_workers_are_counted_over_all_queues(store: Store) -> None:
+    store.add_worker("w2")
+    store.claimed()
+    store.claimed(queue="web", priority=Priority.LOW)
+    store.claimed("w2")
+    job_id = store.submit(queue="unread")
+
+    facts = store.run(read_job_facts(store.keys, job_id))
+
+    assert facts.place == Place(None, claimed={"w1": 2, "w2": 1})
 
 
 def test_the_count_of_a_long_line_stops(store: Store) -> None:

@@ -10,7 +10,7 @@ from jobrunner.store.published import PublishedTask
 from tests.unit.cli.values import NOW, a_daemon, a_job, a_worker
 
 TASK = PublishedTask("backup", "command")
-AROUND = Surroundings(NOW, [a_daemon()], [a_worker(slots=2, busy=2)])
+AROUND = Surroundings(NOW, [a_daemon()], [a_worker(slots=2)])
 
 
 def explain(facts: JobFacts) -> Explanation:
@@ -33,7 +33,7 @@ def test_a_wait_for_a_job_without_a_record_can_be_ended() -> None:
 def test_a_very_long_line_is_not_counted_to_its_end() -> None:
     job = a_job(state=JobState.QUEUED)
 
-    said = explain(JobFacts(job, AROUND, place=Place(None, ahead=COUNTED, above=5)))
+    said = explain(JobFacts(job, AROUND, place=Place(None, COUNTED, 5, {"w1": 2})))
 
     assert text_of(said).endswith("all 2 slots of 1 worker are busy; more than 1004 are before it")
     assert said.facts["position"] is None
@@ -51,6 +51,6 @@ def test_a_long_error_is_cut_to_its_first_line() -> None:
 def test_a_job_that_is_far_back_has_a_number() -> None:
     job = a_job(state=JobState.QUEUED)
 
-    said = explain(JobFacts(job, AROUND, place=Place(None, ahead=13)))
+    said = explain(JobFacts(job, AROUND, place=Place(None, 13, 0, {"w1": 2})))
 
     assert text_of(said).endswith("; it is number 14 in line")

@@ -1,10 +1,13 @@
--- Tell where a queued job stands: who has claimed it, else how many jobs wait ahead of it.
+-- Tell where a queued job stands: who has claimed it, how many jobs wait ahead, and who is busy.
 -- include: holder
--- KEYS[1] record hash   KEYS[2..] queue streams of its queue: those of higher levels, its own last
+-- KEYS[1] record hash   KEYS[2..] queue streams of its queue: those of higher levels, then its own
+-- KEYS after them: every queue stream
 -- ARGV[1] group         ARGV[2] most entries to count in its own stream
--- Returns {worker or '', entries that wait before it in its own stream, entries that wait in the
---   others}. A job without an entry has {'', 0, 0}.
-local own = KEYS[#KEYS]
+-- ARGV[3] number of streams of its queue
+-- Returns {worker or '', entries that wait before it in its own stream, entries that wait in those
+--   of higher levels, flat list of workers and the number of entries that each has claimed}.
+local last_own = 1 + tonumber(ARGV[3])
+local own = KEYS[last_own]
 
 -- The pending entries and the id delivered last; a stream or group may not be there yet.
 local function delivered(stream)
@@ -21,19 +24,33 @@ local function delivered(stream)
   return 0, '0-0'
 end
 
-local entry = redis.call('HGET', KEYS[1], 'entry')
-if not entry then
-  return {'', 0, 0}
+-- Now, and not at the workers' last heartbeats: who asks has often just submitted.
+local function claimed_by_worker()
+  local numbers = {}
+  for index = last_own + 1, #KEYS do
+    local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], ARGV[1])
+    for _, consumer in ipairs(consumers.err and {} or consumers) do
+      numbers[consumer[2]] = (numbers[consumer[2]] or 0) + consumer[4]
+    end
+  end
+  local flat = {}
+  for worker, number in pairs(numbers) do
+    flat[#flat + 1] = worker
+    flat[#flat + 1] = number
+  end
+  return flat
 end
-local worker = holder_of(own, ARGV[1], entry)
-if worker then
-  return {worker, 0, 0}
+
+local entry = redis.call('HGET', KEYS[1], 'entry')
+local worker = entry and holder_of(own, ARGV[1], entry)
+if worker or not entry then
+  return {worker or '', 0, 0, {}}
 end
 local _, last = delivered(own)
 -- Counted one by one: entries are deleted out of the middle, and the server keeps no rank.
 local ahead = #redis.call('XRANGE', own, '(' .. last, '(' .. entry, 'COUNT', ARGV[2])
 local above = 0
-for index = 2, #KEYS - 1 do
+for index = 2, last_own - 1 do
   above = above + redis.call('XLEN', KEYS[index]) - delivered(KEYS[index])
 end
-return {'', ahead, above}
+return {'', ahead, above, claimed_by_worker()}

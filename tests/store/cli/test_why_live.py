@@ -27,9 +27,11 @@ def store(store: Store) -> Store:
     return store
 
 
-def fill(store: Store, worker: str = "w1", slots: int = 1) -> None:
-    """All slots of the worker are busy, as its last heartbeat said."""
-    store.command("HSET", store.keys.worker(worker), "slots", slots, "busy", slots)
+def fill(store: Store, slots: int = 1) -> None:
+    """All slots of the worker are busy, whatever its last heartbeat said."""
+    store.command("HSET", store.keys.worker("w1"), "slots", slots, "busy", 0)
+    for _ in range(slots):
+        store.claimed(queue="web")
 
 
 def test_a_delayed_job_is_not_due(invoke: Invoke, store: Store) -> None:
@@ -200,9 +202,9 @@ def test_a_job_without_a_free_slot_tells_its_place_across_priorities(
 
 
 def test_jobs_that_workers_have_taken_are_not_ahead_in_line(invoke: Invoke, store: Store) -> None:
-    for _ in range(3):
-        store.claimed()
-    fill(store, slots=3)
+    store.claimed()
+    fill(store, slots=2)
+    store.command("HSET", store.keys.worker("w1"), "slots", 3)
     job_id = store.submit()
 
     assert answer(invoke, job_id).sentence.endswith(
