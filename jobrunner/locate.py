@@ -88,9 +88,12 @@ def note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
 
 
 def _existing(path: Path, why: str) -> Path:
-    if path.is_file():
-        return path.absolute()
-    what = "is not a file" if path.exists() else "does not exist"
+    try:
+        if path.is_file():
+            return path.absolute()
+        what = "is not a file" if path.exists() else "does not exist"
+    except OSError as error:  # a name that is too long
+        what = f"cannot be read: {error.strerror}"
     raise UsageError(
         f"the manifest {path} {what}", why=why, fix="correct the path, or run `jobrunner init`"
     )

@@ -11,7 +11,7 @@ from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import build_group
 from jobrunner.cli.render import error_text
 from jobrunner.cli.usage import translated
-from jobrunner.errors import ExitCode, JobrunnerError
+from jobrunner.errors import ExitCode, JobrunnerError, UsageError
 
 COMPLETION_VARIABLE = "_JOBRUNNER_COMPLETE"  # set by the shells' completion scripts
 
@@ -49,6 +49,8 @@ def _exit_code(args: Sequence[str], cli: CliContext) -> int:
         return exit_request.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
+    except UnicodeEncodeError:
+        return _report(_not_text(), cli)
     except BrokenPipeError:
         raise
     except Exception:  # the boundary: whatever else happens is a bug, and is told as one
@@ -66,6 +68,15 @@ def _dispatch(args: Sequence[str], cli: CliContext) -> int:
         return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
     with group.make_context("jobrunner", list(args), obj=cli) as ctx:
         return int(group.invoke(ctx) or ExitCode.DONE)
+
+
+def _not_text() -> UsageError:
+    """An argument has bytes that are no UTF-8: no name, parameter or message can hold them."""
+    return UsageError(
+        "an argument is not UTF-8 text",
+        why="names and parameters are kept in the store as UTF-8",
+        fix="write it in UTF-8; give bytes to a job by a file",
+    )
 
 
 def _report(error: JobrunnerError, cli: CliContext) -> int:

@@ -8,6 +8,8 @@ import typer
 from jobrunner.cli.complete import cron_names, job_ids, queue_names, task_names
 from jobrunner.manifest.units import parse_duration
 
+MOST_LISTED = 1_000_000  # jobs; they are sorted in memory, and retention keeps a tenth by default
+
 _JOB_HELP = "An id, the unique beginning of one, @last or @last:TASK."
 
 JobArgument = Annotated[str, typer.Argument(help=_JOB_HELP, autocompletion=job_ids)]
@@ -22,7 +24,9 @@ QueueOption = Annotated[
     str | None,
     typer.Option("--queue", help="Another queue than the task's.", autocompletion=queue_names),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+LimitOption = Annotated[
+    int, typer.Option("--limit", min=1, max=MOST_LISTED, help="At most so many.")
+]
 TimeoutOption = Annotated[
     timedelta | None,
     typer.Option(
