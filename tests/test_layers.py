@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"worker"},
     {"daemon", "examples"},
     {"chaos"},
+    {"doctor"},
     {"cli"},
 ]
 LAYER_OF = {part: number for number, layer in enumerate(LAYERS) for part in layer}

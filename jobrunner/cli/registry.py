@@ -216,6 +216,12 @@ OPERATIONS = (
         ("jobrunner locks", "jobrunner locks --break backup"),
     ),
     CommandEntry(
+        "doctor",
+        "doctor:doctor",
+        "Check server, host, daemon and store, each with a fix; --repair mends orphaned entries.",
+        ("jobrunner doctor", "jobrunner doctor --repair", "jobrunner doctor --json"),
+    ),
+    CommandEntry(
         "completion",
         "completion:completion",
         "Print the completion script of a shell: bash, zsh or fish.",

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.systemd import UnitSettings, unit_name, unit_text
+
+if TYPE_CHECKING:
+    from jobrunner.manifest.spec import Manifest
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 
@@ -28,7 +31,7 @@ def systemd(
     ] = False,
 ) -> None:
     cli = cli_of(ctx)
-    settings = _settings(cli, user)
+    settings = unit_settings(_manifest(cli), user)
     text = unit_text(settings)
     file = None
     if install:
@@ -37,10 +40,14 @@ def systemd(
     _tell(cli, settings, text, file)
 
 
-def _settings(cli: CliContext, is_user: bool) -> UnitSettings:
+def _manifest(cli: CliContext) -> "Manifest":
     from jobrunner.manifest.load import load_manifest
 
-    manifest = load_manifest(cli.manifest_path(), cli.environ).manifest
+    return load_manifest(cli.manifest_path(), cli.environ).manifest
+
+
+def unit_settings(manifest: "Manifest", is_user: bool) -> UnitSettings:
+    """What the manifest's unit is made of, with this installation's command."""
     return UnitSettings(
         name=manifest.name,
         manifest=Path(manifest.path),

@@ -1,0 +1,128 @@
+"""`jobrunner doctor`: is everything fit to run jobs? `--repair` mends what the store has lost."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobrunner.cli.context import CliContext
+from jobrunner.cli.group import cli_of
+from jobrunner.errors import ExitCode, IllegalTransition, ManifestError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobrunner.daemon.plan import Plan
+    from jobrunner.doctor.facts import HostFacts
+    from jobrunner.doctor.finding import Finding
+    from jobrunner.locate import Located
+    from jobrunner.store.orphan import Orphan
+
+
+def doctor(
+    ctx: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend orphaned entries, after showing them.")
+    ] = False,
+    is_confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> ExitCode:
+    from jobrunner.locate import find_store
+
+    cli = cli_of(ctx)
+    located = find_store(cli.file, cli.environ)
+    mended = _repair(cli, is_confirmed) if repair else []
+    return _Examination(cli, located).tell(mended)
+
+
+class _Examination:
+    """One run of all checks."""
+
+    def __init__(self, cli: CliContext, located: "Located") -> None:
+        from jobrunner.daemon.plan import make_plan
+
+        self._cli = cli
+        self._located = located
+        self._plan: Plan | None = None
+        self._invalid: ManifestError | None = None
+        self._orphans: list[Orphan] = []
+        self._is_reachable = True
+        try:
+            self._plan = make_plan(located.manifest, cli.environ)
+        except ManifestError as error:
+            self._invalid = error
+
+    def tell(self, mended: "Sequence[Orphan]") -> ExitCode:
+        """Print the findings; the code says whether there is a problem."""
+        from jobrunner.cli.render_doctor import doctor_json, findings_text
+        from jobrunner.doctor.finding import Level
+
+        findings = self._findings()
+        if self._cli.json:
+            self._cli.write_json(doctor_json(findings, self._orphans, mended))
+        else:
+            self._cli.write(findings_text(findings, self._cli.has_colours(self._cli.stdout)))
+        if not self._is_reachable:
+            return ExitCode.UNREACHABLE
+        has_problem = any(finding.level is Level.PROBLEM for finding in findings)
+        return ExitCode.FAILED if has_problem else ExitCode.DONE
+
+    def _findings(self) -> "list[Finding]":
+        from jobrunner.doctor.diagnosis import diagnose_host, unreachable
+        from jobrunner.doctor.host import read_host
+
+        zones = [cron.cron.timezone for cron in self._plan.crons] if self._plan else []
+        host = read_host(self._located, self._invalid, zones, _units(self._cli, self._plan))
+        findings = diagnose_host(host)
+        try:
+            return findings + self._store_findings(host)
+        except StoreUnavailable as error:
+            self._is_reachable = False
+            return [*findings, unreachable(error)]
+
+    def _store_findings(self, host: "HostFacts") -> "list[Finding]":
+        from jobrunner.daemon.plan import published
+        from jobrunner.doctor.diagnosis import diagnose_server, diagnose_store
+        from jobrunner.doctor.store import read_server, read_store
+        from jobrunner.store.connection import StoreConnection
+        from jobrunner.store.keys import Keys
+
+        durability = self._plan.manifest.store.durability if self._plan else None
+        on_disk = published(self._plan) if self._plan else None
+        with StoreConnection(self._located.address) as connection:
+            server = read_server(connection, self._cli.clock, host, durability)
+            store = connection.run(read_store(Keys(self._located.name), on_disk))
+        self._orphans = store.orphans
+        return [*diagnose_server(server), *diagnose_store(store)]
+
+
+def _units(cli: CliContext, plan: "Plan | None") -> "list[tuple[Path, str]]":
+    """Where the manifest's unit may be, for the system and for the user, and what it should say."""
+    from jobrunner.cli.systemd import unit_folder, unit_settings
+    from jobrunner.systemd import unit_name, unit_text
+
+    if plan is None:
+        return []
+    name = unit_name(plan.manifest.name)
+    return [
+        (unit_folder(is_user, cli.environ) / name, unit_text(unit_settings(plan.manifest, is_user)))
+        for is_user in (False, True)
+    ]
+
+
+def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
+    """Show what is orphaned, ask, mend. Raises StoreUnavailable, IllegalTransition for a no."""
+    from jobrunner.cli.render_doctor import orphans_text
+    from jobrunner.store.audit import audit, mend
+
+    store = cli.store()
+    orphans = store.run(audit(store.keys))
+    if not orphans:
+        cli.note("nothing is orphaned")
+        return []
+    cli.note(orphans_text(orphans))
+    if not is_confirmed and not cli.confirm(f"Mend these {len(orphans)}?"):
+        raise IllegalTransition("nothing was mended", fix="answer y, or use --yes")
+    mended = store.run(mend(store.keys, orphans))
+    left = len(orphans) - len(mended)
+    cli.note(f"mended {len(mended)}" + (f"; {left} came right, or must be left" if left else ""))
+    return mended

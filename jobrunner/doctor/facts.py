@@ -1,0 +1,86 @@
+"""What the checks judge, as it was read. Nothing here does I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from jobrunner.errors import ManifestError
+from jobrunner.state import RunningDaemon
+from jobrunner.store.checks import ServerFacts
+from jobrunner.store.leases import DaemonEntry, WorkerEntry
+from jobrunner.store.orphan import Orphan
+from jobrunner.store.overview import QueueView
+from jobrunner.store.published import Published
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The state folder and the disk it is on; sizes in bytes."""
+
+    path: Path
+    owner: int | None  # its uid; None: there is no such folder yet
+    rights: int
+    has_socket: bool
+    disk_size: int
+    disk_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The daemon of this host as systemd runs it, and its unit."""
+
+    environ: Mapping[str, str] | None  # of the daemon's process; None: none runs, or not readable
+    unit: Path | None  # the unit file that was found
+    is_current: bool = True  # whether the file is what `jobrunner systemd` prints
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """The time zone database: where it is, its version, and which zones it lacks."""
+
+    source: str
+    version: str
+    named: list[str]
+    missing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What can be seen without the store."""
+
+    uid: int
+    is_embedded: bool
+    folder: StateFolder
+    daemon: RunningDaemon | None
+    service: Service
+    zones: Zones
+    invalid: ManifestError | None  # why the manifest on disk cannot be run
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """What the server says of itself. `fsync` is None where it does not tell."""
+
+    facts: ServerFacts
+    fsync: str | None
+    durability: str | None  # as the manifest wants it; None while that is invalid
+    latency_ms: float  # median of some round trips
+    is_embedded: bool
+    disk_free: int | None = None  # bytes, where the embedded server writes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReport:
+    """What the namespace holds, at `now` by the store's clock."""
+
+    now: datetime
+    daemons: list[DaemonEntry]
+    workers: list[WorkerEntry]
+    dead_workers: list[str]  # whose process does not live on this host any more
+    queues: list[QueueView]
+    live_by_task: Mapping[str, int]
+    running: Published  # what the daemon has published
+    on_disk: Published | None  # what it would publish now; None: the manifest is invalid
+    orphans: list[Orphan] = field(default_factory=list)
+    is_counted: bool = True  # False: too many jobs for the counts to be checked

@@ -1,0 +1,120 @@
+"""Reads what can be seen on this host without the store."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from zoneinfo import TZPATH
+
+from jobrunner.crons import InvalidCron
+from jobrunner.crons.zones import find_zone
+from jobrunner.doctor.facts import HostFacts, Service, StateFolder, Zones
+from jobrunner.embedded.files import ServerFiles
+from jobrunner.errors import IllegalTransition, ManifestError
+from jobrunner.locate import Located
+from jobrunner.state import RunningDaemon, read_daemon
+
+Unit = tuple[Path, str]  # where a unit file may be, and what it should say
+
+
+def read_host(
+    located: Located,
+    invalid: ManifestError | None,
+    zones: Iterable[str],
+    units: Sequence[Unit],
+) -> HostFacts:
+    """`zones` are those that crons name; `units` the places of the manifest's unit."""
+    daemon = _daemon_of(located.state_folder)
+    return HostFacts(
+        uid=os.getuid(),
+        is_embedded=located.address.is_embedded,
+        folder=read_folder(located.state_folder),
+        daemon=daemon,
+        service=_service(daemon, units),
+        zones=read_zones(sorted(set(zones))),
+        invalid=invalid,
+    )
+
+
+def _daemon_of(folder: Path) -> RunningDaemon | None:
+    try:
+        return read_daemon(folder)
+    except IllegalTransition:
+        return None  # the check of the folder says whose it is
+
+
+def read_folder(path: Path) -> StateFolder:
+    """The folder; of one that does not exist yet, the disk it will be on."""
+    usage = shutil.disk_usage(_nearest(path))
+    try:
+        status = path.stat()
+    except OSError:
+        return StateFolder(path, None, 0, False, usage.total, usage.free)
+    rights = stat.S_IMODE(status.st_mode)
+    return StateFolder(path, status.st_uid, rights, _has_socket(path), usage.total, usage.free)
+
+
+def _nearest(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _has_socket(folder: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(ServerFiles(folder).socket().stat().st_mode)
+    except OSError:
+        return False
+
+
+def _service(daemon: RunningDaemon | None, units: Sequence[Unit]) -> Service:
+    environ = None if daemon is None else _environ_of(daemon.pid)
+    for path, text in units:
+        try:
+            return Service(environ, path, path.read_text("utf-8") == text)
+        except OSError:
+            continue
+    return Service(environ, None)
+
+
+def _environ_of(pid: int) -> Mapping[str, str] | None:
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None  # another user's, another host's, or not Linux
+    pairs = (word.decode(errors="replace").partition("=") for word in words if word)
+    return {name: value for name, _, value in pairs}
+
+
+def read_zones(named: list[str]) -> Zones:
+    """Look the zones up, and find out which database they come from."""
+    missing = [zone for zone in named if not _is_known(zone)]
+    for folder in TZPATH:
+        if (Path(folder) / "UTC").exists():
+            return Zones(folder, _version_in(Path(folder)), named, missing)
+    return Zones("the package tzdata", _package_version(), named, missing)
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        find_zone(zone)
+    except InvalidCron:
+        return False
+    return True
+
+
+def _version_in(folder: Path) -> str:
+    """As the first line of tzdata.zi says: `# version 2025b`."""
+    try:
+        with (folder / "tzdata.zi").open(encoding="utf-8") as lines:
+            return lines.readline().rpartition(" ")[2].strip() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+def _package_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tzdata")
+    except PackageNotFoundError:
+        return "unknown: it is not installed"
