@@ -38,22 +38,35 @@ def explain_cron(facts: CronFacts) -> Explanation:
 
 def explain_missing_fire(facts: CronFacts, fire_time: datetime) -> Explanation:
     """Why there is no job of a fire time."""
-    cron, now = facts.cron, facts.around.now
+    subject = f"{facts.cron.name}@{rfc3339(fire_time)}"
+    answer = _missing(facts, fire_time)
+    return Explanation(
+        subject,
+        Kind.FIRE,
+        answer.code,
+        (f"fire time {subject} ", *answer.sentence),
+        {"fire_time": fire_time, **_schedule(facts)},
+        facts.around.now,
+        answer.fix,
+    )
+
+
+def _missing(facts: CronFacts, fire_time: datetime) -> Answer:
+    cron, handled, now = facts.cron, facts.record.handled, facts.around.now
     if fire_time > now:
-        code = Code.NOT_FIRED_YET
-        words: Sentence = (" is not due until ", fire_time, ", in ", fire_time - now)
+        to_come: Sentence = ("is not due until ", fire_time, ", in ", fire_time - now)
         fix = f"`jobrunner next {cron.name}` lists the coming fire times"
-    else:
-        code = Code.NO_RECORD
-        words = (
-            " has no record: the cron does not ask for this time, or was paused or disabled then, "
-            "or the time is in a row of misfires, or its record was deleted after its retention",
-        )
-        fix = f"`jobrunner list --task {cron.task}` prints the jobs and skips that are known"
-    subject = f"{cron.name}@{rfc3339(fire_time)}"
-    sentence: Sentence = (f"fire time {subject}", *words)
-    known = {"fire_time": fire_time, **_schedule(facts)}
-    return Explanation(subject, Kind.FIRE, code, sentence, known, now, fix)
+        return Answer(Code.NOT_FIRED_YET, to_come, fix=fix)
+    if handled is not None and fire_time > handled:
+        late: Sentence = ("was not handled yet: the last one handled is that of ", handled)
+        answer = Answer(Code.FIRE_LATE, late, fix="the daemon's log says what keeps it")
+        return answer if facts.around.daemons else without_daemon(answer)
+    sentence = (
+        "has no record: the cron does not ask for this time, or was paused or disabled then, "
+        "or the time is in a row of misfires, or its record was deleted after its retention",
+    )
+    fix = f"`jobrunner list --task {cron.task}` prints the jobs and skips that are known"
+    return Answer(Code.NO_RECORD, sentence, fix=fix)
 
 
 def _next(facts: CronFacts) -> Answer:

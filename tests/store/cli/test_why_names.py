@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobrunner.clock import from_ms
+from jobrunner.clock import from_ms, rfc3339
 from jobrunner.model import JobState, Reason
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.crons import Enrolment, enrol, fire, note_next_fires, pause_cron
@@ -228,6 +228,21 @@ def test_a_fire_time_without_a_record_is_told(invoke: Invoke, store: Store) -> N
 
     assert said.code == "no_record"
     assert said.fix == "`jobrunner list --task demo` prints the jobs and skips that are known"
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_a_fire_time_that_was_not_handled_is_told(
+    invoke: Invoke, store: Store, is_served: bool
+) -> None:
+    store.command("HSET", store.keys.cron("nightly"), "handled", store.now_ms() - HOUR_MS)
+    if not is_served:
+        store.command("DEL", store.keys.daemon("d1"))
+    fire_time = rfc3339(from_ms(store.now_ms() - HOUR_MS // 2))
+
+    said = answer(invoke, f"nightly@{fire_time}")
+
+    assert said.code == ("fire_late" if is_served else "daemon_not_running")
+    assert "was not handled yet: the last one handled is that of T" in said.sentence
 
 
 def test_a_job_is_found_by_prefix_and_last(invoke: Invoke, store: Store) -> None:
