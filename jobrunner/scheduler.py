@@ -15,9 +15,10 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from jobrunner import message
-from jobrunner.clock import Clock, rfc3339, to_ms
+from jobrunner.clock import Clock, from_ms, rfc3339, to_ms
 from jobrunner.crons import Cron, NeverFires, next_fire
 from jobrunner.errors import IllegalTransition, InvalidArguments, JobNotFound, StoreUnavailable
 from jobrunner.lateness import LateFires
@@ -186,19 +187,28 @@ class Scheduler:
         """Fire the fire times of these crons, which were taken out of the heap, up to `now`."""
         if not names:
             return
-        decisions = {name: self._decide(name, now) for name in names}
-        fires = [item for name in names for item in self._fires_of(name, decisions[name])]
         try:
-            await self._fire(fires)
+            moved: Sequence[str] = names
+            while moved:
+                moved = await self._propose(moved, now)
         except StoreUnavailable:
-            # Nothing is noted as handled, so the next tick proposes the same fire times.
+            # What is not noted as handled is proposed again by the next tick.
             self._push_back(names, now)
             raise
-        for name, decision in decisions.items():
-            handled = decision.fire[-1] if decision.is_partial else now
-            self._progress[name].handled = max(self._progress[name].handled, handled)
+        for name in names:
             self._push_next(name)
         await self._note_next(names)
+
+    async def _propose(self, names: Sequence[str], now: datetime) -> list[str]:
+        """Decide about these crons; returns those to decide again, as others were faster."""
+        decisions = {name: self._decide(name, now) for name in names}
+        fires = [item for name in names for item in self._fires_of(name, decisions[name])]
+        moved = await self._fire(fires)
+        for name, decision in decisions.items():
+            handled = decision.fire[-1] if decision.is_partial else now
+            progress = self._progress[name]
+            progress.handled = moved.get(name) or max(progress.handled, handled)
+        return list(moved)
 
     def _decide(self, name: str, now: datetime) -> MisfireDecision:
         item = self._crons[name]
@@ -233,12 +243,15 @@ class Scheduler:
     def _fires_of(self, name: str, decision: MisfireDecision) -> list[Fire]:
         item = self._crons[name]
         fires = [self._fire_of(item, fire_time) for fire_time in decision.fire]
-        if decision.skipped is None:
-            return fires
-        span = decision.skipped
-        detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
-        record = self._fire_of(item, span.last)
-        return [replace(record, skip=Reason.MISFIRE, detail=detail), *fires]
+        if decision.skipped is not None:
+            span = decision.skipped
+            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
+            row = self._fire_of(item, span.last)
+            row = replace(row, skip=Reason.MISFIRE, detail=detail, first=span.first)
+            fires.insert(0, row)
+        return fires[:1] + [
+            replace(fire, after=before.fire_time) for before, fire in pairwise(fires)
+        ]
 
     def _fire_of(self, item: ScheduledCron, fire_time: datetime) -> Fire:
         task = item.task
@@ -267,19 +280,25 @@ class Scheduler:
         body = Message(item.spec.task, arguments, cron=item.name, fire_time=to_ms(fire_time))
         return message.encode(body)
 
-    async def _fire(self, fires: Sequence[Fire]) -> None:
-        """Propose fire times, in order per cron; again for those that saw an old previous job."""
-        pending = list(fires)
+    async def _fire(self, fires: Sequence[Fire]) -> dict[str, datetime]:
+        """Propose fire times, in order per cron; again for those that saw an old previous job.
+
+        Returns the crons to be decided again, with their last handled fire time.
+        """
+        pending, moved = list(fires), dict[str, datetime]()
         while pending:
             replies = await self._connection.run(fire(self._keys, self._with_previous(pending)))
             again = []
             for item, reply in zip(pending, replies, strict=True):
-                if reply.what == "changed":
+                if reply.what == "moved":
+                    moved[item.cron] = from_ms(int(reply.previous))
+                elif reply.what == "changed":
                     self._progress[item.cron].previous = reply.previous
                     again.append(item)
                 else:
                     await self._after_fire(item, reply.what, reply.previous)
-            pending = again
+            pending = [item for item in again if item.cron not in moved]
+        return moved
 
     def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
         """Several fire times of one cron follow one another: each one's job precedes the next."""

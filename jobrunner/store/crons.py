@@ -48,6 +48,8 @@ class Fire:
     previous: str = ""  # id of the cron's previous job, as the caller knows it
     skip: Reason | None = None
     detail: str = ""
+    first: datetime | None = None  # of the row of skipped fire times
+    after: datetime | None = None  # the fire time that must be handled before this one
 
     @property
     def job_id(self) -> str:
@@ -66,7 +68,10 @@ def fire_id(cron: str, fire_time: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """`what`: the state of the made job, or `handled`, `paused`, `changed` (see `fire.lua`)."""
+    """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved` (`fire.lua`).
+
+    `previous` is the id of the cron's previous job, or with `moved` its last handled fire time, ms.
+    """
 
     what: str
     previous: str
@@ -117,6 +122,8 @@ def _fire_script(keys: Keys, item: Fire) -> Script:
             item.skip or "",
             item.detail,
             item.spare_id,
+            to_ms(item.first) if item.first else "",
+            to_ms(item.after) if item.after else "",
         ],
     )
 

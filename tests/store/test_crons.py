@@ -308,6 +308,31 @@ def test_a_misfire_is_recorded_and_does_not_count_as_the_crons_job(store: Store)
     assert (record(store).job, record(store).last_reason) == (None, Reason.MISFIRE)
 
 
+def test_a_row_of_misfires_some_of_which_another_scheduler_fired_is_decided_again(
+    store: Store,
+) -> None:
+    send(store, a_fire(ONE))
+    before = store.snapshot()
+    row = a_fire(TWO, skip=Reason.MISFIRE, first=ONE, previous=ID_ONE)
+
+    assert store.run(fire(store.keys, [row])) == [Fired("moved", str(to_ms(ONE)))]
+
+    assert store.snapshot() == before
+    assert send(store, replace(row, first=TWO)) == ["skipped"]
+
+
+def test_nothing_jumps_over_a_row_that_was_refused(store: Store) -> None:
+    send(store, a_fire(ONE))
+    three = TWO + timedelta(hours=1)
+    row = a_fire(TWO, skip=Reason.MISFIRE, first=ONE)
+    follower = a_fire(three, after=TWO, previous=ID_ONE)
+
+    assert send(store, row, follower) == ["moved", "moved"]
+
+    assert record(store).handled == ONE
+    assert send(store, replace(row, first=TWO), follower) == ["skipped", "queued"]
+
+
 def test_a_row_of_misfires_is_recorded_though_a_backfill_made_the_job_of_its_last(
     store: Store,
 ) -> None:

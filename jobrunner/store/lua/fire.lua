@@ -10,13 +10,22 @@
 -- ARGV[5] queue           ARGV[6] priority        ARGV[7] cron       ARGV[8] fire time, ms
 -- ARGV[9] delay ms (jitter)  ARGV[10] overlap policy  ARGV[11] id of the previous job or ''
 -- ARGV[12] reason to skip it or ''                ARGV[13] detail or ''  ARGV[14] the spare id
+-- ARGV[15] first fire time (ms) of the skipped row or ''  ARGV[16] the fire time (ms) that must be
+--   handled before it, or ''
 -- Returns {'queued'|'scheduled'|'blocked'|'skipped', previous job or ''}, {'handled'} when another was
---   first, {'paused'}, or {'changed', previous job}: look again, the previous job is another one.
+--   first, {'paused'}, {'changed', previous job}: look again, the previous job is another one, or
+--   {'moved', last handled fire time}: decide again from there.
 local now = now_ms()
 local fire_time = tonumber(ARGV[8])
 local handled, paused, previous = unpack(redis.call('HMGET', KEYS[1], 'handled', 'paused', 'job'))
 if handled and tonumber(handled) >= fire_time then
   return {'handled'}
+end
+-- A slow caller's row may tell of fire times whose jobs others made meanwhile; and what follows a
+-- refused row must not jump over it.
+if (ARGV[15] ~= '' and handled and tonumber(handled) >= tonumber(ARGV[15]))
+  or (ARGV[16] ~= '' and tonumber(handled or 0) < tonumber(ARGV[16])) then
+  return {'moved', tostring(handled or 0)}
 end
 if paused then
   redis.call('HSET', KEYS[1], 'handled', fire_time)

@@ -71,6 +71,22 @@ async def test_a_catch_up_that_is_cut_off_is_finished_by_the_next_scheduler(
     assert skipped(store, "seconds") == []
 
 
+async def test_a_stalled_scheduler_records_only_what_nobody_fired_meanwhile(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    cron = a_cron(misfire="once")
+    async with a_daemon(address, clock, cron) as stalled, a_daemon(address, clock, cron) as other:
+        await other.tick_at(at(0, 5))
+        await other.tick_at(at(0, 10))
+
+        await stalled.tick_at(at(0, 26))
+
+    assert fired(store) == [at(0, 5), at(0, 10), at(0, 25)]
+    assert [job.detail for job in skipped(store)] == [
+        f"2 fire times from {rfc3339(at(0, 15))} to {rfc3339(at(0, 20))}"
+    ]
+
+
 async def test_a_row_that_was_skipped_is_recorded_though_the_previous_job_changed_meanwhile(
     store: Store, address: StoreAddress, clock: FakeClock
 ) -> None:
