@@ -1,0 +1,122 @@
+"""What each request should do and answer: one function per script, by its contract.
+
+A function gets the model and the script as it was sent, changes the model, and returns the reply
+that the store must give. Arguments are read by the contract in the script's header.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jobrunner.store.requests import Command, Pipeline, Request, Script
+from tests.model import attempts, crons, jobs, leases
+from tests.model.arguments import rest_of, texts
+from tests.model.state import Model
+
+UNJUDGED: Any = object()  # a reply of which the model says nothing
+Step = Callable[[Model, Sequence[str], Sequence[str]], Any]
+
+
+def steps() -> dict[str, Step]:
+    """By the name of the script."""
+    return {
+        "submit": jobs.submit,
+        "promote": jobs.promote,
+        "settle": jobs.settle,
+        "retry": jobs.retry,
+        "delete": jobs.delete,
+        "watch": jobs.watch,
+        "progress": jobs.progress,
+        "group": attempts.group,
+        "claim": attempts.claim,
+        "start": attempts.start,
+        "finish": attempts.finish,
+        "requeue": attempts.requeue,
+        "refuse": attempts.refuse,
+        "enlist": leases.enlist,
+        "renew": leases.renew,
+        "orphans": leases.orphans,
+        "wake": leases.wake,
+        "fire": crons.fire,
+        "enrol": crons.enrol,
+        "resume": crons.resume,
+        "place": attempts.place,
+        "unrenewed": leases.unrenewed,
+    } | dict.fromkeys(CHECKS, _check)
+
+
+# The audit's, which only look here; what they find and mend is tested in tests/store/test_audit*.
+CHECKS = (
+    "check_entries",
+    "check_leftovers",
+    "check_members",
+    "check_records",
+    "check_watchers",
+    "count_live",
+)
+
+
+def _check(_: Model, __: Sequence[str], ___: Sequence[str]) -> Any:
+    return UNJUDGED
+
+
+def apply(model: Model, request: Request) -> Any:
+    """Perform a request on the model. Returns the expected reply; None for one not judged."""
+    if isinstance(request, Pipeline):
+        return [apply(model, one) for one in request.requests]
+    if isinstance(request, Script):
+        keys = [rest_of(key) for key in request.keys]
+        return steps()[request.name](model, keys, texts(request.args))
+    return _apply_command(model, request)
+
+
+READS = (  # what changes nothing
+    "EXISTS GET HGET HGETALL HMGET PTTL SCAN SISMEMBER SMEMBERS SMISMEMBER SSCAN TIME TYPE XINFO "
+    "XLEN XPENDING XRANGE ZCARD ZRANGE ZSCAN ZSCORE "
+)
+
+
+def is_read(command: str) -> bool:
+    return f"{command} " in READS
+
+
+def _apply_command(model: Model, command: Command) -> None:
+    name, *args = texts(command.args)
+    if is_read(name):
+        return
+    if name == "XREADGROUP":
+        attempts.read_group(model, args)
+        return
+    key, members = rest_of(args[0]), args[1:]
+    match name, key.partition(":")[0]:
+        case "ZREM", ("scheduled" | "workers" | "lock"):
+            _remove(_zset(model, key), members)
+        case "RPUSH", "control":
+            model.controls.setdefault(key.removeprefix("control:"), []).extend(members)
+        case "EXPIRE", "control":
+            pass
+        case "DEL", "worker":
+            model.hashes.pop(key, None)
+            model.controls.pop(key.removeprefix("worker:"), None)
+        case "HSET", "cron":
+            model.hashes.setdefault(key, {})[members[0]] = members[1]
+        case "XADD", "queue":
+            fields = dict(zip(members[1::2], members[2::2], strict=True))
+            attempts.add_by_hand(model, key, fields)
+        case "HDEL", "job":
+            model.jobs[key.removeprefix("job:")].clear(*members)
+        case "ZREM", "results":
+            for job_id in members:
+                model.jobs[job_id].result_until = None
+        case _:
+            raise AssertionError(f"the model does not know what {command} does")
+
+
+def _zset(model: Model, key: str) -> dict[str, int]:
+    if key.startswith("lock:"):
+        return model.holders.get(key.removeprefix("lock:"), {})
+    return model.due if key == "scheduled" else model.workers
+
+
+def _remove(members: dict[str, int], names: Sequence[str]) -> None:
+    for name in names:
+        members.pop(name, None)

@@ -1,0 +1,111 @@
+"""The scripts against the model, under random interleavings. See docs/guarantees.md."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.keys import Keys
+from jobrunner.store.scripts import script_names
+from jobrunner.store.subscription import BlockingSubscription
+from tests.model.clocked import ClockedStore
+from tests.model.driver import END_CHANNEL, START_MS, Driver
+from tests.model.machine import StoreMachine
+from tests.model.scripts import CHECKS
+
+NAME = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A connection to the server for all examples, and what they have seen."""
+
+    store: ClockedStore
+    messages: BlockingSubscription
+    seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def new_driver(self) -> Driver:
+        self.store.reset(START_MS)
+        return Driver(self.store, self.seen, self.messages)
+
+
+@pytest.fixture(scope="module")
+def bench(store_socket: str) -> Iterator[Bench]:
+    address, keys = StoreAddress(NAME, socket=store_socket), Keys(NAME)
+    channels = [keys.wake_channel(), keys.client_channel("c1"), keys.client_channel("c2")]
+    messages = BlockingSubscription(address, [*channels, END_CHANNEL])
+    messages.connect()
+    with StoreConnection(address) as connection:
+        yield Bench(ClockedStore(keys, connection), messages)
+    messages.close()
+
+
+def profile() -> settings:
+    """By $MODEL_EXAMPLES: so many random examples; without it, a few that are always the same.
+
+    With $MODEL_FAST a failure is reported as it was found: for who only asks whether there is one.
+    """
+    examples = os.environ.get("MODEL_EXAMPLES")
+    phases = [Phase.generate] if "MODEL_FAST" in os.environ else [Phase.generate, Phase.shrink]
+    return settings(
+        max_examples=int(examples or 100),
+        stateful_step_count=50,
+        derandomize=examples is None,
+        deadline=None,
+        database=None,
+        phases=phases,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+# Replies that refuse, or send the caller another way; the second ones need thousands of examples.
+REFUSALS = {
+    "claim": {"buried"},
+    "delete": {"gone", "queued"},
+    "finish": {"refused"},
+    "fire": {"changed", "handled"},
+    "promote": {"idle"},
+    "progress": {"0"},
+    "renew": {"lock lost"},
+    "resume": {"0"},
+    "retry": {"unreadable"},
+    "settle": {"claimed", "terminal"},
+    "start": {"blocked", "locked", "stale"},
+    "submit": {"no_upstream", "repeated"},
+}
+RARE_REFUSALS = {
+    "delete": {"running"},
+    "fire": {"paused"},
+    "promote": {"upstream", "waiting"},
+    "refuse": {"0"},
+    "renew": {"buried"},
+    "requeue": {"cancelling", "stale"},
+    "start": {"cancelled"},
+}
+MANY = 1000  # examples
+
+
+def test_the_scripts_do_what_the_model_says(bench: Bench) -> None:
+    machine = type("Machine", (StoreMachine,), {"make_driver": bench.new_driver})
+
+    run_state_machine_as_test(machine, settings=profile())
+
+    print("\n".join(f"{name:15} {what:12} {n:7}" for (name, what), n in sorted(bench.seen.items())))
+    assert {name for name, _ in bench.seen} >= set(script_names()) - set(CHECKS)
+    wanted = [REFUSALS, RARE_REFUSALS] if profile().max_examples >= MANY else [REFUSALS]
+    missing = [
+        f"{name}: {what}"
+        for refusals in wanted
+        for name, labels in refusals.items()
+        for what in labels
+        if not bench.seen[name, what]
+    ]
+    assert missing == []
