@@ -4,8 +4,10 @@ Everything that can be wrong with a manifest is found here, before anything is c
 start fails early, and a reload is all or nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
@@ -25,6 +27,7 @@ class Plan:
 
     manifest: Manifest
     crons: list[ScheduledCron]
+    digest: str = ""  # of the files' text, which holds no secrets but those written into it
 
 
 def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
@@ -39,7 +42,16 @@ def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
         raise ManifestError(
             sorted(problems, key=lambda problem: (problem.where is None, problem.where))
         )
-    return Plan(_with_adhoc(loaded), crons)
+    return Plan(_with_adhoc(loaded), crons, _digest(loaded.files))
+
+
+def _digest(files: Iterable[str]) -> str:
+    """Tells whether the files have changed since. One that has just vanished counts as empty."""
+    digest = sha256()
+    for file in files:
+        with suppress(OSError):
+            digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _with_adhoc(loaded: LoadedManifest) -> Manifest:
@@ -107,7 +119,7 @@ def published(plan: Plan) -> Published:
         for name, task in manifest.tasks.items()
     }
     crons = {item.name: _published_cron(item) for item in plan.crons}
-    return Published(tasks, crons, allows_adhoc=manifest.adhoc)
+    return Published(tasks, crons, allows_adhoc=manifest.adhoc, digest=plan.digest)
 
 
 def _published_cron(item: ScheduledCron) -> PublishedCron:

@@ -40,11 +40,11 @@ def reload(report: StoreReport) -> Finding:
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
-    if not changed and running.allows_adhoc == on_disk.allows_adhoc:
-        return ok("reload", "the daemon runs the tasks and crons of the manifest")
+    if not changed and running.digest == on_disk.digest:
+        return ok("reload", "the daemon runs the manifest as it is")
     return warning(
         "reload",
-        f"the manifest differs from what runs: {listed(changed) or 'adhoc'}",
+        f"the manifest differs from what runs: {listed(changed) or 'see its text'}",
         why="the daemon keeps what it read at its start or last reload",
         fix="`jobrunner reload`",
     )

@@ -45,12 +45,10 @@ def mend(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
 
     Left alone are jobs that a worker with a lease has, and what cannot be mended (`NO_STATE`).
     """
-    counts = [orphan for orphan in orphans if orphan.kind is Kind.WRONG_COUNT]
     others = [orphan for orphan in orphans if orphan.kind is not Kind.WRONG_COUNT]
     mended = yield from _look(keys, others, mends=True)
-    # A job that is not where its record says is counted by its record, and by nothing else.
     left = yield from _look(keys, others, mends=False)
-    if counts and not any(orphan.kind in RECORDS for orphan in left):
+    if orphans and not _is_any_misplaced(left):
         mended += yield from check_counts(keys, mends=True)
     return mended
 
@@ -64,8 +62,14 @@ def _first_look(keys: Keys, space: Keyspace) -> Operation[list[Orphan]]:
     found += yield from check_watchers(keys, space.names(Family.WATCHERS), mends=False)
     for family in (Family.LOG, Family.UNIQUE):
         found += yield from check_leftovers(keys, list(space.keys(family)), mends=False)
-    found += yield from check_counts(keys, mends=False)
+    if not _is_any_misplaced(found):
+        found += yield from check_counts(keys, mends=False)
     return found
+
+
+def _is_any_misplaced(orphans: Sequence[Orphan]) -> bool:
+    """Then the counts say nothing: they are counted where jobs belong, and some are not there."""
+    return any(orphan.kind in RECORDS for orphan in orphans)
 
 
 def _look(keys: Keys, orphans: Sequence[Orphan], *, mends: bool) -> Operation[list[Orphan]]:

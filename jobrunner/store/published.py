@@ -1,14 +1,17 @@
 """What the daemon publishes of its manifest, for clients that read no YAML. No secrets."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from jobrunner.model import Priority
 from jobrunner.params import ParamSpec
+from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline
 
+T = TypeVar("T")
 ADHOC_TASK = "exec"  # of commands that no task declares; its parameter `command` is the argv
 
 
@@ -45,6 +48,7 @@ class Published(msgspec.Struct, frozen=True):
     tasks: dict[str, PublishedTask]
     crons: dict[str, PublishedCron]
     allows_adhoc: bool = False
+    digest: str = ""  # of the manifest's files as the daemon read them
 
 
 _tasks = msgspec.json.Decoder(PublishedTask)
@@ -53,7 +57,7 @@ _crons = msgspec.json.Decoder(PublishedCron)
 
 def publish(keys: Keys, published: Published) -> Operation[None]:
     """Replace what was published before, in one step."""
-    fields: list[Argument] = ["adhoc", int(published.allows_adhoc)]
+    fields: list[Argument] = ["adhoc", int(published.allows_adhoc), "digest", published.digest]
     for task in published.tasks.values():
         fields += [f"task:{task.name}", msgspec.json.encode(task)]
     for cron in published.crons.values():
@@ -75,16 +79,25 @@ def read_published(keys: Keys) -> Operation[Published]:
 
 
 def _published_of(fields: Mapping[bytes, bytes]) -> Published:
-    tasks = [_tasks.decode(v) for k, v in fields.items() if k.startswith(b"task:")]
-    crons = [_crons.decode(v) for k, v in fields.items() if k.startswith(b"cron:")]
+    tasks = [_decoded(_tasks, v) for k, v in fields.items() if k.startswith(b"task:")]
+    crons = [_decoded(_crons, v) for k, v in fields.items() if k.startswith(b"cron:")]
     return Published(
-        {task.name: task for task in tasks},
-        {cron.name: cron for cron in crons},
+        {task.name: task for task in tasks if task},
+        {cron.name: cron for cron in crons if cron},
         fields.get(b"adhoc") == b"1",
+        fields.get(b"digest", b"").decode(),
     )
 
 
 def read_published_task(keys: Keys, task: str) -> Operation[PublishedTask | None]:
     """One task, without reading the others."""
     text: bytes | None = yield Command(("HGET", keys.manifest(), f"task:{task}"))
-    return None if text is None else _tasks.decode(text)
+    return None if text is None else _decoded(_tasks, text)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], text: bytes) -> T | None:
+    """None for what is damaged: the daemon publishes it anew when it starts or reloads."""
+    try:
+        return decoder.decode(text)
+    except UNREADABLE:
+        return None
