@@ -14,7 +14,7 @@ def explain_queued(facts: JobFacts) -> Answer:
     if not facts.around.daemons:
         return Answer(Code.DAEMON_NOT_RUNNING, ("is queued",), _line(place))
     if facts.task is None:
-        return unknown_task(facts)
+        return _unknown_task(facts)
     alive = [worker for worker in facts.around.workers if is_alive(worker, facts.around.now)]
     serving = [worker for worker in alive if facts.job.queue in worker.queues]
     if not serving:
@@ -44,17 +44,14 @@ def lost(worker_id: str, known: dict[str, object]) -> Answer:
     return Answer(Code.WORKER_LOST, sentence, known)
 
 
-def unknown_task(facts: JobFacts) -> Answer:
-    """No worker that was asked so far has the job's task in its manifest."""
+def _unknown_task(facts: JobFacts) -> Answer:
+    """The manifest that was published last does not have the job's task."""
     job = facts.job
-    known = {"declared": facts.task is not None, "due_at": job.due_at}
-    if facts.task is None:
-        sentence = (f"waits, but no running daemon has a task '{job.task}' in its manifest",)
-        fix = f"declare '{job.task}' and run `jobrunner reload`, or `jobrunner cancel {job.id}`"
-        return Answer(Code.UNKNOWN_TASK, sentence, known, fix)
-    sentence = (f"waits for a worker that knows task '{job.task}'; the last that took it does not",)
-    fix = "`jobrunner status` lists the daemons and their manifests; reload those that are behind"
-    return Answer(Code.UNKNOWN_TASK, sentence, known, fix)
+    sentence = (
+        f"is queued, but the manifest that a daemon published last has no task '{job.task}'",
+    )
+    fix = f"declare '{job.task}' and run `jobrunner reload`, or `jobrunner cancel {job.id}`"
+    return Answer(Code.UNKNOWN_TASK, sentence, {"declared": False}, fix)
 
 
 def _unserved(facts: JobFacts, alive: list[WorkerEntry]) -> Answer:

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from jobrunner.explain.model import Answer, Code, Sentence
-from jobrunner.explain.queued import unknown_task
 from jobrunner.explain.words import error_words
 from jobrunner.model import Job, Reason
 from jobrunner.store.facts import JobFacts
@@ -11,10 +10,10 @@ from jobrunner.store.facts import JobFacts
 
 def explain_scheduled(facts: JobFacts) -> Answer:
     job, now = facts.job, facts.around.now
-    if job.reason is Reason.UNKNOWN_TASK:
-        return unknown_task(facts)
     due = job.due_at or now
     known: dict[str, object] = {"due_at": due}
+    if job.reason is Reason.UNKNOWN_TASK:
+        return _parked(facts, known)
     if job.reason is not None:
         return _retry(job, due, now, known)
     if job.cron is not None:
@@ -22,6 +21,13 @@ def explain_scheduled(facts: JobFacts) -> Answer:
     else:
         why = (", as it was submitted with a delay",)
     return Answer(Code.NOT_DUE, (*_due(due, now), *why), known)
+
+
+def _parked(facts: JobFacts, known: dict[str, object]) -> Answer:
+    name = facts.job.task
+    sentence = (f"waits for a worker that knows task '{name}'; the last that took it does not",)
+    fix = "`jobrunner status` lists the daemons and their manifests; reload those that are behind"
+    return Answer(Code.UNKNOWN_TASK, sentence, {**known, "declared": facts.task is not None}, fix)
 
 
 def _retry(job: Job, due: datetime, now: datetime, known: dict[str, object]) -> Answer:

@@ -74,8 +74,8 @@ def _code(facts: TaskFacts) -> Code:
 
 
 def _live(facts: TaskFacts) -> str:
-    """`has 1 running and 3 queued jobs`; begins with a remark on a task that no daemon knows."""
-    remark = "" if facts.task else "is in no running daemon's manifest; it "
+    """`has 1 running and 3 queued jobs`; begins with a remark on a task that has left the manifest."""
+    remark = "" if facts.task else "is not in the manifest published last; it "
     shown = [f"{facts.counts[state]} {state}" for state in _ORDER if facts.counts[state]]
     if shown:
         noun = "job" if sum(facts.counts.values()) == 1 else "jobs"

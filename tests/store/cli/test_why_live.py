@@ -258,7 +258,8 @@ def test_a_task_that_no_daemon_knows_is_named(invoke: Invoke, store: Store) -> N
 
     assert said.code == "unknown_task"
     assert said.sentence == (
-        f"job {job_id} (gone) waits, but no running daemon has a task 'gone' in its manifest"
+        f"job {job_id} (gone) is queued, but the manifest that a daemon published last "
+        "has no task 'gone'"
     )
 
 

@@ -202,7 +202,7 @@ def test_a_task_that_left_the_manifest_is_known_by_its_jobs(invoke: Invoke, stor
     said = answer(invoke, "gone")
 
     assert said.sentence.startswith(
-        "task 'gone' is in no running daemon's manifest; it has 1 queued job; "
+        "task 'gone' is not in the manifest published last; it has 1 queued job; "
     )
 
 
