@@ -43,9 +43,10 @@ class Evidence:
     may_be_gone: frozenset[str] = frozenset()
 
     def terms_of(self, job_id: str) -> Terms:
-        """Those of the job's task; the defaults for a task that is not known."""
+        """Those of the job's task, also when the job was deleted; else the defaults."""
         job = self.jobs.get(job_id)
-        return self.terms.get(job.task, Terms()) if job else Terms()
+        task = job.task if job else self.acknowledged.get(job_id, "")
+        return self.terms.get(task, Terms())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.site import Site, Stuck, until
-from jobrunner.runner.proctable import started_at
+from jobrunner.runner.proctable import descendants, started_at
 
 DEATH_S = 20.0
 
@@ -22,14 +23,17 @@ class Faults:
         self._arena = arena
         self._recorder = arena.recorder
 
-    def kill(
-        self, name: str, pids: Sequence[int], whose: Sequence[int] | str | None = None
-    ) -> None:
-        """KILL processes. `whose` attempts may run again for it: by default those of the pids."""
-        self._recorder.fault(f"kill-{name}", pids if whose is None else whose)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def kill(self, name: str, pids: Sequence[int]) -> None:
+        """KILL processes; return when they and all that they had started are dead.
+
+        The jobs of all these may run again for it. Raises Stuck when one lives on.
+        """
+        victims = [*pids, *(pid for parent in pids for pid in descendants(parent))]
+        with self._lasting(f"kill-{name}", victims):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            until(lambda: not _living(victims), DEATH_S, f"all are dead: {victims}")
 
     def kill_one(self, name: str, victims: Sequence[psutil.Process]) -> bool:
         """KILL one of them; false when there is none."""
@@ -60,23 +64,45 @@ class Faults:
         if not commands:
             return False
         pid = self._arena.rng.choice(commands).pid
-        self._recorder.fault("kill-group", [pid])
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # a command leads its group
+        with self._lasting("kill-group", [pid]):
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # a command leads its group
+            until(lambda: not _living([pid]), DEATH_S, f"the command {pid} is dead")
         return True
 
     def kill_supervisor(self, site: Site) -> bool:
-        """The workers die with it. It is not started again here."""
-        self.kill("supervisor", [site.pid], whose=site.pids())
-        site.wait()
+        """All that its workers had started dies with it. It is not started again here."""
+        victims = [worker.pid for worker in site.workers()]
+        victims += [pid for worker in victims for pid in descendants(worker)]
+        with self._lasting("kill-supervisor", victims):
+            site.signal(signal.SIGKILL)
+            site.wait()
+            until(lambda: not _living(victims), DEATH_S, f"all are dead: {victims}")
         return True
 
     def kill_server(self) -> bool:
         """The store's server; no job may run again for that."""
         pid = self.server_pid()
-        self.kill("server", [pid], whose=NOBODY)
-        until(lambda: started_at(pid) is None, DEATH_S, "the server is dead")
+        with self._lasting("kill-server", NOBODY):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not _living([pid]), DEATH_S, "the server is dead")
         return True
+
+    def stop(self, process: psutil.Process, lasting_s: float, *, excuses: bool) -> None:
+        """STOP a process for so many seconds, then CONT. `excuses`: its jobs may run again."""
+        name = "stop" if excuses else "stop-shortly"
+        victims = [process.pid, *descendants(process.pid)]
+        with self._lasting(name, victims if excuses else NOBODY), suppress(psutil.NoSuchProcess):
+            process.suspend()
+            time.sleep(lasting_s)
+            process.resume()
+
+    @contextmanager
+    def _lasting(self, name: str, pids: Sequence[int] | str) -> Iterator[None]:
+        """In the history from before it begins until after it is over."""
+        self._recorder.begin(name, pids)
+        yield
+        self._recorder.over(name)
 
     def server_pid(self) -> int:
         """Raises Stuck when there is no server of this round, or it does not answer."""
@@ -84,3 +110,7 @@ class Faults:
         if pid is None:
             raise Stuck("this round's server does not answer")
         return pid
+
+
+def _living(pids: Iterable[int]) -> list[int]:
+    return [pid for pid in pids if started_at(pid) is not None]

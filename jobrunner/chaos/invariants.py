@@ -13,8 +13,11 @@ from datetime import datetime
 from itertools import pairwise
 
 from jobrunner.chaos.evidence import Evidence, Span, spans_of
-from jobrunner.chaos.history import EffectKind
+from jobrunner.chaos.history import Effect, EffectKind
 from jobrunner.model import Job, JobState, Reason
+
+
+AFTERMATH = 1_000_000  # lines: whenever a process was killed, nothing of it came later
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,11 @@ def each_job_ends_once(evidence: Evidence) -> Found:
     for job in evidence.jobs.values():
         if not job.is_terminal:
             yield job.id, f"is {job.state}, and nothing will end it"
-    for job_id, effects in evidence.history.by_job().items():
+    by_job = evidence.history.by_job()
+    for job in evidence.jobs.values():
+        if job.reason is Reason.ERROR and not _is_own_failure(evidence, by_job.get(job.id, ())):
+            yield job.id, f"is failed, and it neither failed nor was killed: {job.error}"
+    for job_id, effects in by_job.items():
         ended = evidence.jobs.get(job_id)
         ends = [effect.attempt for effect in effects if effect.kind is EffectKind.END]
         if ended and ended.state is JobState.COMPLETED and ends[-1:] != [ended.attempt]:
@@ -57,6 +64,15 @@ def each_job_ends_once(evidence: Evidence) -> Found:
                 job_id,
                 f"is completed by attempt {ended.attempt}, and those that ended are {ends}",
             )
+
+
+def _is_own_failure(evidence: Evidence, effects: Sequence[Effect]) -> bool:
+    """Whether the last attempt failed by itself, or was killed before its end."""
+    last = spans_of(effects)[-1:]
+    return any(
+        span.kind == EffectKind.ERROR or _is_excused(evidence, span, span.last + AFTERMATH)
+        for span in last
+    )
 
 
 def _may_be_gone(evidence: Evidence, job_id: str) -> bool:

@@ -1,9 +1,10 @@
 """A scenario: a promise, the setting it needs, and the faults that could break it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobrunner.chaos.arena import Arena, Setting
+from jobrunner.chaos.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +22,6 @@ class Scenario:
     seconds: float = 10.0
     rounds: int = 1
     is_safe: bool = True
-    starts_by_itself: bool = field(default=False)  # `play` starts the arena
+    starts_by_itself: bool = False  # `play` starts the arena
+    bounds: Mapping[str, float] = field(default_factory=dict)  # of figures, seconds
+    judge: Callable[[Evidence], Iterable[str]] = lambda evidence: ()  # what else was broken

@@ -27,6 +27,7 @@ class Outcome:
     attempts: int
     repeats: int  # attempts beyond a job's first
     states: Mapping[str, int]
+    reasons: Mapping[str, int]  # of jobs that have one
     faults: Mapping[str, int]
     figures: Mapping[str, Sequence[float]]  # seconds
     violations: Sequence[Violation]
@@ -50,7 +51,7 @@ def perform(
         except Stuck as stuck:
             violations = [Violation(OWN, scenario.name, str(stuck))]
             return Outcome(
-                scenario, seed, time.monotonic() - begun, 0, 0, 0, {}, {}, {}, violations
+                scenario, seed, time.monotonic() - begun, 0, 0, 0, {}, {}, {}, {}, violations
             )
         return _outcome(scenario, seed, time.monotonic() - begun, arena, evidence)
 
@@ -60,7 +61,7 @@ def _outcome(
 ) -> Outcome:
     by_job = evidence.history.by_job()
     attempts = sum(len(spans_of(effects)) for effects in by_job.values())
-    problems = [*arena.notes.problems, *arena.load.problems]
+    problems = [*arena.notes.problems, *arena.load.problems, *scenario.judge(evidence)]
     return Outcome(
         scenario,
         seed,
@@ -69,6 +70,7 @@ def _outcome(
         attempts=attempts,
         repeats=attempts - len(by_job),
         states=Counter(str(job.state) for job in evidence.jobs.values()),
+        reasons=Counter(str(job.reason) for job in evidence.jobs.values() if job.reason),
         faults=Counter(fault.name for fault in evidence.history.faults),
         figures=dict(arena.notes.figures),
         violations=[
