@@ -48,6 +48,7 @@ from jobrunner.store.leases import (
     withdraw,
 )
 from jobrunner.store.lookup import count_live
+from jobrunner.store.parking import know
 from jobrunner.store.published import publish
 from jobrunner.store.subscription import Subscription
 from jobrunner.worker.settings import WorkerSettings
@@ -213,6 +214,7 @@ class Supervisor:
     async def _take_up(self) -> None:
         plan = self._plan
         await self._control.run(ensure_groups(self._keys, self._queues()))
+        await self._say_what_it_knows()  # before anyone can submit to a new task
         await self._control.run(publish(self._keys, published(plan)))
         max_lost = {name: task.max_lost for name, task in plan.manifest.tasks.items()}
         self._rescuer.take_up(max_lost)
@@ -297,6 +299,7 @@ class Supervisor:
         while True:
             try:
                 await self._announce()
+                await self._say_what_it_knows()
             except StoreUnavailable as error:
                 EventLog().debug("could not announce", error=error)
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())
@@ -321,6 +324,10 @@ class Supervisor:
             state=self._phase,
         )
         await self._control.run(announce(self._keys, entry))
+
+    async def _say_what_it_knows(self) -> None:
+        """For workers of other daemons, which may have another manifest."""
+        await self._control.run(know(self._keys, self._id, self._plan.manifest.tasks))
 
     async def _feed_watchdog(self) -> None:
         every = self._notifier.watchdog_every

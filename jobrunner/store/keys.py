@@ -70,6 +70,18 @@ class Keys:
         """Hash: host, pid, manifest, version … of a supervisor. Expires with its lease."""
         return self._key(f"daemon:{daemon}")
 
+    def knowers(self) -> str:
+        """Zset of daemon ids by the instant (ms) until which their `known_tasks` are believed."""
+        return self._key("knowers")
+
+    def known_tasks(self, daemon: str) -> str:
+        """Set: the tasks that a daemon knows. Expires a minute after its last beat."""
+        return self._key(f"knows:{daemon}")
+
+    def parked(self) -> str:
+        """Zset of job ids by due time (ms): scheduled until a worker claims that knows the task."""
+        return self._key("parked")
+
     def control(self, worker: str) -> str:
         """List: ids of jobs that this worker shall cancel. Expires an hour after the last push."""
         return self._key(f"control:{worker}")

@@ -23,15 +23,13 @@ from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, 
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
-from jobrunner.store.published import read_published_task
+from jobrunner.store.parking import Parked, is_known, park
 from jobrunner.store.records import read_jobs
 from jobrunner.worker.finisher import Finisher
 from jobrunner.worker.outage import until_done
 from jobrunner.worker.plans import PreparedJob, TaskPlan
 from jobrunner.worker.runners import Runners
 from jobrunner.worker.starter import Starter
-
-ELSEWHERE_MS = 500  # longer than a worker needs to retire, short for one who waits for the job
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +39,7 @@ class Running:
     entry: Entry
     stop: Stop
     task: asyncio.Task[None] | None = None
+    is_for_others: bool = False  # who know its task
 
 
 class Performer:
@@ -55,8 +54,9 @@ class Performer:
         worker: str,
         runners: Runners,
         heartbeat: Heartbeat,
-        on_free: Callable[[], None],
+        on_free: Callable[[bool], None],
     ) -> None:
+        """`on_free` is told whether the job was for others, who know its task."""
         self._keys = keys
         self._connection = connection
         self._plans = plans
@@ -112,7 +112,7 @@ class Performer:
             await self._fail(entry, error)
         finally:
             self._running.discard(running)
-            self._on_free()
+            self._on_free(running.is_for_others)
 
     async def _fail(self, entry: Entry, error: Exception) -> None:
         """A bug of ours must not leave the job claimed for as long as this worker lives."""
@@ -137,7 +137,7 @@ class Performer:
             return _refused(entry, body, Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
         plan = self._plans.get(body.task)
         if plan is None:
-            return await self._unknown(entry, body)
+            return await self._unknown(running, body)
         try:
             job = plan.prepare(body)
         except InvalidArguments as error:
@@ -151,20 +151,22 @@ class Performer:
         )
         return Message(jobs[0].task, cron=jobs[0].cron) if jobs else Message("?")
 
-    async def _unknown(self, entry: Entry, body: Message) -> Finish:
-        """The end of a job whose task is not in this worker's manifest.
-
-        What a daemon has published is known to another worker, be it this one's successor while a
-        manifest is reloaded: the job waits a moment, and the attempt does not count.
-        """
-        published = await until_done(
-            self._connection,
-            lambda: read_published_task(self._keys, body.task),
-            "look for an unknown task",
+    async def _unknown(self, running: Running, body: Message) -> Finish | None:
+        """A job whose task is not in this worker's manifest is left to who knows it."""
+        entry, task = running.entry, body.task
+        known = await until_done(
+            self._connection, lambda: is_known(self._keys, task), "look for an unknown task"
         )
-        what = f"this worker's manifest has no task {body.task!r}"
-        end = _refused(entry, body, Reason.UNKNOWN_TASK, what)
-        return end if published is None else replace(end, retry_delay_ms=ELSEWHERE_MS)
+        if not known:
+            what = f"no daemon's manifest has a task {task!r}"
+            return _refused(entry, body, Reason.UNKNOWN_TASK, what)
+        running.is_for_others = True
+        parked = await until_done(
+            self._connection, lambda: park(self._keys, entry, task), "park a job"
+        )
+        if parked is Parked.CANCELLING:
+            return Finish(entry, task, JobState.CANCELLED, cron=body.cron, counts_attempt=False)
+        return None
 
     async def _start_and_run(
         self, running: Running, plan: TaskPlan, job: PreparedJob

@@ -4,6 +4,9 @@ Reads never more than there are free slots, so no job waits in a busy process wh
 idle. A first try takes what is there; only when nothing is, it waits at the server. A queue hands
 out its entries in the order of their ids: after a lost reply, what we have claimed later than the
 last entry that we know of is what was in it.
+A worker that met a job whose task only others know is cautious for a while: it takes one job at a
+time, and only what nobody takes who waits at the server. Else it would take all jobs from under the
+hands of those who know them: it has put one aside long before they have performed one.
 """
 
 import asyncio
@@ -29,6 +32,9 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.rescue import Place, find_claimed_by
 from jobrunner.store.unreadable import refuse_unreadable
 from jobrunner.worker.outage import until_done
+
+HOLD_BACK_S = 0.2  # between the claims of a cautious worker that finds nothing, or nothing for it
+CAUTIOUS_FOR_S = 15.0  # after the last of them; such a job comes back within 10 s
 
 
 class Reader:
@@ -60,6 +66,7 @@ class Reader:
         self._claimed = 0
         self._last: dict[Place, str] = {}  # entry that we were given last, per queue and level
         self._may_have_missed = False
+        self._hold_back_until = self._cautious_until = 0.0  # by the loop's clock
         self._backoff = backoff or Backoff()
 
     def give_slot(self) -> None:
@@ -67,12 +74,24 @@ class Reader:
         self._free += 1
         self._has_free.set()
 
+    def hold_back(self) -> None:
+        """Only others know the task of a job that was claimed: leave them what comes next."""
+        now = asyncio.get_running_loop().time()
+        self._hold_back_until = now + HOLD_BACK_S
+        self._cautious_until = now + CAUTIOUS_FOR_S
+
+    async def _wait_held_back(self) -> None:
+        held_back_s = self._hold_back_until - asyncio.get_running_loop().time()
+        if held_back_s > 0:
+            await asyncio.sleep(held_back_s)
+
     async def run(self) -> None:
         """Claim until cancelled, or until others have buried this worker."""
         while True:
             if self._free <= 0:
                 self._has_free.clear()
                 await self._has_free.wait()
+            await self._wait_held_back()
             try:
                 is_alive = await self._claim_some()
             except StoreUnavailable as error:
@@ -98,13 +117,16 @@ class Reader:
         if self._may_have_missed:
             await self._take_missed()
             return True
+        now = asyncio.get_running_loop().time()
+        is_cautious = now < self._cautious_until
+        most = 1 if is_cautious else self._free
         entries = await self._connection.run(
             claim(
                 self._keys,
                 self._worker,
                 self._queues,
-                self._free,
-                fair_share=fair_share(self._free, self._claimed),
+                most,
+                fair_share=fair_share(most, self._claimed),
                 rotation=self._claimed % max(1, len(self._queues)),
             )
         )
@@ -112,7 +134,9 @@ class Reader:
         self._backoff.reset()
         if entries is None:
             return False
-        if not entries:
+        if not entries and is_cautious:
+            self._hold_back_until = now + HOLD_BACK_S
+        elif not entries:
             entries = await self._connection.run(
                 claim_next(self._keys, self._worker, self._queues, self._block_ms)
             )

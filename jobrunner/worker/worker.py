@@ -28,6 +28,7 @@ from jobrunner.store.attempts import Entry, ensure_groups, requeue
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import RENEW_EVERY, WorkerEntry, enlist, resign
+from jobrunner.store.parking import wake_parked
 from jobrunner.store.rescue import find_claimed_by
 from jobrunner.worker.control import obey
 from jobrunner.worker.functions import load_functions
@@ -133,6 +134,7 @@ class Worker:
         background = self._start_background()
         writing_logs = asyncio.create_task(self._runners.write_logs())
         reading = asyncio.create_task(self._reader.run())
+        background.append(asyncio.create_task(self._wake_parked()))
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if reading.done() and not self._stopping.is_set():
@@ -196,12 +198,21 @@ class Worker:
         await until_done(writing, lambda: enlist(self._keys, entry, self._lease_ttl), "enlist")
         EventLog().info("started worker", worker=self._id, pid=entry.pid, slots=entry.slots)
 
+    async def _wake_parked(self) -> None:
+        """Jobs that waited for a worker that knows their task; once this one reads."""
+        wake = partial(wake_parked, self._keys, self._manifest.tasks)
+        woken = await until_done(self._connections.writing, wake, "wake parked jobs")
+        if woken:
+            EventLog().info("woke jobs that other workers do not know", jobs=woken)
+
     def _begin(self, entry: Entry) -> None:
         self._performer.begin(entry)
         self._heartbeat.note_busy(self._performer.busy)
 
-    def _on_free(self) -> None:
+    def _on_free(self, is_for_others: bool) -> None:
         self._heartbeat.note_busy(self._performer.busy)
+        if is_for_others:
+            self._reader.hold_back()
         self._reader.give_slot()
 
     def _cancel(self, job_id: str) -> None:

@@ -422,6 +422,27 @@ def test_a_late_beat_asks_before_it_ends_a_trust_that_others_kept(
         assert child.process.poll() is None
 
 
+def test_a_late_beat_waits_for_the_answer_that_was_under_way(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    a_short_lease(store)
+    with Switch(socket_path, address) as switch, a_child(switch.address) as child:
+        assert grows(lambda: lease_end(store))
+        switch.hang()
+        asked = switch.round_trips
+        eventually(lambda: switch.round_trips > asked)
+
+        child.process.send_signal(signal.SIGSTOP)
+        store.run(renew(store.keys, "w1", [], ttl=timedelta(seconds=5)))
+        hold_up(store, child, 1.5 * SHORT_S)
+        child.process.send_signal(signal.SIGCONT)
+        switch.up()
+
+        assert grows(lambda: lease_end(store))
+        assert grows(lambda: lease_end(store))
+        assert child.process.poll() is None
+
+
 def test_a_late_beat_whose_lease_was_taken_back_ends_everything(
     store: Store, address: StoreAddress
 ) -> None:

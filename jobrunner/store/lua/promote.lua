@@ -21,8 +21,9 @@ for arg_at = 1, #ARGV, 2 do
   local reply = 'idle'
   local due = redis.call('ZSCORE', KEYS[1], id)
   if due and tonumber(due) <= now then
-    local state, task, message, attempt, lost, fence, base, awaits = unpack(redis.call('HMGET',
-      record, 'state', 'task', 'message', 'attempt', 'lost', 'fence', 'base', 'awaits'))
+    local state, task, message, attempt, lost, fence, base, awaits, reason = unpack(redis.call(
+      'HMGET', record, 'state', 'task', 'message', 'attempt', 'lost', 'fence', 'base', 'awaits',
+      'reason'))
     local upstream_state = upstream and awaits and redis.call('HGET', upstream, 'state')
     if state ~= 'scheduled' and state ~= 'blocked' then
       redis.call('ZREM', KEYS[1], id)
@@ -38,6 +39,9 @@ for arg_at = 1, #ARGV, 2 do
       if state == 'blocked' then
         redis.call('ZREM', KEYS[2], id)
         redis.call('HDEL', record, 'awaits', 'detail')
+      elseif reason == 'unknown_task' then
+        -- It was parked; who claims it now decides anew.
+        redis.call('HDEL', record, 'reason', 'detail')
       end
       -- A record without a fence: at most fence 1 was handed out, by the submit.
       local next_fence = (fence or 1) + 1

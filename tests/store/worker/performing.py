@@ -60,7 +60,7 @@ class Performing:
         self, address: StoreAddress, store: Store, connections: list[AsyncStoreConnection]
     ) -> None:
         self.store = store
-        self.freed = 0
+        self.freed = self.left_to_others = 0
         self.at_free: list[JobState] = []  # of the job begun last, as each slot was given back
         self.last = ""
         self.clock = FakeClock()  # of the lease: it is trusted until a test lets time pass
@@ -91,7 +91,8 @@ class Performing:
     def _nothing(self, _told: object) -> None:
         pass
 
-    def _on_free(self) -> None:
+    def _on_free(self, is_for_others: bool) -> None:
+        self.left_to_others += is_for_others
         self.freed += 1
         self.at_free.append(self.store.state(self.last))
 

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from jobrunner import message
+from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
+from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
 from jobrunner.store.logs import read_log
-from jobrunner.store.published import Published, PublishedTask, publish
+from jobrunner.store.parking import know
 from tests.store.factories import Store
 from tests.store.waiting import until
 from tests.store.worker.performing import Performing
@@ -74,16 +77,28 @@ async def test_a_job_of_an_unknown_task_fails_and_can_be_retried_later(
     assert worker.freed == 1
 
 
-async def test_a_job_whose_task_others_know_is_left_to_them_uncounted(
+async def test_a_job_whose_task_others_know_is_parked_uncounted(
     store: Store, worker: Performing
 ) -> None:
-    task = PublishedTask("renamed", kind="command")
-    store.run(publish(store.keys, Published({"renamed": task}, {})))
+    store.run(know(store.keys, "elsewhere", ["renamed"]))
 
     job = await worker.perform("renamed")
 
-    assert (job.state, job.attempt) == (JobState.SCHEDULED, 0)
-    assert worker.freed == 1
+    assert (job.state, job.attempt, job.worker) == (JobState.SCHEDULED, 0, None)
+    assert (job.reason, job.error) == (Reason.UNKNOWN_TASK, None)
+    assert job.detail == "waits for a daemon that knows task 'renamed'"
+    assert (worker.freed, worker.left_to_others) == (1, 1)
+
+
+async def test_a_job_to_be_cancelled_is_not_parked(store: Store, worker: Performing) -> None:
+    store.run(know(store.keys, "elsewhere", ["renamed"]))
+    store.submit(task="renamed", message=message.encode(Message("renamed")))
+    job_id = worker.begin_next()
+    store.run(cancel(store.keys, job_id))
+
+    await worker.ended()
+
+    assert store.state(job_id) is JobState.CANCELLED
 
 
 async def test_a_job_with_a_damaged_message_fails(store: Store, worker: Performing) -> None:

@@ -314,3 +314,36 @@ async def test_a_surplus_job_that_was_cancelled_is_begun_so_that_it_can_end(
             switch.up()
 
             await until(lambda: worker.ids == [item.id for item in submissions])
+
+
+# Jobs that only others know.
+
+
+async def test_a_worker_that_met_a_job_for_others_takes_what_nobody_takes(
+    store: Store, address: StoreAddress
+) -> None:
+    store.add_worker()
+    async with reading(store, address) as worker:
+        worker.reader.hold_back()
+
+        submitted = submit_many(store, 3)
+
+        await until(lambda: sorted(worker.ids) == sorted(submitted))
+
+
+async def test_who_waits_at_the_server_is_served_before_a_cautious_worker(
+    store: Store, address: StoreAddress
+) -> None:
+    store.add_worker()
+    store.add_worker("w2")
+    taken: list[Entry] = []
+    async with reading(store, address) as worker, AsyncStoreConnection(address) as connection:
+        worker.reader.hold_back()
+        (met,) = submit_many(store, 1)
+        await until(lambda: worker.ids == [met])
+        other = Reader(store.keys, connection, "w2", QUEUES, 9, taken.append, block=BLOCK)
+        async with in_background(other.run()):
+            jobs = [submit_many(store, 1)[0] for _ in range(5)]
+            await until(lambda: [entry.job_id for entry in taken] == jobs)
+
+    assert worker.ids == [met]
