@@ -31,8 +31,10 @@ def cancel(keys: Keys, job_id: str, reason: Reason | None = None) -> Operation[S
     elif outcome.what is Settled.TERMINAL:
         job = yield from read_job(keys, job_id)
         ended = f"{job.finished_at:%H:%M:%S} UTC" if job.finished_at else "an unknown time"
+        # By now it may have been queued again.
+        before = JobState(outcome.detail)
         raise IllegalTransition(
-            f"cannot cancel job {job_id}: it {_ENDED_AS[job.state]} at {ended}",
+            f"cannot cancel job {job_id}: it {_ENDED_AS[before]} at {ended}",
             fix=f"nothing to do; `jobrunner show {job_id}` prints its result",
         )
     return outcome
@@ -46,7 +48,7 @@ def cancel_unclaimed(keys: Keys) -> Operation[list[str]]:
     """
     cancelled = []
     for member in (yield Command(("SMEMBERS", keys.cancelling()))):
-        job_id = member.decode()
+        job_id = member.decode(errors="replace")
         wish = yield Command(("HGET", keys.job(job_id), "cancel_requested"))
         reason = Reason.REPLACED if wish == Reason.REPLACED.encode() else None
         outcome = yield from settle(keys, job_id, JobState.CANCELLED, reason)

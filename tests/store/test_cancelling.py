@@ -213,3 +213,16 @@ def test_a_job_cancelled_while_it_waits_for_its_retry_tells_no_old_error(store: 
     job = store.job(job_id)
     assert job.state is JobState.CANCELLED
     assert (job.reason, job.error) == (None, None)
+
+
+def test_a_job_retried_while_its_cancel_was_refused_is_told_as_it_had_ended(store: Store) -> None:
+    store.add_worker()
+    job_id = store.finished()
+    cancelling = cancel(store.keys, job_id)
+    read = store.connection.execute(next(cancelling))
+    refused = store.connection.execute(cancelling.send(read))
+    reading = cancelling.send(refused)
+    store.run(retry_job(store.keys, job_id))
+
+    with pytest.raises(IllegalTransition, match=f"cannot cancel job {job_id}: it completed at"):
+        cancelling.send(store.connection.execute(reading))
