@@ -10,9 +10,10 @@ local state, task, message, attempt, fence = unpack(redis.call('HMGET', KEYS[1],
 if state == ARGV[2] and not message then
   return 'unreadable'
 end
-if state ~= ARGV[2] or redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then
+if state ~= ARGV[2] then
   return state or ''
 end
+redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 local entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[1], 'm', message, 'n', attempt or 0,
