@@ -74,7 +74,7 @@ def _code(facts: TaskFacts) -> Code:
 
 
 def _live(facts: TaskFacts) -> str:
-    """`has 1 running and 3 queued jobs`; begins with a remark on a task that has left the manifest."""
+    """`has 1 running and 3 queued jobs`; begins with a remark on a task that is gone."""
     remark = "" if facts.task else "is not in the manifest published last; it "
     shown = [f"{facts.counts[state]} {state}" for state in _ORDER if facts.counts[state]]
     if shown:

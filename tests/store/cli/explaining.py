@@ -50,6 +50,13 @@ def answer(invoke: Invoke, subject: str, *args: str) -> Answer:
     return only
 
 
+def says(invoke: Invoke, job_id: str, code: str, about: str) -> Answer:
+    """The answer on a job of task `demo`; fails unless it has this code, and this to say of it."""
+    said = answer(invoke, job_id)
+    assert (said.code, said.sentence) == (code, f"job {job_id} (demo) {about}")
+    return said
+
+
 def timeless(text: str) -> str:
     text = re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\b(?!Z)", "T", text)
     return re.sub(r"\b\d+(\.\d+)?(ms|s|m\d\ds|h\d\dm|d\d\dh)\b", "D", text)

@@ -12,7 +12,7 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import fire
 from jobrunner.store.leases import enlist
 from jobrunner.store.progress import note_progress
-from tests.store.cli.explaining import answer, serve
+from tests.store.cli.explaining import answer, says, serve
 from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store, a_worker, minutes
 from tests.store.test_crons import ID_ONE, ID_TWO, ONE, TWO, a_fire
 from tests.unit.cli.conftest import Invoke
@@ -49,12 +49,11 @@ def test_a_delayed_job_is_not_due(invoke: Invoke, store: Store) -> None:
 def test_a_fire_that_jitter_delays_says_so(invoke: Invoke, store: Store) -> None:
     store.run(fire(store.keys, [a_fire(delay=minutes(1))]))
 
-    said = answer(invoke, ID_ONE)
-
-    assert said.code == "not_due"
-    assert said.sentence == (
-        f"job {ID_ONE} (demo) is not due until T, in D, "
-        "since jitter spreads the jobs of cron 'nightly'"
+    says(
+        invoke,
+        ID_ONE,
+        "not_due",
+        "is not due until T, in D, since jitter spreads the jobs of cron 'nightly'",
     )
 
 
@@ -63,12 +62,12 @@ def test_a_job_that_waits_for_its_retry_names_the_attempt_and_the_error(
 ) -> None:
     job_id = store.retrying()
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "waiting_to_retry"
-    assert said.sentence == (
-        f"job {job_id} (demo) waits to retry: attempt 1 failed with ValueError: bad input; "
-        "the next one is not due until T, in D"
+    said = says(
+        invoke,
+        job_id,
+        "waiting_to_retry",
+        "waits to retry: attempt 1 failed with ValueError: bad input; "
+        "the next one is not due until T, in D",
     )
     assert said.facts["last_error"] == "bad input"
 
@@ -88,12 +87,11 @@ def test_a_job_that_waits_for_a_lock_names_the_holder_and_its_place(
     holder = store.running(lock=A_WAITED_LOCK, task="other").job_id
     first, second = store.blocked(), store.blocked()
 
-    said = answer(invoke, second)
-
-    assert said.code == "waiting_for_lock"
-    assert said.sentence == (
-        f"job {second} (demo) waits for lock 'report', held by {holder} since T "
-        "(other on host); it is second in line"
+    said = says(
+        invoke,
+        second,
+        "waiting_for_lock",
+        f"waits for lock 'report', held by {holder} since T (other on host); it is second in line",
     )
     assert (said.facts["held_by"], said.facts["position"]) == ([holder], 2)
     assert said.facts["lease_ends_at"] is not None
@@ -149,11 +147,8 @@ def test_a_job_that_waits_for_another_tells_its_state(invoke: Invoke, store: Sto
     first = store.submit(delay=minutes(1))
     job_id = store.submit(after=first)
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "waiting_for_job"
-    assert said.sentence == (
-        f"job {job_id} (demo) waits for the end of job {first}, which is scheduled"
+    said = says(
+        invoke, job_id, "waiting_for_job", f"waits for the end of job {first}, which is scheduled"
     )
     assert said.facts["after_state"] == "scheduled"
 
@@ -171,12 +166,12 @@ def test_a_fire_that_waits_for_the_previous_one_says_so(invoke: Invoke, store: S
 def test_a_queued_job_with_free_workers_is_about_to_start(invoke: Invoke, store: Store) -> None:
     job_id = store.submit()
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "about_to_start"
-    assert said.sentence == (
-        f"job {job_id} (demo) is queued and about to start: it is first in line, "
-        "and 64 of 64 slots of 1 worker are free"
+    says(
+        invoke,
+        job_id,
+        "about_to_start",
+        "is queued and about to start: it is first in line, "
+        "and 64 of 64 slots of 1 worker are free",
     )
 
 
@@ -191,12 +186,12 @@ def test_a_job_without_a_free_slot_tells_its_place_across_priorities(
     for _ in range(2):
         store.submit(priority=Priority.HIGH)
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "waiting_for_slot"
-    assert said.sentence == (
-        f"job {job_id} (demo) is queued and waits for a slot: the only slot of 1 worker is busy; "
-        "it is number 4 in line, behind 2 of higher priority"
+    said = says(
+        invoke,
+        job_id,
+        "waiting_for_slot",
+        "is queued and waits for a slot: the only slot of 1 worker is busy; "
+        "it is number 4 in line, behind 2 of higher priority",
     )
     assert (said.facts["position"], said.facts["ahead"]) == (4, 1)
 
@@ -215,12 +210,11 @@ def test_jobs_that_workers_have_taken_are_not_ahead_in_line(invoke: Invoke, stor
 def test_a_queue_that_no_worker_serves_is_named(invoke: Invoke, store: Store) -> None:
     job_id = store.submit(queue="reports")
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "no_worker"
-    assert said.sentence == (
-        f"job {job_id} (demo) is queued, but no worker serves queue 'reports': "
-        "they serve default, web"
+    said = says(
+        invoke,
+        job_id,
+        "no_worker",
+        "is queued, but no worker serves queue 'reports': they serve default, web",
     )
     assert said.fix is not None
     assert "workers.queues" in said.fix
@@ -285,10 +279,7 @@ def test_a_job_that_a_worker_put_back_waits_for_one_that_knows_its_task(
 def test_a_claimed_job_names_its_worker(invoke: Invoke, store: Store) -> None:
     job_id = store.claimed().job_id
 
-    said = answer(invoke, job_id)
-
-    assert said.code == "about_to_start"
-    assert said.sentence == f"job {job_id} (demo) was taken by worker w1 on host and begins now"
+    says(invoke, job_id, "about_to_start", "was taken by worker w1 on host and begins now")
 
 
 def test_a_job_claimed_by_a_dead_worker_is_about_to_be_queued_again(
