@@ -56,7 +56,7 @@ def settle(
         keys.cancelling(),
     ]
     if lock:
-        names.append(keys.lock_waiting(lock))
+        names += [keys.lock(lock), keys.lock_waiting(lock)]
     if cron:
         names.append(keys.cron(cron))
     args: list[Argument] = [GROUP, job_id, state, reason or "", detail, only_if or ""]

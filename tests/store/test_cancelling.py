@@ -6,7 +6,7 @@ import pytest
 
 from jobrunner.errors import IllegalTransition, JobNotFound
 from jobrunner.model import TERMINAL, JobState, Reason
-from jobrunner.store.attempts import StartedAs
+from jobrunner.store.attempts import StartedAs, requeue
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
 from jobrunner.store.settling import Settled, settle
@@ -226,3 +226,16 @@ def test_a_job_retried_while_its_cancel_was_refused_is_told_as_it_had_ended(stor
 
     with pytest.raises(IllegalTransition, match=f"cannot cancel job {job_id}: it completed at"):
         cancelling.send(store.connection.execute(reading))
+
+
+def test_a_job_that_was_given_back_leaves_its_lock_when_it_is_cancelled(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_WAITED_LOCK)
+    waiter = store.blocked()
+    store.run(requeue(store.keys, [holder], is_lost=False))
+
+    settled = store.run(settle(store.keys, holder.job_id, JobState.CANCELLED))
+
+    assert store.holders() == []
+    assert settled.woken == [waiter]
+    assert store.due_jobs() == [waiter]

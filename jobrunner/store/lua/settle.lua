@@ -3,7 +3,7 @@
 -- KEYS[1] record hash     KEYS[2] queue stream   KEYS[3] scheduled zset  KEYS[4] blocked zset
 -- KEYS[5] counts hash     KEYS[6] done zset of the wanted state          KEYS[7] task's done zset
 -- KEYS[8] watchers set    KEYS[9] cancelling set
--- KEYS with a lock: its waiting zset; with a cron: cron hash
+-- KEYS with a lock: its zset, its waiting zset; with a cron: cron hash
 -- ARGV[1] group           ARGV[2] id             ARGV[3] wanted terminal state
 -- ARGV[4] reason or ''    ARGV[5] detail or ''   ARGV[6] the only state to end it in, or ''
 -- ARGV[7] 1 with a lock else ''                  ARGV[8] 1 with a cron else ''
@@ -28,7 +28,7 @@ end
 
 local now = now_ms()
 local woken = {}
-local waiting = ARGV[7] ~= '' and KEYS[10]
+local holders, waiting = ARGV[7] ~= '' and KEYS[10], ARGV[7] ~= '' and KEYS[11]
 local cron = ARGV[8] ~= '' and KEYS[#KEYS]
 if entry then
   redis.call('XDEL', KEYS[2], entry)
@@ -37,8 +37,10 @@ local was_due = redis.call('ZREM', KEYS[3], ARGV[2]) == 1
 redis.call('ZREM', KEYS[4], ARGV[2])
 redis.call('SREM', KEYS[9], ARGV[2])
 local was_in_line = waiting and redis.call('ZREM', waiting, ARGV[2]) == 1
-if was_in_line and (was_due or state == 'queued') then
-  -- A release had woken it; the next in line must not sleep on.
+-- A job that a worker gave back, or that was taken from a dead one, has its lock still.
+local was_holder = holders and redis.call('ZREM', holders, ARGV[2]) == 1
+if was_holder or (was_in_line and (was_due or state == 'queued')) then
+  -- What it had, or a release had woken it for, is free; the next in line must not sleep on.
   local follower = redis.call('ZRANGE', waiting, 0, 0)[1]
   if follower then
     redis.call('ZADD', KEYS[3], 'NX', now, follower)
