@@ -60,7 +60,7 @@ class Outcome:
 
 def backfill(
     ctx: typer.Context,
-    name: CronArgument,
+    cron: CronArgument,
     start: Annotated[
         str,
         typer.Option("--from", help="The first instant: RFC 3339, or a date or time of the cron."),
@@ -83,20 +83,20 @@ def backfill(
 
     cli = cli_of(ctx)
     store = cli.store()
-    asked = _asked(cli, store, name, start, end, priority)
+    asked = _asked(cli, store, cron, start, end, priority)
     span = fire_span(asked.cron, asked.since, asked.until)
     if span is None:
         raise UsageError(
-            f"cron '{name}' has no fire time from {start} to {end or 'now'}",
+            f"cron '{cron}' has no fire time from {start} to {end or 'now'}",
             why=f"it fires at {asked.cron.expression} in {asked.cron.timezone}",
-            fix=f"`jobrunner next {name} --from {start}` shows when",
+            fix=f"`jobrunner next {cron} --from {start}` shows when",
         )
     if span.count > ASK_ABOVE and not is_confirmed:
-        _confirm(cli, name, span)
+        _confirm(cli, cron, span)
     if is_dry_run:
         _list(cli, store, asked)
     else:
-        _tell(cli, name, span, _make_jobs(cli, store, asked, span.count))
+        _tell(cli, cron, span, _make_jobs(cli, store, asked, span.count))
 
 
 def _asked(
@@ -185,8 +185,8 @@ def _make_jobs(cli: CliContext, store: OpenStore, asked: Backfill, total: int) -
     except (KeyboardInterrupt, StoreUnavailable):
         _show_progress(cli, "")
         cli.note(
-            f"stopped after {outcome.done:,} of {total:,} fire times, {outcome.submitted:,} jobs "
-            "submitted; the same command goes on there"
+            f"stopped after {outcome.done:,} of {_counted(total, 'fire time')}, "
+            f"{_counted(outcome.submitted, 'job')} submitted; the same command goes on there"
         )
         raise
     _show_progress(cli, "")
@@ -257,9 +257,14 @@ def _tell(cli: CliContext, name: str, span: "FireSpan", outcome: Outcome) -> Non
             }
         )
         return
-    parts = [f"submitted {outcome.submitted:,} jobs of cron '{name}'"]
+    parts = [f"submitted {_counted(outcome.submitted, 'job')} of cron '{name}'"]
     if outcome.queued_again:
         parts.append(f"queued {outcome.queued_again:,} that had been skipped")
     if outcome.existing:
-        parts.append(f"{outcome.existing:,} fire times had a job already")
+        parts.append(f"{_counted(outcome.existing, 'fire time')} had a job already")
     cli.write("; ".join(parts))
+
+
+def _counted(number: int, noun: str) -> str:
+    """`1 job`, `1,200 jobs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -80,6 +80,7 @@ def ticking() -> Iterator[Project]:
         + cron("replacing", REPLACEABLE, "overlap: replace")
         + cron("allowing", "sleep 600", "overlap: allow")
         + cron("paused", "true")
+        + cron("yearly", "echo $JOBRUNNER_FIRE_TIME", schedule='"0 4 1 1 *"')
     ) as demo:
         demo.start()
         eventually(lambda: len(of(demo, "allowing")) >= 4)
@@ -131,6 +132,20 @@ def test_a_paused_cron_fires_by_hand_only_and_makes_up_for_nothing(ticking: Proj
     _wait_for_a_fire_time_after(resumed_at, ticking, "paused")
     times = fire_times(of(ticking, "paused"))
     assert [time for time in times if paused_at < time < resumed_at] == []
+
+
+def test_a_backfill_runs_the_jobs_of_past_fire_times_which_are_told_theirs(
+    ticking: Project,
+) -> None:
+    span = ("--from", "2024-01-01", "--to", "2026-01-01")
+    assert ticking.json("backfill", "yearly", *span)["submitted"] == 2
+    assert ticking.json("backfill", "yearly", *span)["existing"] == 2
+
+    ended = ticking.all_ended([f"yearly@{year}-01-01T04:00:00Z" for year in (2024, 2025)])
+
+    lines = [line.text for job in ended for line in ticking.client.logs(job.id)]
+    assert lines == ["2024-01-01T04:00:00Z", "2025-01-01T04:00:00Z"]
+    assert fire_times(ended) == [datetime(year, 1, 1, 4, tzinfo=UTC) for year in (2024, 2025)]
 
 
 def test_a_downtime_is_made_up_for_as_the_misfire_policy_says(project: Projects) -> None:
