@@ -123,6 +123,7 @@ def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
     if not is_confirmed and not cli.confirm(f"Mend these {len(orphans)}?"):
         raise IllegalTransition("nothing was mended", fix="answer y, or use --yes")
     mended = store.run(mend(store.keys, orphans))
-    left = len(orphans) - len(mended)
-    cli.note(f"mended {len(mended)}" + (f"; {left} came right, or must be left" if left else ""))
+    left = {orphan.what for orphan in orphans} - {orphan.what for orphan in mended}
+    note = f"; {len(left)} came right by then, or must be left to a worker" if left else ""
+    cli.note(f"mended {len(mended)}{note}")
     return mended

@@ -37,7 +37,8 @@ def audit(keys: Keys) -> Operation[list[Orphan]]:
     space = yield from read_keyspace(keys)
     found = yield from _first_look(keys, space)
     again = yield from _look(keys, found, mends=False)
-    return [orphan for orphan in again if any(orphan.is_same(first) for first in found)]
+    seen = {orphan.what for orphan in found}
+    return [orphan for orphan in again if orphan.what in seen]
 
 
 def mend(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:

@@ -30,6 +30,7 @@ class Orphan:
     job_id: str = ""  # of an entry, a member or a key: the job it names
     detail: str = ""
 
-    def is_same(self, other: "Orphan") -> bool:
-        """Whether both tell of the same thing; what the record says may have changed meanwhile."""
-        return (self.kind, self.key, self.id) == (other.kind, other.key, other.id)
+    @property
+    def what(self) -> tuple[Kind, str, str]:
+        """Tells it from others; what the record says of it may change meanwhile."""
+        return self.kind, self.key, self.id
