@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from jobrunner.clock import rfc3339
+from jobrunner.lateness import STORE_AWAY
 from jobrunner.model import JobState
 from jobrunner.scheduler import PROMPT
 from jobrunner.store.address import StoreAddress
@@ -122,6 +124,30 @@ async def test_the_loop_survives_an_outage_and_makes_what_came_due_in_it(
 
             switch.up()
             await until(lambda: fired(store) == [at(0, 5)])
+
+
+async def test_what_fires_late_after_an_outage_is_put_down_to_it(
+    store: Store,
+    address: StoreAddress,
+    clock: FakeClock,
+    socket_path: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Switch(socket_path, address) as switch:
+        async with a_daemon(switch.address, clock, a_cron()) as daemon, running(daemon):
+            await until(lambda: not daemon.wake.is_set())
+            switch.down()
+            clock.advance(minutes=5)
+            await until(lambda: "could not schedule" in caplog.messages)
+            clock.advance(seconds=8)
+
+            switch.up()
+            await until(lambda: "fired late" in caplog.messages)
+
+    (told,) = [record for record in caplog.records if record.message == "fired late"]
+    assert told.__dict__["fields"] == {
+        "cron": "tick", "fire_time": rfc3339(at(0, 5)), "seconds": 8.0, "why": STORE_AWAY,
+    }  # fmt: skip
 
 
 async def test_a_fire_whose_reply_was_lost_is_proposed_again(
