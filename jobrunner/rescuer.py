@@ -132,7 +132,7 @@ class Rescuer:
 
     async def _kill_leftovers(self, worker: str, entry: WorkerEntry | None) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
-        groups = parse_groups(entry.groups) if entry else []
+        groups = _groups_of(entry) if entry else []
         space = entry.pid_space if entry else None
         survivors = await asyncio.to_thread(_clear_away, worker, groups, space)
         if survivors:
@@ -175,6 +175,13 @@ class Rescuer:
         job = jobs.get(entry.job_id)
         limit = self._max_lost.get(job.task if job else "", DEFAULT_MAX_LOST)
         return entry.lost + 1 >= limit
+
+
+def _groups_of(entry: WorkerEntry) -> list[ProcessGroup]:
+    try:
+        return parse_groups(entry.groups)
+    except msgspec.DecodeError:
+        return []  # damaged; what carries the worker's mark is killed all the same
 
 
 def _clear_away(worker: str, groups: Sequence[ProcessGroup], space: str | None) -> list[int]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from jobrunner.clock import from_ms, rfc3339, to_ms
 from jobrunner.model import JobState, Priority, Reason
+from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import fields_of
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
@@ -146,6 +147,14 @@ def read_crons(keys: Keys, names: Sequence[str]) -> Operation[list[CronRecord]]:
 
 
 def _record_of(name: str, fields: dict[str, str]) -> CronRecord:
+    """What cannot be read is as what was never written."""
+    try:
+        return _exact_record_of(name, fields)
+    except UNREADABLE:
+        return _exact_record_of(name, mended(fields, damaged_fields(fields, _READERS, {}), {}))
+
+
+def _exact_record_of(name: str, fields: dict[str, str]) -> CronRecord:
     duration = fields.get("last_duration_ms")
     state, reason = fields.get("last_state"), fields.get("last_reason")
     return CronRecord(
@@ -165,7 +174,19 @@ def _record_of(name: str, fields: dict[str, str]) -> CronRecord:
 
 def _instant(fields: dict[str, str], name: str) -> datetime | None:
     text = fields.get(name)
-    return from_ms(int(text)) if text else None
+    return _instant_of(text) if text else None
+
+
+def _instant_of(text: str) -> datetime:
+    return from_ms(int(text))
+
+
+_READERS: Readers = {
+    "last_state": JobState,
+    "last_reason": Reason,
+    "last_duration_ms": lambda text: timedelta(milliseconds=int(text)),
+    **dict.fromkeys(("handled", "next", "last_finished_at"), _instant_of),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from jobrunner.clock import from_ms
 from jobrunner.model import LIVE, Job, JobState, Priority, Reason
 from jobrunner.store.attempts import queue_streams
 from jobrunner.store.crons import CronRecord, read_crons
+from jobrunner.store.damage import count_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import DaemonEntry, WorkerEntry, read_daemons, read_workers
 from jobrunner.store.locks import LockRecord, read_lock
@@ -190,7 +191,7 @@ def _read_counts(keys: Keys, task: str) -> Operation[dict[JobState, int]]:
     states = [state for state in JobState if state in LIVE]
     fields = [f"{state}:{task}" for state in states]
     numbers = yield Command(("HMGET", keys.counts(), *fields))
-    return {state: int(number or 0) for state, number in zip(states, numbers, strict=True)}
+    return {state: count_of(number) for state, number in zip(states, numbers, strict=True)}
 
 
 def read_last_submitted(keys: Keys, task: str) -> Operation[str | None]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from jobrunner.clock import from_ms, to_ms
+from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import fields_of
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
@@ -105,7 +106,7 @@ def renew(
 
 
 def _texts(items: Sequence[bytes]) -> list[str]:
-    return [item.decode() for item in items]
+    return [item.decode(errors="replace") for item in items]
 
 
 def resign(keys: Keys, worker: str) -> Operation[None]:
@@ -114,25 +115,28 @@ def resign(keys: Keys, worker: str) -> Operation[None]:
 
 
 def read_worker(keys: Keys, worker: str) -> Operation[WorkerEntry | None]:
-    """None when the worker is unknown."""
+    """None when the worker is unknown, or what it wrote is damaged: then nothing is trusted."""
     fields, lease_end = yield Pipeline(
         [
             Command(("HGETALL", keys.worker(worker))),
             Command(("ZSCORE", keys.workers(), worker)),
         ]
     )
-    return _worker_of(worker, fields_of(fields), lease_end) if fields else None
+    known = fields_of(fields)
+    if damaged_fields(known, _READERS, _NEEDED_OF_WORKER):
+        return None
+    return _worker_of(worker, known, lease_end)
 
 
 def read_workers(keys: Keys) -> Operation[list[WorkerEntry]]:
     """All workers that have a lease, also one that has ended and was not noticed yet."""
     flat = yield Command(("ZRANGE", keys.workers(), 0, -1, "WITHSCORES"))
-    ids = [item.decode() for item in flat[::2]]
+    ids = _texts(flat[::2])
     if not ids:
         return []
     hashes = yield Pipeline([Command(("HGETALL", keys.worker(worker))) for worker in ids])
     return [
-        _worker_of(worker, fields_of(fields), lease_end)
+        _worker_of(worker, _mended(fields_of(fields), _READERS, _NEEDED_OF_WORKER), lease_end)
         for worker, fields, lease_end in zip(ids, hashes, flat[1::2], strict=True)
         if fields
     ]
@@ -150,8 +154,36 @@ def _worker_of(worker: str, fields: dict[str, str], lease_end: bytes | None) -> 
         daemon=fields["daemon"],
         busy=int(fields.get("busy", 0)),
         groups=fields.get("groups", "[]"),
-        lease_ends_at=from_ms(int(lease_end)) if lease_end else None,
+        lease_ends_at=score_instant(lease_end) if lease_end else None,
     )
+
+
+def score_instant(score: bytes) -> datetime | None:
+    """The instant of a zset's score; None for a number that is none."""
+    try:
+        return from_ms(int(float(score)))
+    except UNREADABLE:
+        return None
+
+
+def _mended(fields: dict[str, str], readers: Readers, needed: dict[str, str]) -> dict[str, str]:
+    return mended(fields, damaged_fields(fields, readers, needed), needed)
+
+
+_READERS: Readers = {
+    **dict.fromkeys(("pid", "slots", "busy", "generation"), int),
+    "started_at": lambda text: datetime.fromtimestamp(float(text), UTC),
+}
+_READERS_OF_DAEMON: Readers = {**_READERS, "started_at": lambda text: from_ms(int(text))}
+# What stands in a list for what was damaged. No process has such a host: nobody kills by it.
+_NEEDED_OF_WORKER = {
+    **dict.fromkeys(("host", "pid_space", "queues", "daemon"), "?"),
+    **dict.fromkeys(("pid", "slots", "started_at"), "0"),
+}
+_NEEDED_OF_DAEMON = {
+    **dict.fromkeys(("host", "version", "manifest", "state"), "?"),
+    **dict.fromkeys(("pid", "started_at", "generation"), "0"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +218,7 @@ def withdraw(keys: Keys, daemon: str) -> Operation[None]:
 
 def read_daemons(keys: Keys) -> Operation[list[DaemonEntry]]:
     """The daemons that are present."""
-    ids = [item.decode() for item in (yield Command(("ZRANGE", keys.daemons(), 0, -1)))]
+    ids = _texts((yield Command(("ZRANGE", keys.daemons(), 0, -1))))
     if not ids:
         return []
     hashes = yield Pipeline([Command(("HGETALL", keys.daemon(daemon))) for daemon in ids])
@@ -194,7 +226,7 @@ def read_daemons(keys: Keys) -> Operation[list[DaemonEntry]]:
     if gone:
         yield Command(("ZREM", keys.daemons(), *gone))
     return [
-        _daemon_of(daemon, fields_of(flat))
+        _daemon_of(daemon, _mended(fields_of(flat), _READERS_OF_DAEMON, _NEEDED_OF_DAEMON))
         for daemon, flat in zip(ids, hashes, strict=True)
         if flat
     ]

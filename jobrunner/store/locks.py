@@ -7,6 +7,7 @@ from datetime import datetime
 from jobrunner.clock import from_ms
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
+from jobrunner.store.leases import score_instant
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 
@@ -34,7 +35,9 @@ class LockRecord:
 def read_locks(keys: Keys, limit: int = 1000) -> Operation[list[LockRecord]]:
     """The locks that are held or waited for, by name."""
     names = yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV"))
-    records = yield from _read_records(keys, sorted(name.decode() for name in names))
+    records = yield from _read_records(
+        keys, sorted(name.decode(errors="replace") for name in names)
+    )
     return [record for record in records if record.holders or record.waiting]
 
 
@@ -57,7 +60,7 @@ def _read_records(keys: Keys, names: Sequence[str]) -> Operation[list[LockRecord
         LockRecord(
             name,
             [holders[job_id] for job_id, _ in some],
-            [item.decode() for item in line],
+            [item.decode(errors="replace") for item in line],
         )
         for name, some, line in zip(names, ends, replies[len(names) :], strict=True)
     ]
@@ -70,15 +73,17 @@ def _read_holders(
     if not ends:
         return {}
     fields = ("task", "worker", "lock_token", "started_at")
-    replies = yield Pipeline([Command(("HMGET", keys.job(i.decode()), *fields)) for i, _ in ends])
+    replies = yield Pipeline(
+        [Command(("HMGET", keys.job(i.decode(errors="replace")), *fields)) for i, _ in ends]
+    )
     return {
         job_id: LockHolder(
-            job_id.decode(),
-            (task or b"").decode(),
-            (worker or b"").decode(),
-            int(token or 0),
-            from_ms(int(since)) if since else None,
-            from_ms(int(end)),
+            job_id.decode(errors="replace"),
+            (task or b"").decode(errors="replace"),
+            (worker or b"").decode(errors="replace"),
+            int(token) if token and token.isdigit() else 0,
+            score_instant(since) if since else None,
+            score_instant(end) or from_ms(0),
         )
         for (job_id, end), (task, worker, token, since) in zip(ends, replies, strict=True)
     }
@@ -91,7 +96,7 @@ def wake_free_locks(keys: Keys) -> Operation[int]:
     names = yield Command(("ZRANGE", keys.locks(), "-inf", now_ms, "BYSCORE", "LIMIT", 0, 1000))
     woken: list[str] = []
     for item in names:
-        woken += yield from _wake(keys, item.decode())
+        woken += yield from _wake(keys, item.decode(errors="replace"))
     yield from promote(keys, woken)
     return len(woken)
 
@@ -115,4 +120,4 @@ def break_lock(keys: Keys, name: str) -> Operation[list[str]]:
     if holders:
         yield Command(("ZREM", keys.lock(name), *holders))
     yield from promote(keys, (yield from _wake(keys, name)))
-    return [item.decode() for item in holders]
+    return [item.decode(errors="replace") for item in holders]

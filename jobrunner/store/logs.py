@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
+from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 FIELD = "c"
+LATEST_MS = 253_402_214_400_000  # the last day of the year 9999: later ones are no instants
 PAGE = 64  # chunks per read; a chunk has at most 64 KiB or so
 
 
@@ -123,7 +125,8 @@ def _read_tail(keys: Keys, job_id: str, tail: int) -> Operation[LogPage]:
     while lines < max(tail, 1):  # one entry at least: it tells where to go on
         page = yield Command(("XREVRANGE", keys.log(job_id), end, "-", "COUNT", PAGE))
         entries += page
-        lines += sum(len(_chunk_of(fields).lines) for _, fields in page)
+        chunks = [_chunk_of(fields) for _, fields in page]
+        lines += sum(len(chunk.lines) if chunk else 1 for chunk in chunks)
         if len(page) < PAGE:
             break
         end = f"({page[-1][0].decode()}"
@@ -149,6 +152,10 @@ def decode_entries(entries: Iterable[Any], cursor: Cursor) -> LogPage:
     ended = None
     for entry_id, fields in entries:
         chunk = _chunk_of(fields)
+        if chunk is None:
+            cursor = replace(cursor, entry_id=entry_id.decode())
+            lines.append(LogLine(0, Stream.CUT, _DAMAGED, 0))
+            continue
         cursor = replace(_at_attempt(cursor, chunk), entry_id=entry_id.decode())
         if chunk.first_line < cursor.next_line:
             continue  # written twice, since the first reply was lost
@@ -165,8 +172,19 @@ def decode_entries(entries: Iterable[Any], cursor: Cursor) -> LogPage:
     return LogPage(lines, cursor, ended)
 
 
-def _chunk_of(fields: list[bytes]) -> Chunk:
-    return _decoder.decode(fields[1])
+_DAMAGED = "… a part of the output is damaged …"
+
+
+def _chunk_of(fields: list[bytes]) -> Chunk | None:
+    """None for an entry that is no chunk."""
+    try:
+        chunk = _decoder.decode(fields[1])
+        for at_ms, letter, _ in chunk.lines:
+            if letter not in STREAMS or not 0 <= at_ms <= LATEST_MS:
+                return None
+    except UNREADABLE:
+        return None
+    return chunk
 
 
 def _at_attempt(cursor: Cursor, chunk: Chunk) -> Cursor:

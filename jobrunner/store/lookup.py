@@ -8,6 +8,7 @@ from jobrunner.clock import to_ms
 from jobrunner.errors import UsageError
 from jobrunner.model import Job, JobState, Priority
 from jobrunner.store.attempts import DONE_STATES
+from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import job_not_found, read_jobs
 from jobrunner.store.requests import Command, Operation, Pipeline
@@ -26,7 +27,7 @@ def find_id(keys: Keys, text: str) -> Operation[str]:
         last: bytes | None = yield Command(("HGET", keys.last_job(), task))
         if last is None:
             raise job_not_found(text)
-        return last.decode()
+        return last.decode(errors="replace")
     if (yield Command(("EXISTS", keys.job(text)))):
         return text
     if len(text) < SHORTEST_PREFIX:
@@ -50,14 +51,18 @@ def recent_ids(keys: Keys, count: int = RECENT) -> Operation[list[str]]:
     indexes = [keys.running(), keys.scheduled(), keys.blocked()]
     indexes += [keys.done(state) for state in DONE_STATES]
     replies = yield Pipeline([Command(("ZRANGE", index, 0, count - 1, "REV")) for index in indexes])
-    found = [*queued, *(item.decode() for reply in replies for item in reply)]
+    found = [*queued, *(item.decode(errors="replace") for reply in replies for item in reply)]
     return list(dict.fromkeys(found))
 
 
 def _queued_ids(keys: Keys, count: int) -> Operation[list[str]]:
     """Ids in the queues' entries, newest first; claimed ones are among them."""
     names = yield Command(("SMEMBERS", keys.queues()))
-    streams = [keys.queue(name.decode(), level) for name in sorted(names) for level in Priority]
+    streams = [
+        keys.queue(name.decode(errors="replace"), level)
+        for name in sorted(names)
+        for level in Priority
+    ]
     if not streams:
         return []
     replies = yield Pipeline(
@@ -117,7 +122,7 @@ def _collect(
         ids = yield Command(
             ("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, PAGE)
         )
-        jobs = yield from read_jobs(keys, [item.decode() for item in ids])
+        jobs = yield from read_jobs(keys, [item.decode(errors="replace") for item in ids])
         kept += _keep(found, jobs, selection)
         start += PAGE
         if len(ids) < PAGE:
@@ -139,7 +144,7 @@ def _keep(found: dict[str, Job], jobs: Iterable[Job], selection: Selection) -> i
 def history(keys: Keys, task: str, limit: int) -> Operation[list[Job]]:
     """Finished jobs of a task, newest first."""
     ids = yield Command(("ZRANGE", keys.task_done(task), 0, limit - 1, "REV"))
-    jobs = yield from read_jobs(keys, [item.decode() for item in ids])
+    jobs = yield from read_jobs(keys, [item.decode(errors="replace") for item in ids])
     return jobs
 
 
@@ -147,5 +152,5 @@ def count_live(keys: Keys, *states: JobState) -> Operation[int]:
     """How many jobs are in these live states; by default those that are or could be running."""
     flat = yield Command(("HGETALL", keys.counts()))
     wanted = {state.value for state in states or (JobState.QUEUED, JobState.RUNNING)}
-    names = [name.decode().partition(":")[0] for name in flat[::2]]
-    return sum(int(n) for name, n in zip(names, flat[1::2], strict=True) if name in wanted)
+    names = [name.decode(errors="replace").partition(":")[0] for name in flat[::2]]
+    return sum(count_of(n) for name, n in zip(names, flat[1::2], strict=True) if name in wanted)

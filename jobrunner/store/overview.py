@@ -8,6 +8,7 @@ from statistics import median_low
 from jobrunner.clock import from_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.crons import CronRecord, read_crons
+from jobrunner.store.damage import count_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import DaemonEntry, WorkerEntry, read_daemons, read_workers
 from jobrunner.store.locks import LockRecord, read_locks
@@ -126,7 +127,9 @@ def read_cron_views(keys: Keys) -> Operation[list[CronView]]:
 
 def read_queues(keys: Keys) -> Operation[list[QueueView]]:
     """Every queue that was ever declared or submitted to."""
-    names = sorted(item.decode() for item in (yield Command(("SMEMBERS", keys.queues()))))
+    names = sorted(
+        item.decode(errors="replace") for item in (yield Command(("SMEMBERS", keys.queues())))
+    )
     streams = [keys.queue(name, level) for name in names for level in Priority]
     if not streams:
         return []
@@ -171,8 +174,8 @@ def _counts_of(flat: Sequence[bytes]) -> dict[str, LiveCounts]:
     """Per task, from the hash `<state>:<task>` -> number."""
     numbers: dict[str, dict[str, int]] = {}
     for field, number in zip(flat[::2], flat[1::2], strict=True):
-        state, _, task = field.decode().partition(":")
-        numbers.setdefault(task, {})[state] = int(number)
+        state, _, task = field.decode(errors="replace").partition(":")
+        numbers.setdefault(task, {})[state] = count_of(number)
     return {
         task: LiveCounts(
             scheduled=by_state.get(JobState.SCHEDULED, 0),
@@ -214,7 +217,8 @@ def _read_last_ends(keys: Keys, tasks: Sequence[str]) -> Operation[dict[str, lis
         [Command(("ZRANGE", keys.task_done(task), 0, USUAL_OF - 1, "REV")) for task in tasks]
     )
     ids = {
-        task: [item.decode() for item in reply] for task, reply in zip(tasks, replies, strict=True)
+        task: [item.decode(errors="replace") for item in reply]
+        for task, reply in zip(tasks, replies, strict=True)
     }
     jobs = yield from read_jobs(keys, [job_id for some in ids.values() for job_id in some])
     ends = {

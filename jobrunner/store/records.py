@@ -10,6 +10,7 @@ from jobrunner import message
 from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound
 from jobrunner.model import Job, JobError, JobState, Priority, Reason
+from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline
 
@@ -18,12 +19,26 @@ _errors = msgspec.json.Decoder(JobError)
 
 def fields_of(flat: Sequence[bytes]) -> dict[str, str]:
     """The mapping in a flat HGETALL reply."""
-    texts = [item.decode() for item in flat]
+    texts = [item.decode(errors="replace") for item in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def job_of(job_id: str, fields: dict[str, str]) -> Job:
-    """The job in a record's fields; unknown fields are left to newer versions."""
+    """The job in a record's fields; unknown fields are left to newer versions.
+
+    A damaged record tells so by its `error`, and is `failed` where the state cannot be read.
+    """
+    try:
+        return _job_of(job_id, fields)
+    except UNREADABLE:
+        damaged = damaged_fields(fields, _READERS, _NEEDED)
+        what = ", ".join(f"{name}={fields.get(name, '')[:40]!r}" for name in damaged)
+        error = JobError("unreadable", f"its record is damaged: {what}")
+        rest = mended(fields, damaged, _NEEDED)
+        return _job_of(job_id, {**rest, "error": msgspec.json.encode(error).decode()})
+
+
+def _job_of(job_id: str, fields: dict[str, str]) -> Job:
     return Job(
         id=job_id,
         task=fields["task"],
@@ -67,8 +82,29 @@ def _milliseconds(text: str) -> timedelta:
 def _arguments(text: str | None) -> dict[str, Any] | None:
     try:
         return None if text is None else message.decode(text).kwargs
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None  # a damaged message; the job failed for it, and its record must stay readable
+
+
+_READERS: Readers = {
+    "state": JobState,
+    "priority": Priority,
+    "attempt": int,
+    "reason": Reason,
+    "duration_ms": _milliseconds,
+    "result": msgspec.json.decode,
+    "error": _errors.decode,
+    "progress": msgspec.json.decode,
+    **dict.fromkeys(("created_at", "fire_time", "due_at", "started_at", "finished_at"), _instant),
+}
+# What a job cannot do without, as it is shown where the record has lost it.
+_NEEDED = {
+    "task": "?",
+    "state": JobState.FAILED.value,
+    "queue": "?",
+    "priority": Priority.NORMAL.value,
+    "created_at": "0",
+}
 
 
 def read_jobs(keys: Keys, job_ids: Sequence[str]) -> Operation[list[Job]]:

@@ -28,7 +28,7 @@ def known_queues(keys: Keys) -> Operation[tuple[list[str], datetime]]:
         [Command(("SMEMBERS", keys.queues())), Command(("TIME",))]
     )
     at = from_ms(int(seconds) * 1000 + int(micros) // 1000)
-    return sorted(name.decode() for name in names), at
+    return sorted(name.decode(errors="replace") for name in names), at
 
 
 def find_orphans(

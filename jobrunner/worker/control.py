@@ -30,4 +30,4 @@ async def obey(
             continue
         backoff.reset()
         if reply is not None:
-            cancel(reply[1].decode())
+            cancel(reply[1].decode(errors="replace"))

@@ -82,7 +82,7 @@ def of_type(annotation: Any) -> st.SearchStrategy[Any]:
     if origin is list:
         return st.lists(of_type(args[0]), max_size=2)
     if isinstance(annotation, EnumType):
-        return st.sampled_from([str(member) for member in annotation])
+        return st.sampled_from([str(m) for m in annotation.__members__.values()])
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return st.deferred(lambda: mappings(annotation))
     return _of_plain_type(annotation)

@@ -32,6 +32,7 @@ def declared_store(address: StoreAddress, *, is_ended: bool) -> Iterator[Store]:
         store = Store(Keys(connection.address.name), connection)
         store.run(publish(store.keys, Published({"backup": TASK}, {"nightly": CRON}, True)))
         store.add_worker()
+        store.finished(task="backup", id="good")
         store.finished(task="backup", id="job1")
         if not is_ended:
             store.running(task="backup", id="job2")
