@@ -175,6 +175,47 @@ def test_a_fault_is_found_mended_and_gone(store: Store, wrong: Fault, kind: Kind
     orphans = found(store)
     mended = store.run(mend(store.keys, orphans))
 
-    assert kind in kinds(orphans)
+    assert kinds(orphans) == {kind}
     assert kind in kinds(mended)
+    assert found(store) == []
+
+
+def test_a_sound_store_has_no_orphans(store: Store) -> None:
+    store.add_worker()
+    store.retrying(task="other")
+    store.finished(JobState.SKIPPED)
+    store.running(lock=A_WAITED_LOCK)
+    store.blocked()
+    job_id = store.submit(key="k")
+    store.submit(after=job_id)
+    store.command("XADD", store.keys.log(job_id), "*", "c", "[]")
+
+    assert found(store) == []
+
+
+def test_who_waits_for_a_lock_that_is_freed_is_woken(store: Store) -> None:
+    store.add_worker()
+    a_lock_held_by_a_job_that_ended(store)
+    waiter = store.blocked()
+
+    store.run(mend(store.keys, found(store)))
+
+    assert store.due_jobs() == [waiter]
+
+
+def test_a_record_that_says_nothing_is_found_and_left_to_a_person(store: Store) -> None:
+    store.command("HSET", store.keys.job("x"), "progress", "1")
+
+    orphans = found(store)
+    mended = store.run(mend(store.keys, orphans))
+    store.command("DEL", store.keys.job("x"))
+
+    assert [(orphan.kind, orphan.id) for orphan in orphans] == [(Kind.NO_STATE, "x")]
+    assert mended == []
+
+
+def test_an_entry_that_is_no_job_is_left_to_the_workers(store: Store) -> None:
+    store.add_worker()
+    store.command("XADD", store.keys.queue("default", "normal"), "*", "hello", "world")
+
     assert found(store) == []
