@@ -1,6 +1,7 @@
 """Damage to a namespace, as strategies: what another program, or a bug, may have written."""
 
 import json
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
@@ -109,7 +110,7 @@ def _inflict_other(store: Store, kind: str, field: str | bytes, value: bytes) ->
         store.command("ZADD", key, value, field)
 
 
-def add_entries(store: Store, entries: list[list[bytes]]) -> None:
+def add_entries(store: Store, entries: Sequence[list[bytes]]) -> None:
     """Put what may be no jobs into a queue."""
     for fields in entries:
         store.command("XADD", store.keys.queue("default", "normal"), "*", *fields)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import EnumType
+from enum import StrEnum
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -81,8 +81,8 @@ def of_type(annotation: Any) -> st.SearchStrategy[Any]:
         return st.lists(st.tuples(names, of_type(args[1])), max_size=2).map(_mapping)
     if origin is list:
         return st.lists(of_type(args[0]), max_size=2)
-    if isinstance(annotation, EnumType):
-        return st.sampled_from([str(m) for m in annotation.__members__.values()])
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return st.sampled_from([member.value for member in annotation])
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return st.deferred(lambda: mappings(annotation))
     return _of_plain_type(annotation)
