@@ -189,6 +189,30 @@ def _requeue_one(model: Model, place: Place, lost: int, row: Texts) -> str:
     return "queued"
 
 
+def park(model: Model, keys: Texts, args: Texts) -> str:
+    _, _, job_id, entry_id, first, longest, reason, detail = args
+    if job_id in model.cancelling:
+        return "cancelling"
+    job = model.jobs.get(job_id)
+    is_mine = job is not None and job.has(entry_id)
+    if job is not None and is_mine and job.state is JobState.RUNNING:
+        return "stale"
+    model.take_out(place_of(keys[5]), entry_id)
+    if job is None or not is_mine:
+        return "stale"
+    delay = min(int(first) * 2 ** (job.parked or 0), int(longest))
+    job.state, job.due_at, job.parked = (
+        JobState.SCHEDULED,
+        model.now + delay,
+        (job.parked or 0) + 1,
+    )
+    job.reason, job.detail = reason, detail
+    model.schedule(job_id, job.due_at)
+    leases.forget_ended(model.parked, model.now + 1)
+    model.parked[job_id] = job.due_at
+    return "parked"
+
+
 def refuse(model: Model, keys: Texts, args: Texts) -> list[int]:
     worker, task, reason = args[1:4]
     replies = []

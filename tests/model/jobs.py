@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jobrunner.model import LIVE, TERMINAL, JobState
+from jobrunner.model import LIVE, TERMINAL, JobState, Reason
 from tests.model.arguments import name_of, place_of, rows
 from tests.model.state import Model, ModelJob
 
@@ -85,6 +85,8 @@ def _promote_one(model: Model, job_id: str, upstream: str | None) -> str:
     del model.due[job_id]
     if job.state is JobState.BLOCKED:
         job.clear("awaits", "detail", "blocked_since")
+    elif job.reason == Reason.UNKNOWN_TASK:
+        job.clear("reason", "detail")
     job.state, job.fence = JobState.QUEUED, (job.fence or 1) + 1
     model.push(
         job,
@@ -113,7 +115,8 @@ def settle(model: Model, keys: Texts, args: Texts) -> list[Any]:
         return ["claimed", entry.holder]
     if entry is not None:
         model.take_out(job.place, entry.entry_id)
-    woken = _leave_line(model, job, name_of(keys[9]) if has_lock else None)
+    woken = _leave_lock(model, job, name_of(keys[9])) if has_lock else []
+    model.due.pop(job_id, None)
     before = job.state
     model.cancelling.discard(job_id)
     job.clear("blocked_since")
@@ -125,12 +128,13 @@ def settle(model: Model, keys: Texts, args: Texts) -> list[Any]:
     return ["settled", before, woken + model.tell_watchers(job_id)]
 
 
-def _leave_line(model: Model, job: ModelJob, lock: str | None) -> list[str]:
-    """Out of the schedule and the line for a lock; who was woken in vain wakes the next one."""
-    was_due = model.due.pop(job.id, None) is not None
-    line = model.waiting.get(lock, {}) if lock else {}
+def _leave_lock(model: Model, job: ModelJob, lock: str) -> list[str]:
+    """Out of the lock and its line; what it had, or was woken for in vain, is the next one's."""
+    was_woken = job.id in model.due or job.state is JobState.QUEUED
+    line = model.waiting.get(lock, {})
     was_in_line = line.pop(job.id, None) is not None
-    if was_in_line and (was_due or job.state is JobState.QUEUED) and line:
+    was_holder = model.holders.get(lock, {}).pop(job.id, None) is not None
+    if (was_holder or (was_in_line and was_woken)) and line:
         return [model.wake(first(line))]
     return []
 

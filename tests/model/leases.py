@@ -19,6 +19,14 @@ def enlist(model: Model, keys: Texts, args: Texts) -> int:
     return model.workers[member]
 
 
+def know(model: Model, _: Texts, args: Texts) -> int:
+    daemon, believed_for, *tasks = args
+    forget_ended(model.knowers, model.now + 1)
+    model.knowers[daemon] = model.now + int(believed_for)
+    model.known[daemon] = set(tasks)
+    return model.knowers[daemon]
+
+
 def renew(model: Model, keys: Texts, args: Texts) -> list[Any]:
     worker, ttl, groups, busy, _ = args[:5]
     if worker not in model.workers:

@@ -15,6 +15,7 @@ from jobrunner.store.crons import Enrolment, Fire, enrol, pause_cron, resume_cro
 from jobrunner.store.due import promote_due
 from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.locks import break_lock, wake_free_locks
+from jobrunner.store.parking import know, wake_parked
 from jobrunner.store.progress import note_progress
 from jobrunner.store.removal import delete_jobs, prune_results, prune_state
 from jobrunner.store.requests import Command, Operation
@@ -220,6 +221,11 @@ class StoreMachine(RuleBasedStateMachine):
     def give_jobs_back(self, number: int, count: int, most: int | None) -> None:
         self.act(self.work.release(*self._hands(number, count)), most)
 
+    @precondition(lambda self: self.ledger.hands)
+    @rule(number=index, most=patience)
+    def put_a_job_aside(self, number: int, most: int | None) -> None:
+        self.act(self.work.park(pick(self.ledger.hands, number)), most)
+
     @precondition(lambda self: self.workers)
     @rule(number=index, most=patience)
     def renew_a_lease(self, number: int, most: int | None) -> None:
@@ -292,6 +298,12 @@ class StoreMachine(RuleBasedStateMachine):
             self.act(enrol(self.keys, [Enrolment("nightly", schedule, start_at)]))
         else:
             self.act((pause_cron if what == "pause" else resume_cron)(self.keys, "nightly"))
+
+    @rule(daemon=st.sampled_from(["d1", "d2"]), tasks=st.sampled_from([[], ["plain", "line"]]))
+    def learn_tasks(self, daemon: str, tasks: list[str]) -> None:
+        """A daemon begins, or takes up a changed manifest."""
+        self.act(know(self.keys, daemon, tasks))
+        self.act(wake_parked(self.keys, tasks))
 
     # Rescuers
 

@@ -32,6 +32,8 @@ def steps() -> dict[str, Step]:
         "finish": attempts.finish,
         "requeue": attempts.requeue,
         "refuse": attempts.refuse,
+        "park": attempts.park,
+        "know": leases.know,
         "enlist": leases.enlist,
         "renew": leases.renew,
         "orphans": leases.orphans,
@@ -88,7 +90,9 @@ def _apply_command(model: Model, command: Command) -> None:
         return
     key, members = rest_of(args[0]), args[1:]
     match name, key.partition(":")[0]:
-        case "ZREM", ("scheduled" | "workers" | "lock"):
+        case "ZADD", "scheduled":
+            _make_due(model, members)
+        case "ZREM", ("scheduled" | "workers" | "parked" | "lock"):
             _remove(_zset(model, key), members)
         case "RPUSH", "control":
             model.controls.setdefault(key.removeprefix("control:"), []).extend(members)
@@ -103,7 +107,8 @@ def _apply_command(model: Model, command: Command) -> None:
             fields = dict(zip(members[1::2], members[2::2], strict=True))
             attempts.add_by_hand(model, key, fields)
         case "HDEL", "job":
-            model.jobs[key.removeprefix("job:")].clear(*members)
+            if job := model.jobs.get(key.removeprefix("job:")):
+                job.clear(*members)
         case "ZREM", "results":
             for job_id in members:
                 model.jobs[job_id].result_until = None
@@ -111,10 +116,18 @@ def _apply_command(model: Model, command: Command) -> None:
             raise AssertionError(f"the model does not know what {command} does")
 
 
+def _make_due(model: Model, members: Sequence[str]) -> None:
+    """Those that still wait, and none later than before: `XX LT`."""
+    for at, job_id in zip(members[2::2], members[3::2], strict=True):
+        if job_id in model.due:
+            model.due[job_id] = min(model.due[job_id], int(at))
+
+
 def _zset(model: Model, key: str) -> dict[str, int]:
     if key.startswith("lock:"):
         return model.holders.get(key.removeprefix("lock:"), {})
-    return model.due if key == "scheduled" else model.workers
+    zsets = {"scheduled": model.due, "workers": model.workers, "parked": model.parked}
+    return zsets[key]
 
 
 def _remove(members: dict[str, int], names: Sequence[str]) -> None:

@@ -58,6 +58,7 @@ class ModelJob:
     detail: str | None = None
     progress: str | None = None
     cancel_requested: str | None = None
+    parked: int | None = None
     entry: ModelEntry | None = None
     blocked_since: int | None = None  # not in the record, as all below
     result_until: int | None = None
@@ -107,6 +108,9 @@ class Model:
     locks: Zset = field(default_factory=dict)
     tokens: int = 0
     workers: Zset = field(default_factory=dict)
+    parked: Zset = field(default_factory=dict)
+    knowers: Zset = field(default_factory=dict)
+    known: dict[str, set[str]] = field(default_factory=dict)  # tasks, by daemon
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)  # of workers and crons, by key
     controls: dict[str, list[str]] = field(default_factory=dict)
     published: list[tuple[str, str]] = field(default_factory=list)  # by the last request
@@ -167,6 +171,8 @@ class Model:
         found |= {f"control:{worker}": items for worker, items in self.controls.items()}
         found |= {"queues": self.queues, "last": self.last, "scheduled": self.due}
         found |= {"cancelling": self.cancelling, "locks": self.locks, "workers": self.workers}
+        found |= {f"knows:{daemon}": tasks for daemon, tasks in self.known.items()}
+        found |= {"parked": self.parked, "knowers": self.knowers}
         found |= {"tokens": str(self.tokens) if self.tokens else ""}
         found |= self._history() | self._live_indexes() | self.hashes
         return {key: value for key, value in found.items() if value}

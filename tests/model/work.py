@@ -24,6 +24,7 @@ from jobrunner.store.crons import Fire, fire
 from jobrunner.store.due import promote
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import MARGIN, LockLease, enlist, renew
+from jobrunner.store.parking import Parked, park
 from jobrunner.store.requests import Operation, Script
 from jobrunner.store.rescue import (
     find_orphans,
@@ -124,6 +125,15 @@ class Work:
         ]
         finished = yield from finish(self._keys, worker, ends)
         yield from promote(self._keys, finished.woken)
+
+    def park(self, hand: Hand) -> Operation[None]:
+        """Of a job whose task the worker does not know."""
+        hand.is_running = False
+        reply = yield from park(self._keys, hand.entry, hand.task)
+        if reply is Parked.CANCELLING:
+            end = self._end(hand, state=JobState.CANCELLED, counts_attempt=False)
+            finished = yield from finish(self._keys, hand.worker, [end])
+            yield from promote(self._keys, finished.woken)
 
     def renew(self, worker: str, hands: Sequence[Hand]) -> Operation[None]:
         asked_at = self._model.now

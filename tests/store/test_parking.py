@@ -214,3 +214,11 @@ def test_who_is_due_is_parked_no_more(store: Store) -> None:
     second = parked(store)
 
     assert store.texts("ZRANGE", store.keys.parked(), 0, -1) == [second]
+
+
+def test_a_job_that_was_begun_is_not_put_aside_and_keeps_its_entry(store: Store) -> None:
+    store.add_worker()
+    entry = store.running(task="new")
+
+    assert put_aside(store, entry) is Parked.STALE
+    assert store.finish(entry, task="new").states == [JobState.COMPLETED]

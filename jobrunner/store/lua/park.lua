@@ -9,9 +9,13 @@
 if redis.call('SISMEMBER', KEYS[4], ARGV[3]) == 1 then
   return 'cancelling'
 end
+local state, task, current = unpack(redis.call('HMGET', KEYS[5], 'state', 'task', 'entry'))
+if current == ARGV[4] and state == 'running' then
+  -- It was begun: without its entry nobody could take it back.
+  return 'stale'
+end
 redis.call('XACK', KEYS[6], ARGV[1], ARGV[4])
 redis.call('XDEL', KEYS[6], ARGV[4])
-local state, task, current = unpack(redis.call('HMGET', KEYS[5], 'state', 'task', 'entry'))
 if current ~= ARGV[4] or state ~= 'queued' then
   return 'stale'
 end
