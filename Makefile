@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test fuzz check format clean
+.PHONY: help run test mutate fuzz check format clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -23,6 +23,9 @@ test: $(STAMP) ## Run all tests
 
 fuzz: $(STAMP) ## Try bad input of every kind: tens of thousands of tries, in some minutes
 	@JOBRUNNER_FUZZ=full $(BIN)/python -m pytest tests/fuzz --numprocesses auto
+
+mutate: $(STAMP) ## Drop each check of each script in turn: a test must notice
+	@$(BIN)/python -m tests.mutation
 
 check: $(STAMP) ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check .
