@@ -95,7 +95,7 @@ class Rescuer:
         can_judge = self._jumps.can_judge(at, asked_at, self._clock.monotonic())
         await self._rescue(find_orphans(self._keys, queues, bury_ended=can_judge))
         if can_judge:
-            await self._connection.run(wake_free_locks(self._keys))
+            await self._connection.run(wake_free_locks(self._keys, at))
         await self._connection.run(cancel_unclaimed(self._keys))
         return now + self._tick_every
 

@@ -48,12 +48,13 @@ from jobrunner.store.leases import (
     withdraw,
 )
 from jobrunner.store.lookup import count_live
-from jobrunner.store.parking import know
+from jobrunner.store.parking import BELIEVED_FOR, know
 from jobrunner.store.published import publish
 from jobrunner.store.subscription import Subscription
 from jobrunner.worker.settings import WorkerSettings
 
 ONCE_TICK_S = 0.1  # how often `run --once` looks whether everything is done
+SAY_EVERY_S = BELIEVED_FOR.total_seconds() / 4
 REAP_EVERY_S = 1.0  # a dead orphan holds its pid until then, and each command may leave some
 
 
@@ -295,11 +296,14 @@ class Supervisor:
     # Loops of the daemon itself.
 
     async def _beat(self) -> None:
-        """Keep the daemon present in `status`."""
+        """Keep the daemon present in `status`, and its tasks known."""
+        say_at = self._clock.monotonic() + SAY_EVERY_S
         while True:
             try:
                 await self._announce()
-                await self._say_what_it_knows()
+                if self._clock.monotonic() >= say_at:
+                    await self._say_what_it_knows()
+                    say_at = self._clock.monotonic() + SAY_EVERY_S
             except StoreUnavailable as error:
                 EventLog().debug("could not announce", error=error)
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobrunner.clock import from_ms
+from jobrunner.clock import from_ms, to_ms
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import score_instant
@@ -89,11 +89,16 @@ def _read_holders(
     }
 
 
-def wake_free_locks(keys: Keys) -> Operation[int]:
-    """Wake the first waiter of each lock with a holder that vanished; returns how many woke."""
-    time = yield Command(("TIME",))
-    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-    names = yield Command(("ZRANGE", keys.locks(), "-inf", now_ms, "BYSCORE", "LIMIT", 0, 1000))
+def wake_free_locks(keys: Keys, at: datetime | None = None) -> Operation[int]:
+    """Wake the first waiter of each lock with a holder that vanished; returns how many woke.
+
+    `at`: a moment ago by the store's clock, by who knows it; else the store is asked.
+    """
+    if at is None:
+        seconds, micros = yield Command(("TIME",))
+        at = from_ms(int(seconds) * 1000 + int(micros) // 1000)
+    ended = ("-inf", to_ms(at), "BYSCORE", "LIMIT", 0, 1000)
+    names = yield Command(("ZRANGE", keys.locks(), *ended))
     woken: list[str] = []
     for item in names:
         woken += yield from _wake(keys, item.decode(errors="replace"))

@@ -492,7 +492,7 @@ async def test_the_loop_looks_three_times_per_lease(store: Store, rescuer: Rescu
     assert await rescuer.tick(clock.now()) == clock.now() + timedelta(seconds=5)
 
 
-async def test_an_idle_tick_costs_five_round_trips(
+async def test_an_idle_tick_costs_four_round_trips(
     store: Store, address: StoreAddress, socket_path: str
 ) -> None:
     store.add_worker()
@@ -503,7 +503,7 @@ async def test_an_idle_tick_costs_five_round_trips(
 
             await tick(rescuer)
 
-            assert switch.round_trips == before + 5
+            assert switch.round_trips == before + 4
 
 
 async def test_the_loop_survives_an_outage(
