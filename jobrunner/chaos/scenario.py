@@ -7,6 +7,11 @@ from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.evidence import Evidence
 
 
+def rules_alone(_: Evidence) -> Iterable[str]:
+    """Nothing is asked for beyond the rules I1 to I7."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`play` does the faults; the arena has been started, and is settled and judged afterwards.
@@ -24,4 +29,4 @@ class Scenario:
     is_safe: bool = True
     starts_by_itself: bool = False  # `play` starts the arena
     bounds: Mapping[str, float] = field(default_factory=dict)  # of figures, seconds
-    judge: Callable[[Evidence], Iterable[str]] = lambda evidence: ()  # what else was broken
+    judge: Callable[[Evidence], Iterable[str]] = rules_alone  # what else was broken

@@ -11,6 +11,8 @@ from jobrunner.chaos.invariants import Violation, check
 from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.settling import settle
 from jobrunner.chaos.site import Stuck
+from jobrunner.errors import StoreUnavailable
+from jobrunner.errors import JobTimeout
 from jobrunner.store.address import StoreAddress
 
 OWN = "scenario"  # the rule of what a scenario saw by itself
@@ -40,7 +42,7 @@ class Outcome:
 def perform(
     scenario: Scenario, seed: int, seconds: float, address: StoreAddress | None = None
 ) -> Outcome:
-    """Play one round of so many seconds of faults. Raises StoreUnavailable for a user's store."""
+    """Play one round of so many seconds of faults."""
     begun = time.monotonic()
     with Arena(scenario.setting(), seed, seconds, address) as arena:
         try:
@@ -48,8 +50,8 @@ def perform(
                 arena.start()
             scenario.play(arena)
             evidence = settle(arena)
-        except Stuck as stuck:
-            violations = [Violation(OWN, scenario.name, str(stuck))]
+        except (Stuck, StoreUnavailable) as error:
+            violations = [Violation(OWN, scenario.name, str(error))]
             return Outcome(
                 scenario, seed, time.monotonic() - begun, 0, 0, 0, {}, {}, {}, {}, violations
             )
