@@ -28,7 +28,7 @@ def damaged_fields(
     return missing + [
         name
         for name, read in readers.items()
-        if name in fields and (fields[name] or name in needed) and not _can_read(read, fields[name])
+        if name in fields and not _can_read(read, fields[name])
     ]
 
 

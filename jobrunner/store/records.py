@@ -95,7 +95,8 @@ _READERS: Readers = {
     "result": msgspec.json.decode,
     "error": _errors.decode,
     "progress": msgspec.json.decode,
-    **dict.fromkeys(("created_at", "fire_time", "due_at", "started_at", "finished_at"), _instant),
+    "created_at": lambda text: from_ms(int(text)),
+    **dict.fromkeys(("fire_time", "due_at", "started_at", "finished_at"), _instant),
 }
 # What a job cannot do without, as it is shown where the record has lost it.
 _NEEDED = {
