@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from socket import gethostname
 from zoneinfo import TZPATH
 
 from jobrunner.crons import InvalidCron
@@ -67,7 +68,8 @@ def _has_socket(folder: Path) -> bool:
 
 
 def _service(daemon: RunningDaemon | None, units: Sequence[Unit]) -> Service:
-    environ = None if daemon is None else _environ_of(daemon.pid)
+    is_here = daemon is not None and daemon.host == gethostname()
+    environ = _environ_of(daemon.pid) if daemon and is_here else None
     for path, text in units:
         try:
             return Service(environ, path, path.read_text("utf-8") == text)

@@ -196,11 +196,28 @@ def test_a_sound_store_has_no_orphans(store: Store) -> None:
 def test_who_waits_for_a_lock_that_is_freed_is_woken(store: Store) -> None:
     store.add_worker()
     a_lock_held_by_a_job_that_ended(store)
+    store.command("ZADD", store.keys.locks(), store.now_ms() + 60_000, "report")
     waiter = store.blocked()
 
     store.run(mend(store.keys, found(store)))
 
     assert store.due_jobs() == [waiter]
+
+
+def test_a_job_that_its_dead_worker_was_running_is_queued_with_one_loss_more(store: Store) -> None:
+    store.add_worker()
+    entry = store.running()
+    store.command("XDEL", store.keys.queue("default", "normal"), entry.entry_id)
+    store.command("ZREM", store.keys.workers(), "w1")
+
+    orphans = found(store)
+    store.run(mend(store.keys, orphans))
+    store.add_worker("w2")
+    (again,) = store.claim("w2")
+
+    assert kinds(orphans) == {Kind.NO_ENTRY, Kind.GHOST}
+    assert (again.job_id, again.attempts, again.lost) == (entry.job_id, 1, 1)
+    assert again.fence > entry.fence
 
 
 def test_a_record_that_says_nothing_is_found_and_left_to_a_person(store: Store) -> None:

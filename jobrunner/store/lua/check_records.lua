@@ -34,9 +34,6 @@ local function queue_again(id, state, record, stream, current)
   if is_alive(holder) or (state == 'running' and is_alive(worker)) then
     return false
   end
-  if holder then
-    redis.call('XACK', stream, ARGV[3], current)
-  end
   lost = tonumber(lost or 0)
   if state == 'running' then
     lost = lost + 1
