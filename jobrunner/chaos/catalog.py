@@ -1,10 +1,29 @@
 """Every scenario, in the order of the report."""
 
-from jobrunner.chaos.scenarios import fires, kills, recovery, stops
+from jobrunner.chaos.scenarios import (
+    cancels,
+    clocks,
+    fires,
+    jobs,
+    kills,
+    lifecycle,
+    points,
+    recovery,
+    reloads,
+    rolling,
+    stops,
+)
 
 SCENARIOS = (
     *kills.SCENARIOS,
+    *points.SCENARIOS,
     *stops.SCENARIOS,
+    *clocks.SCENARIOS,
     *fires.SCENARIOS,
+    *lifecycle.SCENARIOS,
+    *reloads.SCENARIOS,
+    *rolling.SCENARIOS,
+    *jobs.SCENARIOS,
+    *cancels.SCENARIOS,
     *recovery.SCENARIOS,
 )

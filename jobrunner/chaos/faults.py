@@ -98,6 +98,18 @@ class Faults:
             process.resume()
 
     @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """The machine sleeps: nothing of the daemons runs. No job may run again for that.
+
+        The server goes on, to be told of its new clock; with nobody to ask it, it sleeps as well.
+        """
+        pids = [pid for site in self._arena.sites for pid in (site.pid, *descendants(site.pid))]
+        with self._lasting("suspend", NOBODY):
+            _signal(pids, signal.SIGSTOP)
+            yield
+            _signal(pids, signal.SIGCONT)
+
+    @contextmanager
     def _lasting(self, name: str, pids: Sequence[int] | str) -> Iterator[None]:
         """In the history from before it begins until after it is over."""
         self._recorder.begin(name, pids)
@@ -114,3 +126,9 @@ class Faults:
 
 def _living(pids: Iterable[int]) -> list[int]:
     return [pid for pid in pids if started_at(pid) is not None]
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -57,6 +57,10 @@ class Site:
         written.write_text(manifest)
         written.replace(self.manifest)
 
+    def run_from(self, folder: Path) -> None:
+        """Use the package `jobrunner` of this folder from the next start on."""
+        self._environ["PYTHONPATH"] = str(folder)
+
     @property
     def pid(self) -> int:
         """Of the supervisor started last. Raises Stuck before the first start."""

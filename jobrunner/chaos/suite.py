@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.evidence import Evidence, spans_of
@@ -33,6 +33,7 @@ class Outcome:
     faults: Mapping[str, int]
     figures: Mapping[str, Sequence[float]]  # seconds
     violations: Sequence[Violation]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def kills(self) -> int:
@@ -79,6 +80,7 @@ def _outcome(
             *check(evidence),
             *(Violation(OWN, scenario.name, problem) for problem in problems),
         ],
+        counts=dict(arena.notes.counts),
     )
 
 
