@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from jobrunner.clock import from_ms
 from jobrunner.model import TERMINAL, JobState, Priority, Reason
-from jobrunner.store.audit import audit
 from jobrunner.store.cancelling import cancel, cancel_unclaimed
 from jobrunner.store.crons import Enrolment, Fire, enrol, pause_cron, resume_cron
 from jobrunner.store.due import promote_due
@@ -23,6 +22,7 @@ from jobrunner.store.silence import find_silent
 from jobrunner.store.submission import Submission, retry_job, submit
 from jobrunner.store.watching import watch
 from tests.model.driver import START_MS, Actor, Driver
+from tests.model.ending import finish_everything
 from tests.model.ledger import Hand
 from tests.model.work import TASKS, Work
 from tests.store.factories import AN_ERROR, QUEUES
@@ -372,15 +372,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.parked.remove(pick(self.parked, number))
 
     def teardown(self) -> None:
-        """All actors vanish; then a quiet system brings everything to an end."""
-        if hasattr(self, "ledger") and not self.driver.is_broken:
-            finish_everything(self)
-            self.ledger.check_end(self.model)
-            self.act(self._audit())
-
-    def _audit(self) -> Operation[None]:
-        found = yield from audit(self.keys)
-        assert found == [], f"the audit finds {found}"
+        if hasattr(self, "driver") and not self.driver.is_broken:
+            finish_everything(self.driver, self.work)
 
     def _known(self) -> list[str]:
         return ["nobody", *self.model.jobs]
@@ -399,31 +392,3 @@ class StoreMachine(RuleBasedStateMachine):
 def pick(items: Sequence[T], number: int) -> T:
     """One of them, from the newest on."""
     return items[-1 - number % len(items)]
-
-
-LONGEST_END = 60  # rounds; each ends what does not wait for another job
-
-
-def finish_everything(machine: StoreMachine) -> None:
-    """Bring each job to its end, as the daemons of a quiet system would."""
-    work, ledger = machine.work, machine.ledger
-    for worker in machine.all_workers:
-        ledger.stop(worker)
-    for number in range(LONGEST_END):
-        machine.driver.pass_time(120_000)
-        machine.act(work.rescue())
-        machine.act(wake_free_locks(machine.keys))
-        machine.act(promote_due(machine.keys))
-        ledger.hands = []
-        last = f"last{number}"
-        machine.act(work.join(last))
-        machine.act(work.claim(last, 100, (0, 0), 0))
-        if ledger.hands:
-            machine.act(work.start(last, ledger.hands))
-        mine = [hand for hand in ledger.hands if hand.is_running]
-        machine.act(work.finish(last, mine, state=JobState.COMPLETED))
-        ledger.stop(last)
-        if not any(job.state not in TERMINAL for job in machine.model.jobs.values()):
-            break
-    # Who was woken for nothing is forgotten by the next promotion.
-    machine.act(promote_due(machine.keys))
