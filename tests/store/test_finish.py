@@ -366,3 +366,17 @@ def test_a_job_cancelled_before_its_second_attempt_began_tells_no_old_error(stor
     job = store.job(job_id)
     assert (job.state, job.attempt) == (JobState.CANCELLED, 1)
     assert (job.reason, job.error, job.detail) == (None, None, None)
+
+
+def test_a_job_that_ends_in_the_line_for_a_lock_leaves_its_place_to_the_next(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_WAITED_LOCK)
+    first, second = store.blocked(), store.blocked()
+    assert store.finish(holder, lock=A_WAITED_LOCK).woken == [first]
+    store.promote(first)
+    (entry,) = store.claim()
+
+    finished = store.finish(entry, JobState.CANCELLED, lock=A_WAITED_LOCK, counts_attempt=False)
+
+    assert finished.woken == [second]
+    assert store.waiting() == [second]
