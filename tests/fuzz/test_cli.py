@@ -17,7 +17,7 @@ from tests.unit.cli.conftest import Invoke, Outcome, make_invoke
 
 TELLS_A_FIX = (ExitCode.USAGE, ExitCode.NOT_FOUND, ExitCode.REFUSED)
 MANIFEST = """\
-name: {name}
+name: "{name}"
 store: {{url: 'unix://{socket}'}}
 adhoc: true
 tasks: {{backup: {{command: [echo, "{{day}}"], params: {{day: {{type: date, default: today}}}}}}}}

@@ -62,7 +62,7 @@ def test_what_reads_a_damaged_store_shows_the_rest(
 ) -> None:
     with declared_store(StoreAddress("fuzz", socket=store_socket), is_ended=False) as store:
         (tmp_path / "jobs.yaml").write_text(
-            f"name: {store.keys.name}\nstore: {{url: 'unix://{store_socket}'}}\n"
+            f"name: '{store.keys.name}'\nstore: {{url: 'unix://{store_socket}'}}\n"
         )
         for damage in damages:
             damaging.inflict(store, damage)

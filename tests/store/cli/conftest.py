@@ -15,7 +15,7 @@ from tests.unit.cli.conftest import Invoke, make_invoke
 def invoke(tmp_path: Path, address: StoreAddress) -> Invoke:
     """Run a command line in a folder whose manifest names the test's namespace."""
     (tmp_path / "jobs.yaml").write_text(
-        f"name: {address.name}\nstore: {{url: 'unix://{address.socket}'}}\n"
+        f"name: '{address.name}'\nstore: {{url: 'unix://{address.socket}'}}\n"
     )
     return make_invoke(tmp_path)
 
