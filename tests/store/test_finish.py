@@ -380,3 +380,14 @@ def test_a_job_that_ends_in_the_line_for_a_lock_leaves_its_place_to_the_next(sto
 
     assert finished.woken == [second]
     assert store.waiting() == [second]
+
+
+def test_who_does_not_know_the_slots_gives_on_the_one_that_the_job_had(store: Store) -> None:
+    store.add_worker()
+    semaphore = replace(A_WAITED_LOCK, slots=2)
+    dead, _ = store.running(lock=semaphore), store.running(lock=semaphore)
+    waiter = store.blocked(semaphore)
+
+    finished = store.finish(dead, JobState.FAILED, lock=replace(semaphore, slots=1))
+
+    assert finished.woken == [waiter]
