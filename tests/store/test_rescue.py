@@ -127,3 +127,13 @@ def test_a_worker_that_holds_nothing_can_be_forgotten(store: Store) -> None:
 
     assert store.run(read_worker(store.keys, "w1")) is None
     assert store.command("EXISTS", store.keys.control("w1")) == 0
+
+
+def test_no_ended_lease_is_judged_while_the_clock_is_in_doubt(store: Store) -> None:
+    store.add_worker("w1")
+    entry = store.claimed("w1")
+    store.end_lease("w1")
+
+    assert store.run(find_orphans(store.keys, QUEUES, bury_ended=False)) == []
+    assert store.finish(entry, worker="w1").states == [JobState.COMPLETED]
+    assert store.claim("w1") == []
