@@ -12,7 +12,7 @@ from jobrunner.errors import IllegalTransition, ManifestError
 
 # The daemon imports the manifest's modules anew, which may take as long as discovery allows.
 GOOD_WITHIN = timedelta(seconds=35)
-BAD_WITHIN = timedelta(seconds=3)
+BAD_WITHIN = timedelta(seconds=3)  # of a daemon that cannot tell, as its store is away
 
 
 def reload(ctx: typer.Context) -> None:
@@ -20,11 +20,12 @@ def reload(ctx: typer.Context) -> None:
 
     cli = cli_of(ctx)
     found = find_daemon(cli)
-    before = _generation(cli, found.daemon.pid)
+    before = _answers(cli, found.daemon.pid)
     found.send(signal.SIGHUP)
     problem = _problem(cli)
     within = GOOD_WITHIN if problem is None else BAD_WITHIN
-    if not eventually(cli.clock, lambda: _generation(cli, found.daemon.pid) != before, within):
+    eventually(cli.clock, lambda: _answers(cli, found.daemon.pid) != before, within)
+    if _answers(cli, found.daemon.pid)[0] == before[0]:
         # Its environment may differ from ours, so only its own answer counts; ours explains it.
         raise problem or IllegalTransition(
             "the daemon goes on with the manifest it had",
@@ -37,12 +38,14 @@ def reload(ctx: typer.Context) -> None:
         cli.write(f"daemon {found.daemon.pid} has reloaded {found.located.manifest}")
 
 
-def _generation(cli: CliContext, pid: int) -> int | None:
+def _answers(cli: CliContext, pid: int) -> tuple[int, int]:
+    """How many manifests the daemon has taken up, and how many it has refused."""
     from jobrunner.store.leases import read_daemons
 
     store = cli.store()
     entries = store.run(read_daemons(store.keys))
-    return next((entry.generation for entry in entries if entry.pid == pid), None)
+    found = ((entry.generation, entry.refused) for entry in entries if entry.pid == pid)
+    return next(found, (0, 0))
 
 
 def _problem(cli: CliContext) -> ManifestError | None:

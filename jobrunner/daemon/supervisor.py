@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -90,6 +91,7 @@ class Supervisor:
         self._keys = Keys(address.name)
         self._started_at = clock.now()
         self._generation = 1
+        self._refused = 0
         self._phase = "starting"
         self._stop_signals = 0
         self._stopping = asyncio.Event()
@@ -238,6 +240,9 @@ class Supervisor:
             for problem in error.problems:
                 EventLog().error("refused the manifest", where=problem.where, what=problem.what)
             self._notifier.ready("the changed manifest was refused; the old one is in force")
+            self._refused += 1  # the next beat tells, should the store be away
+            with suppress(StoreUnavailable):
+                await self._announce()
             return
         self._plan = plan
         # Workers first: one that has the old manifest would fail the jobs of a new task.
@@ -326,6 +331,7 @@ class Supervisor:
             started_at=self._started_at,
             generation=self._generation,
             state=self._phase,
+            refused=self._refused,
         )
         await self._control.run(announce(self._keys, entry))
 

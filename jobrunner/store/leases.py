@@ -198,6 +198,7 @@ class DaemonEntry:
     started_at: datetime
     generation: int  # of the manifest: counts its reloads
     state: str  # starting, running, draining
+    refused: int = 0  # reloads since the start that changed nothing
 
 
 def announce(keys: Keys, daemon: DaemonEntry, ttl: timedelta = LEASE_TTL) -> Operation[None]:
@@ -205,6 +206,7 @@ def announce(keys: Keys, daemon: DaemonEntry, ttl: timedelta = LEASE_TTL) -> Ope
     fields: list[Argument] = ["host", daemon.host, "pid", daemon.pid, "version", daemon.version]
     fields += ["manifest", daemon.manifest, "started_at", to_ms(daemon.started_at)]
     fields += ["generation", daemon.generation, "state", daemon.state]
+    fields += ["refused", daemon.refused]
     names = [keys.daemons(), keys.daemon(daemon.id)]
     yield Script("enlist", names, [daemon.id, _ms(ttl), _ms(ttl), *fields])
 
@@ -242,4 +244,5 @@ def _daemon_of(daemon: str, fields: dict[str, str]) -> DaemonEntry:
         started_at=from_ms(int(fields["started_at"])),
         generation=int(fields["generation"]),
         state=fields["state"],
+        refused=int(fields.get("refused", 0)),
     )

@@ -192,3 +192,17 @@ def test_a_stop_during_a_reload_drains_old_and_new_workers(demo: Project) -> Non
 
     assert daemon.ended() == 0
     assert demo.lines() == ["done"]
+
+
+def test_what_only_the_daemon_refuses_is_told_without_waiting(project: Projects) -> None:
+    picky = "import os\nif 'OF_DAEMON' in os.environ: raise RuntimeError('not here')\n"
+    demo = project(MANIFEST, {"picky": picky})
+    demo.start(environ={"OF_DAEMON": "1"})
+    demo.write(f"{MANIFEST}\nimports: [picky]\n")
+
+    result = demo.cli("reload", within=20)  # it would wait 35 s for a good answer
+
+    assert result.code != 0
+    assert "the daemon goes on with the manifest it had" in result.err
+    demo.write(MANIFEST)
+    demo.cli("reload").ok()
