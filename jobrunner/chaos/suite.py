@@ -11,8 +11,7 @@ from jobrunner.chaos.invariants import Violation, check
 from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.settling import settle
 from jobrunner.chaos.site import Stuck
-from jobrunner.errors import StoreUnavailable
-from jobrunner.errors import JobTimeout
+from jobrunner.errors import JobTimeout, StoreUnavailable
 from jobrunner.store.address import StoreAddress
 
 OWN = "scenario"  # the rule of what a scenario saw by itself
@@ -51,7 +50,7 @@ def perform(
                 arena.start()
             scenario.play(arena)
             evidence = settle(arena)
-        except (Stuck, StoreUnavailable) as error:
+        except (Stuck, StoreUnavailable, JobTimeout) as error:
             violations = [Violation(OWN, scenario.name, str(error))]
             return Outcome(
                 scenario, seed, time.monotonic() - begun, 0, 0, 0, {}, {}, {}, {}, violations
