@@ -132,12 +132,16 @@ def _read_place(keys: Keys, job: Job) -> Operation[Place | None]:
     names = [keys.job(job.id), *own, *(yield from _read_streams(keys))]
     worker, ahead, above, claims = yield Script("place", names, [GROUP, COUNTED, len(own)])
     numbers = zip(claims[::2], claims[1::2], strict=True)
-    return Place(worker.decode() or None, ahead, above, {w.decode(): n for w, n in numbers})
+    return Place(
+        worker.decode(errors="replace") or None, ahead, above, {w.decode(): n for w, n in numbers}
+    )
 
 
 def _read_streams(keys: Keys) -> Operation[list[str]]:
     """The keys of all queues at all levels."""
-    queues = [name.decode() for name in (yield Command(("SMEMBERS", keys.queues())))]
+    queues = [
+        name.decode(errors="replace") for name in (yield Command(("SMEMBERS", keys.queues())))
+    ]
     return [key for _, _, key in queue_streams(keys, sorted(queues))]
 
 
@@ -197,11 +201,14 @@ def _read_counts(keys: Keys, task: str) -> Operation[dict[JobState, int]]:
 def read_last_submitted(keys: Keys, task: str) -> Operation[str | None]:
     """Id of the job of a task that was submitted last; its record may be gone."""
     last: bytes | None = yield Command(("HGET", keys.last_job(), task))
-    return last.decode() if last else None
+    return last.decode(errors="replace") if last else None
 
 
 def _newest(key: str, count: int) -> Operation[list[str]]:
-    return [item.decode() for item in (yield Command(("ZRANGE", key, 0, count - 1, "REV")))]
+    return [
+        item.decode(errors="replace")
+        for item in (yield Command(("ZRANGE", key, 0, count - 1, "REV")))
+    ]
 
 
 def _waiting_ids(keys: Keys) -> Operation[list[str]]:
