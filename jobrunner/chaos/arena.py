@@ -13,9 +13,9 @@ import random
 import shutil
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
@@ -55,6 +55,7 @@ class Notes:
 
     problems: list[str] = field(default_factory=list)  # each is a violation
     figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds
+    counts: Counter[str] = field(default_factory=Counter)  # whatever else the report tells
     fires: list[FireSpan] = field(default_factory=list)  # fire times that the round covers
     may_be_gone: set[str] = field(default_factory=set)  # jobs that a crash of the server lost
 
@@ -107,6 +108,10 @@ class Arena:
     def manifest(self, declaration: Declaration | None = None) -> str:
         """The text for a site, as the setting says, or another declaration."""
         return manifest_text(declaration or self.setting.declaration, self.url, self.address.name)
+
+    def keep(self, resource: AbstractContextManager[T]) -> T:
+        """Enter it, and leave it at the end of the round, once no daemon lives any more."""
+        return self._cleanup.enter_context(resource)
 
     # The round.
 
