@@ -59,10 +59,8 @@ local function block(id, task, state, record, stream, entry, waiting, lock, hold
 end
 
 local function write_start(id, task, state, record, attempt, elapsed)
-  if state ~= 'running' then
-    count(state, task, -1)
-    count('running', task, 1)
-  end
+  count(state, task, -1)
+  count('running', task, 1)
   redis.call('HSET', record, 'state', 'running', 'started_at', now - elapsed,
     'attempt', attempt, 'worker', ARGV[2])
   redis.call('ZADD', KEYS[1], now - elapsed, id)
