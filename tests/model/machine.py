@@ -132,8 +132,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=index)
     def ask_why_a_job_waits(self, number: int) -> None:
-        jobs = [j.id for j in self.model.jobs.values() if j.place == ("default", "low")]
-        self.act(self.work.stand_in_line(pick(["nobody", *jobs], number)))
+        self.act(self.work.stand_in_line(pick(self._known(), number)))
 
     # Workers
 
@@ -290,14 +289,16 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         schedule=st.sampled_from(["s1", "s2"]),
         ahead=st.integers(-2, 2),
-        what=st.sampled_from(["enrol", "pause", "resume", "resume"]),
+        what=st.sampled_from(["enrol", "pause", "resume", "pause and resume"]),
     )
     def tend_the_cron(self, schedule: str, ahead: int, what: str) -> None:
         if what == "enrol":
             start_at = from_ms(START_MS) + CRON_EVERY * max(0, self.fires + ahead)
             self.act(enrol(self.keys, [Enrolment("nightly", schedule, start_at)]))
-        else:
-            self.act((pause_cron if what == "pause" else resume_cron)(self.keys, "nightly"))
+        if "pause" in what:
+            self.act(pause_cron(self.keys, "nightly"))
+        if "resume" in what:
+            self.act(resume_cron(self.keys, "nightly"))
 
     @rule(daemon=st.sampled_from(["d1", "d2"]), tasks=st.sampled_from([[], ["plain", "line"]]))
     def learn_tasks(self, daemon: str, tasks: list[str]) -> None:

@@ -196,6 +196,9 @@ class Work:
             yield from cancel(self._keys, fired.previous, Reason.REPLACED)
 
     def stand_in_line(self, job_id: str) -> Operation[None]:
-        """Ask where a job of the default queue stands, whatever its state and level."""
-        names = [self._keys.queue("default", level) for level in Priority]
+        """Ask where a job stands, whatever its state."""
+        job = self._model.jobs.get(job_id)
+        queue, own = job.place if job else ("default", Priority.LOW)
+        levels = list(Priority)[: list(Priority).index(Priority(own)) + 1]
+        names = [self._keys.queue(queue, level) for level in levels]
         yield Script("place", [self._keys.job(job_id), *names], [GROUP, 2, len(names)])

@@ -9,6 +9,7 @@ from jobrunner.model import TERMINAL, JobState, Reason
 from jobrunner.store.attempts import StartedAs, requeue
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
+from jobrunner.store.removal import delete_jobs
 from jobrunner.store.settling import Settled, settle
 from jobrunner.store.submission import retry_job
 from jobrunner.store.watching import watch
@@ -239,3 +240,16 @@ def test_a_job_that_was_given_back_leaves_its_lock_when_it_is_cancelled(store: S
     assert store.holders() == []
     assert settled.woken == [waiter]
     assert store.due_jobs() == [waiter]
+
+
+def test_a_job_deleted_just_before_it_was_to_be_ended_is_gone(store: Store) -> None:
+    store.add_worker()
+    job_id = store.finished()
+    settling = settle(store.keys, job_id, JobState.CANCELLED)
+    script = settling.send(store.connection.execute(next(settling)))
+    store.run(delete_jobs(store.keys, [job_id]))
+
+    with pytest.raises(StopIteration) as stopped:
+        settling.send(store.connection.execute(script))
+
+    assert stopped.value.value.what is Settled.GONE

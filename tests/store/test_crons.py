@@ -114,13 +114,14 @@ def test_a_paused_cron_makes_no_job_and_its_fire_times_count_as_handled(store: S
 
 def test_a_resumed_cron_goes_on_after_its_pause(store: Store) -> None:
     store.run(pause_cron(store.keys, "nightly"))
+    paused_at = from_ms(store.now_ms())
 
     store.run(resume_cron(store.keys, "nightly"))
 
     handled = record(store).handled
     assert not record(store).is_paused
     assert handled is not None
-    assert handled <= from_ms(store.now_ms())
+    assert paused_at <= handled <= from_ms(store.now_ms())
     assert send(store, a_fire(handled - timedelta(seconds=1))) == ["handled"]
     assert send(store, a_fire(handled + timedelta(seconds=1))) == ["queued"]
 
@@ -384,3 +385,15 @@ def test_a_changed_cron_does_not_repeat_what_was_handled(store: Store) -> None:
     send(store, a_fire(TWO))
 
     assert store.run(enrol(store.keys, [Enrolment("nightly", "new", ONE)])) == [TWO]
+
+
+def test_a_cancelled_job_in_the_middle_leaves_the_last_one_the_crons_previous(store: Store) -> None:
+    three = datetime(2026, 11, 21, 3, tzinfo=UTC)
+    send(store, a_fire(ONE))
+    send(store, a_fire(TWO, overlap="queue", previous=ID_ONE))
+    last = a_fire(three, overlap="queue", previous=ID_TWO)
+    assert send(store, last) == ["blocked"]
+
+    store.run(cancel(store.keys, ID_TWO))
+
+    assert record(store).job == last.job_id
