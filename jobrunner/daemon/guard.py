@@ -49,11 +49,11 @@ class Guard:
         """Start a guard where workers have none; whether that was needed. Raises OSError."""
         if not self._workers or (self._process is not None and self._process.poll() is None):
             return False
-        if self._process is not None:
-            EventLog().warning("lost the guard; another is started", pid=self._process.pid)
-            self._process.communicate()  # what is left of it ends with its pipe
-        self._process = _start()
+        lost, self._process = self._process, _start()
         self._tell(self._workers)
+        if lost is not None:
+            lost.communicate()  # what is left of it ends with its pipe
+            EventLog().warning("lost the guard; another was started", pid=lost.pid)
         return True
 
     def close(self) -> None:
