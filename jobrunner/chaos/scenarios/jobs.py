@@ -12,6 +12,7 @@ from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.site import until
 from jobrunner.chaos.tasks import MS, Declaration, Kind, usual_tasks
 from jobrunner.chaos.work import HOARD
+from jobrunner.client.sync import Client
 from jobrunner.daemon.plan import make_plan, published
 from jobrunner.model import Job, JobState, Reason
 from jobrunner.store.published import publish
@@ -23,18 +24,28 @@ SUBMIT_WITHIN_S = 60.0
 LET_ALONE = Habits(per_s=40, bulk=20, cancels=0, retries=0, deletes=0, after=0)
 
 
-def watch(arena: Arena) -> None:
-    """The load does the harm."""
-    time.sleep(arena.seconds)
+def harm(arena: Arena) -> None:
+    """Among the load's jobs, which do no harm, come others that do: first one of each kind."""
+    harmful = [task for task in arena.setting.declaration.tasks if task not in PEACEFUL]
+    address = arena.address
+    with Client(address.name, address.url, socket=address.socket) as client:
+        for task in harmful:
+            _submit(arena, client, task)
+        for _ in arena.moments(per_s=1.5):
+            _submit(arena, client, arena.rng.choice(harmful))
+
+
+def _submit(arena: Arena, client: Client, task: str) -> None:
+    job = client.submit(task, {"ms": arena.rng.randint(5, 300)})
+    arena.load.acknowledged[job.id] = task
 
 
 # Crashes.
 
 
-def _fatal(function: str, weight: float) -> Kind:
-    return Kind(
-        {"python": f"jobrunner.chaos.work:{function}", "max_lost": MAX_LOST}, 5, 300, weight
-    )
+def _fatal(function: str) -> Kind:
+    target = f"jobrunner.chaos.work:{function}"
+    return Kind({"python": target, "max_lost": MAX_LOST}, weight=0)
 
 
 def _with_neighbours(harmful: dict[str, Kind]) -> Declaration:
@@ -44,9 +55,8 @@ def _with_neighbours(harmful: dict[str, Kind]) -> Declaration:
 
 def _crashing() -> Declaration:
     hoard = {"shell": HOARD, "params": MS, "limits": {"memory": "64MiB"}}
-    functions = ("leave", "segfault", "kill_itself")
-    crashes = {function: _fatal(function, weight=0.7) for function in functions}
-    return _with_neighbours({**crashes, "hoard": Kind(hoard, weight=2)})
+    crashes = {function: _fatal(function) for function in ("leave", "segfault", "kill_itself")}
+    return _with_neighbours({**crashes, "hoard": Kind(hoard, weight=0)})
 
 
 def crashes_are_their_own(evidence: Evidence) -> Iterator[str]:
@@ -69,7 +79,7 @@ def _end_of(task: str) -> tuple[JobState, Reason | None, int]:
 
 
 def _poisoned() -> Declaration:
-    return _with_neighbours({"poison": _fatal("poison", weight=0.8)})
+    return _with_neighbours({"poison": _fatal("poison")})
 
 
 def poison_fails_as_lost(evidence: Evidence) -> Iterator[str]:
@@ -117,7 +127,7 @@ SCENARIOS = (
         "crash-hosts",
         "Functions that crash their process fail as lost after `max_lost` attempts, commands "
         "beyond their memory limit as they exit; all other jobs complete, once.",
-        watch,
+        harm,
         lambda: Setting(_crashing(), habits=LET_ALONE),
         seconds=15,
         rounds=2,
@@ -127,7 +137,7 @@ SCENARIOS = (
         "poison",
         "Jobs that kill their worker fail as lost after `max_lost` attempts; those beside them "
         "run again and complete.",
-        watch,
+        harm,
         lambda: Setting(_poisoned(), habits=LET_ALONE),
         seconds=15,
         rounds=2,

@@ -4,7 +4,6 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -16,7 +15,6 @@ from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.site import Site, until
 from jobrunner.chaos.tasks import Declaration, every_second, usual_tasks
 from jobrunner.client.sync import Client
-from jobrunner.errors import IllegalTransition, JobNotFound
 from jobrunner.model import Reason
 from jobrunner.store.crons import read_crons
 from jobrunner.store.published import read_published
@@ -24,7 +22,6 @@ from jobrunner.store.published import read_published
 RELOADED = "INFO reloaded"
 REFUSED = "ERROR refused the manifest"
 PATIENCE_S = 60.0
-RETRIED = 3  # jobs of a task that was removed, each time
 PASSING = "passing"  # the task that comes and goes
 STEADY, SHIFTING = "steady", "shifting"  # crons: the same always, and with ever other schedules
 STEPS = (1, 2, 3)  # seconds between fire times of the one that shifts; a minute has whole ones
@@ -34,35 +31,60 @@ def change_the_manifest(arena: Arena) -> None:
     """Good and bad manifests in turn; each is taken up, or refused, before the next one."""
     site, since = arena.site, _now()
     declaration = arena.setting.declaration
-    for _ in arena.moments(per_s=1.5):
-        if arena.rng.random() < 0.4:
+    witness = _perform_one(arena)
+    for number, _ in enumerate(arena.moments(per_s=1.5)):
+        if number > 0 and arena.rng.random() < 0.4:
             _refuse(arena, site, declaration)
         else:
             declaration = _changed(arena.setting.declaration, arena.rng)
+            if number == 0:  # this happens in the shortest round
+                declaration = without(declaration, PASSING)
             arena.recorder.fault("reload", NOBODY)
             site.write(arena.manifest(declaration))
             reload(arena, site, RELOADED)
         _expect_in_force(arena, declaration)
         if PASSING not in declaration.tasks:
-            _expect_unknown(arena)
+            _retry_removed(arena, witness)
         _note_fires(arena, declaration)
     _reload_to(arena, site, arena.setting.declaration)
     _note_steady_fires(arena, since)
 
 
+def _perform_one(arena: Arena) -> str:
+    """A job, which has ended, of the task that comes and goes."""
+    address = arena.address
+    with Client(address.name, address.url, socket=address.socket) as client:
+        job = client.submit(PASSING, {"ms": 1})
+        arena.load.acknowledged[job.id] = PASSING
+        client.wait([job.id], PATIENCE_S)
+    return job.id
+
+
+def _retry_removed(arena: Arena, job_id: str) -> None:
+    """Queue a job of the task that went: it ends, in whatever way."""
+    address = arena.address
+    with Client(address.name, address.url, socket=address.socket) as client:
+        arena.recorder.asked("retry", job_id)
+        client.retry(job_id)
+        client.wait([job_id], PATIENCE_S)
+
+
 def _changed(declaration: Declaration, rng: Random) -> Declaration:
-    """Another number of workers and slots, another schedule, and a task the more or the less."""
-    tasks = dict(declaration.tasks)
-    if rng.random() < 0.6:
-        del tasks[PASSING]
+    """Another number of workers and slots, another schedule, and perhaps a task less."""
     shifting = {"task": "quick", "cron": f"*/{rng.choice(STEPS)} * * * * *"}
-    return replace(
+    changed = replace(
         declaration,
-        tasks=tasks,
         crons={**declaration.crons, SHIFTING: shifting},
         processes=rng.randint(1, 3),
         slots=rng.randint(2, declaration.slots),
     )
+    return without(changed, PASSING) if rng.random() < 0.5 else changed
+
+
+def without(declaration: Declaration, task: str) -> Declaration:
+    """The same without a task."""
+    tasks = {name: kind for name, kind in declaration.tasks.items() if name != task}
+    return replace(declaration, tasks=tasks)
 
 
 def _refuse(arena: Arena, site: Site, declaration: Declaration) -> None:
@@ -122,19 +144,6 @@ def _expect_in_force(arena: Arena, declaration: Declaration) -> None:
             arena.notes.problems.append(
                 f"{what} in force are {sorted(told)}, and not {sorted(declared)}"
             )
-
-
-def _expect_unknown(arena: Arena) -> None:
-    """A job of the task that went: it was submitted before, or is one that is retried."""
-    load, address = arena.load, arena.address
-    jobs = [job_id for job_id, task in list(load.acknowledged.items()) if task == PASSING]
-    with Client(address.name, address.url, socket=address.socket) as client:
-        for job_id in jobs[:RETRIED]:
-            client.wait([job_id], PATIENCE_S)
-            arena.recorder.asked("retry", job_id)
-            with suppress(JobNotFound, IllegalTransition):  # a client has deleted or retried it
-                client.retry(job_id)
-        client.wait(jobs[:RETRIED], PATIENCE_S)
 
 
 def _note_fires(arena: Arena, declaration: Declaration) -> None:

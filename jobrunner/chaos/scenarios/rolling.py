@@ -1,22 +1,20 @@
 """Two daemons on one store whose manifests differ."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.evidence import Evidence
 from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.scenario import Scenario
-from jobrunner.chaos.scenarios.reloads import PASSING, RELOADED, reload, with_passing
+from jobrunner.chaos.scenarios.reloads import PASSING, RELOADED, reload, with_passing, without
 from jobrunner.chaos.site import Site
-from jobrunner.chaos.tasks import Declaration
 from jobrunner.model import Reason
 
 
 def roll(arena: Arena) -> None:
     """One daemon learns of a task, the other one does not, whatever it is asked to do."""
     old, new = arena.sites
-    before = _without(arena.setting.declaration, PASSING)
+    before = without(arena.setting.declaration, PASSING)
     old.write(arena.manifest(before))
     old.start()
     new.write(arena.manifest())
@@ -33,11 +31,6 @@ def roll(arena: Arena) -> None:
         arena.rng.choice(steps)()
     # The daemon that starts last tells clients what there is.
     reload(arena, new, RELOADED)
-
-
-def _without(declaration: Declaration, task: str) -> Declaration:
-    tasks = {name: kind for name, kind in declaration.tasks.items() if name != task}
-    return replace(declaration, tasks=tasks)
 
 
 def _restart(arena: Arena, site: Site) -> None:
