@@ -42,6 +42,8 @@ local function claimed_by_worker()
 end
 
 local entry = redis.call('HGET', KEYS[1], 'entry')
+-- A damaged record may have anything there.
+entry = entry and string.match(entry, '^%d+%-%d+$')
 local worker = entry and holder_of(own, ARGV[1], entry)
 if worker or not entry then
   return {worker or '', 0, 0, {}}
