@@ -8,6 +8,7 @@ from jobrunner.model import JobState
 from jobrunner.store.audit import audit, mend
 from jobrunner.store.keys import GROUP
 from jobrunner.store.orphan import Kind, Orphan
+from jobrunner.store.requests import Argument, Script
 from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store
 
 Fault = Callable[[Store], None]
@@ -236,3 +237,56 @@ def test_an_entry_that_is_no_job_is_left_to_the_workers(store: Store) -> None:
     store.command("XADD", store.keys.queue("default", "normal"), "*", "hello", "world")
 
     assert found(store) == []
+
+
+def test_the_own_entry_of_a_job_that_has_ended_is_taken_out(store: Store) -> None:
+    job_id = store.submit()
+    now = store.now_ms()
+    changes = ("state", "completed", "finished_at", now)
+    store.command("HSET", store.keys.job(job_id), *changes)
+    for key in (store.keys.done("completed"), store.keys.task_done("demo")):
+        store.command("ZADD", key, now, job_id)
+    store.command("DEL", store.keys.counts())
+
+    orphans = found(store)
+    store.run(mend(store.keys, orphans))
+
+    assert kinds(orphans) == {Kind.STALE_ENTRY}
+    assert store.entries() == {}
+
+
+def test_a_stale_entry_that_a_living_worker_has_claimed_is_left_to_it(store: Store) -> None:
+    store.add_worker()
+    double = store.doubled(store.running())
+
+    orphans = found(store)
+
+    assert kinds(orphans) == {Kind.STALE_ENTRY}
+    assert store.run(mend(store.keys, orphans)) == []
+    store.finish(double)
+    assert found(store) == []
+
+
+def test_an_idempotency_key_that_went_to_a_later_job_meanwhile_is_kept(store: Store) -> None:
+    store.submit(id="later", key="k")
+    names = [store.keys.unique("k"), store.keys.job("gone")]
+
+    assert store.connection.execute(Script("check_leftovers", names, [1, "gone"])) == [0]
+    assert store.command("GET", store.keys.unique("k")) == b"later"
+
+
+def test_a_member_that_left_an_index_meanwhile_is_no_fault(store: Store) -> None:
+    keys = store.keys
+    names = [keys.running(), keys.lock_waiting("none"), keys.scheduled(), keys.job("gone")]
+    args: list[Argument] = ["", keys.wake_channel(), "", "running ", "", "", 0, "gone"]
+
+    assert store.connection.execute(Script("check_members", names, args)) == [b""]
+
+
+def test_who_was_woken_in_vain_is_left_to_the_scheduler_for_a_while(store: Store) -> None:
+    store.add_worker()
+    job_id = store.finished()
+    store.command("ZADD", store.keys.scheduled(), store.now_ms(), job_id)
+
+    assert found(store) == []
+    store.promote(job_id)

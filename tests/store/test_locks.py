@@ -188,3 +188,14 @@ def test_the_job_of_a_broken_lock_does_not_free_it_for_others(store: Store) -> N
 
 def test_breaking_a_free_lock_does_nothing(store: Store) -> None:
     assert store.run(break_lock(store.keys, "report")) == []
+
+
+def test_a_lock_that_is_held_is_looked_at_again_when_its_time_is_up(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_LOCK)
+    store.command("ZADD", store.keys.locks(), LONG_AGO, "report")
+
+    store.run(wake_free_locks(store.keys))
+
+    ends_at = store.command("ZSCORE", store.keys.lock("report"), holder.job_id)
+    assert store.command("ZSCORE", store.keys.locks(), "report") == ends_at
