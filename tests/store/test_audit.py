@@ -290,3 +290,47 @@ def test_who_was_woken_in_vain_is_left_to_the_scheduler_for_a_while(store: Store
 
     assert found(store) == []
     store.promote(job_id)
+
+
+def test_a_claimed_job_without_its_entry_is_left_to_the_living_worker(store: Store) -> None:
+    store.add_worker()
+    entry = store.claimed()
+    store.command("XDEL", store.keys.queue("default", "normal"), entry.entry_id)
+
+    orphans = found(store)
+
+    assert Kind.NO_ENTRY in kinds(orphans)
+    assert Kind.NO_ENTRY not in kinds(store.run(mend(store.keys, orphans)))
+    assert store.finish(entry).states == [JobState.COMPLETED]
+
+
+def test_a_running_job_without_its_entry_is_left_to_the_living_worker(store: Store) -> None:
+    store.add_worker()
+    entry = store.running()
+    stream = store.keys.queue("default", "normal")
+    store.command("XACK", stream, GROUP, entry.entry_id)
+    store.command("XDEL", stream, entry.entry_id)
+
+    assert store.run(mend(store.keys, found(store))) == []
+    assert store.finish(entry).states == [JobState.COMPLETED]
+
+
+def test_the_lock_of_a_job_that_has_ended_is_given_to_the_next_in_line(store: Store) -> None:
+    store.add_worker()
+    holder = store.running(lock=A_WAITED_LOCK)
+    waiter = store.blocked()
+    store.finish(holder)  # as by a caller that did not know the lock
+
+    store.run(mend(store.keys, found(store)))
+
+    assert store.holders() == []
+    assert store.due_jobs() == [waiter]
+
+
+def test_more_jobs_than_can_be_counted_at_once_are_not_counted(store: Store) -> None:
+    store.submit()
+    keys = store.keys
+    names = [keys.counts(), keys.scheduled(), keys.blocked(), keys.running()]
+    names.append(keys.queue("default", "normal"))
+
+    assert store.connection.execute(Script("count_live", names, ["", 0, keys.job("")])) is None
