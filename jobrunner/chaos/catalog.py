@@ -7,6 +7,7 @@ from jobrunner.chaos.scenarios import (
     jobs,
     kills,
     lifecycle,
+    network,
     points,
     recovery,
     reloads,
@@ -17,6 +18,7 @@ from jobrunner.chaos.scenarios import (
 SCENARIOS = (
     *kills.SCENARIOS,
     *points.SCENARIOS,
+    *network.SCENARIOS,
     *stops.SCENARIOS,
     *clocks.SCENARIOS,
     *fires.SCENARIOS,

@@ -39,12 +39,12 @@ def _python(function: str) -> str:
     return f"jobrunner.chaos.work:{function}"
 
 
-def _lock(name: str, conflict: str, slots: int = 1) -> dict[str, Any]:
-    return {"name": name, "ttl": "2s", "slots": slots, "conflict": conflict}
-
-
-def usual_tasks() -> dict[str, Kind]:
+def usual_tasks(lock_ttl_s: float = 2) -> dict[str, Kind]:
     """Every way of running a job, with locks and retries."""
+
+    def lock(name: str, conflict: str, slots: int = 1) -> dict[str, Any]:
+        return {"name": name, "ttl": f"{lock_ttl_s}s", "slots": slots, "conflict": conflict}
+
     command = {"shell": COMMAND, "params": MS}
     retry = {"attempts": 4, "delay": "0.2s", "max_delay": "1s"}
     return {
@@ -55,11 +55,11 @@ def usual_tasks() -> dict[str, Kind]:
         "hosted": Kind({"python": _python("hosted")}, 5, 700, weight=6),
         "command": Kind(command, 0, 900, weight=4),
         "flaky": Kind({"python": _python("flaky"), "retry": retry}, 5, 100, weight=3),
-        "one": Kind({"python": _python("work"), "lock": _lock("one", "wait")}, 20, 300, 0.7),
-        "one-command": Kind({**command, "lock": _lock("one", "wait")}, 50, 300, 0.4),
-        "two": Kind({"python": _python("hosted"), "lock": _lock("two", "wait", 2)}, 20, 500, 0.8),
-        "two-command": Kind({**command, "lock": _lock("two", "wait", 2)}, 50, 400, 0.5),
-        "skip": Kind({"python": _python("work"), "lock": _lock("skip", "skip", 2)}, 50, 500, 0.8),
+        "one": Kind({"python": _python("work"), "lock": lock("one", "wait")}, 20, 300, 0.7),
+        "one-command": Kind({**command, "lock": lock("one", "wait")}, 50, 300, 0.4),
+        "two": Kind({"python": _python("hosted"), "lock": lock("two", "wait", 2)}, 20, 500, 0.8),
+        "two-command": Kind({**command, "lock": lock("two", "wait", 2)}, 50, 400, 0.5),
+        "skip": Kind({"python": _python("work"), "lock": lock("skip", "skip", 2)}, 50, 500, 0.8),
     }
 
 

@@ -23,10 +23,11 @@ from jobrunner.runner.proctable import descendants, started_at
 FULL_S = 240.0  # so long a round takes every point; a shorter one as large a share of them
 FEWEST = 2  # points of each role, however short the round is
 WARM_S = 5.0  # until most points have passed
-COMMON = 8  # a point that passed so often comes again by itself, and any time of it will do
+COMMON = 16  # a point that passed so often comes again by itself, and any time of it will do
 MOST_NTH = 20
 PASSING_S = 5.0  # for a point that comes again by itself
-STARTING_S = 20.0  # for one that comes when a process starts, or its jobs are rescued
+RESCUE_S = 2.0  # for one that comes when a worker has died
+STARTING_S = 15.0  # for one that has to be provoked
 LOST = "lost-reply"
 
 
@@ -125,7 +126,7 @@ class Points:
         passed = self._proxy.points(lambda pid: self._is(role, pid))
         for (point, count), when in product(sorted(passed.items()), When):
             is_common = count >= COMMON
-            nth = self._arena.rng.randint(1, min(MOST_NTH, count // 2)) if is_common else 1
+            nth = self._arena.rng.randint(1, min(MOST_NTH, count // COMMON)) if is_common else 1
             yield Aim(role, point, when, nth, is_common)
 
     def kill_at(self, aim: Aim) -> bool:
@@ -145,10 +146,10 @@ class Points:
         return trap.has_sprung
 
     def _provoke(self, role: Role, trap: Trap) -> None:
-        """Bring about the points of a start and of a rescue."""
-        if role is Role.WORKER:
-            self._faults.kill_worker(self._site)
-        else:
+        """Bring about the points of a start, of a rescue and of forgotten scripts."""
+        self._arena.execute("SCRIPT", "FLUSH")
+        self._faults.kill_workers(self._site)
+        if role is Role.SUPERVISOR and not trap.wait(RESCUE_S):
             self._start_again()
         trap.wait(STARTING_S)
 
