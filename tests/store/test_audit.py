@@ -6,6 +6,7 @@ import pytest
 
 from jobrunner.model import JobState
 from jobrunner.store.audit import audit, mend
+from jobrunner.store.audit_records import check_records
 from jobrunner.store.keys import GROUP
 from jobrunner.store.orphan import Kind, Orphan
 from jobrunner.store.requests import Argument, Script
@@ -334,3 +335,27 @@ def test_more_jobs_than_can_be_counted_at_once_are_not_counted(store: Store) -> 
     names.append(keys.queue("default", "normal"))
 
     assert store.connection.execute(Script("count_live", names, ["", 0, keys.job("")])) is None
+
+
+def test_a_job_that_is_queued_again_has_a_higher_fence(store: Store) -> None:
+    a_queued_job_whose_entry_is_gone(store)
+
+    store.run(mend(store.keys, found(store)))
+
+    (entry,) = store.entries().values()
+    assert entry["f"] == "2"
+
+
+def test_a_job_that_began_to_wait_while_it_was_looked_at_is_no_fault(store: Store) -> None:
+    store.add_worker()
+    store.running(lock=A_WAITED_LOCK)
+    entry = store.claimed()
+    checking = check_records(store.keys, [entry.job_id], mends=False)
+    read = store.connection.execute(next(checking))
+    store.start(entry, lock=A_WAITED_LOCK)
+    script = checking.send(read)
+
+    with pytest.raises(StopIteration) as stopped:
+        checking.send(store.connection.execute(script))
+
+    assert stopped.value.value == []
