@@ -141,7 +141,7 @@ def _labels(name: str, reply: Any) -> list[str]:
             return ["woken" if reply else "nobody"]
         case "orphans":
             return ["some" if reply else "none"]
-        case "enlist" | "enrol" | "group" | "place" | "unrenewed":
+        case "enlist" | "enrol" | "group" | "know" | "place" | "unrenewed":
             return ["done"]
     return reply if isinstance(reply, list) else [reply or "gone"]
 
