@@ -21,9 +21,10 @@ from jobrunner.runner.proctable import all_pids, carries, started_at
 RETURNED = "cancelled"  # what the history says once a cancel has returned
 FIGURE = "from a cancel to its return"
 CANCELLERS = 4
-LASTING_MS = 200
+LASTING_MS = (100, 200, 3000)  # some end about when they are cancelled, some long after
+UPSTREAM_MS = 200
 DELAY_S = 0.15
-LONGEST_LIFE_S = 0.6  # of most jobs: their delay, their line and their work
+LONGEST_LIFE_S = 0.6  # of a short job: its delay, its line and its work
 WITHIN_S = 60.0  # however slow the machine is
 IN_LOOP = ("work", "eager", "one")
 IN_PROCESSES = ("hosted", "command", "one-command", "two")
@@ -62,11 +63,11 @@ class Canceller:
         dice = self._rng.random()
         after = None
         if dice < 0.2:
-            after = client.submit("work", {"ms": LASTING_MS}).id
+            after = client.submit("work", {"ms": UPSTREAM_MS}).id
             self._arena.load.acknowledged[after] = "work"
         delay = DELAY_S if dice > 0.7 else None
         priority = self._rng.choice([Priority.HIGH, Priority.LOW])
-        params = {"ms": LASTING_MS}
+        params = {"ms": self._rng.choice(LASTING_MS)}
         request = JobRequest(task, params, delay=delay, after=after, priority=priority)
         client.submit_batch([request])
         self._arena.load.acknowledged[request.id] = task

@@ -15,6 +15,7 @@ from jobrunner.model import Reason
 from jobrunner.state import read_daemon
 
 AMPLE = "30s"  # a drain that no job of the load needs
+EARLY_S = 0.05  # about what it takes until the supervisor listens
 START_S = 1.5  # about what a start takes: signals come before its end, and after it
 LATE_S = 0.4  # a second signal comes before, or after the end of a short drain
 
@@ -32,7 +33,7 @@ def drain(arena: Arena) -> None:
 def cut_short(arena: Arena) -> None:
     """TERM with little time, sometimes ended by a second one; then start again."""
     site = arena.site
-    for _ in arena.moments(per_s=1):
+    for _ in arena.moments(per_s=2):
         name = arena.rng.choice(["drain-deadline", "second-signal"])
         arena.recorder.begin(name, site.pids())
         site.signal(signal.SIGTERM)
@@ -73,7 +74,7 @@ def signal_the_start(arena: Arena) -> None:
     for _ in arena.moments(per_s=5):
         site.spawn()
         until(lambda: _has_signed(site), START_PATIENCE_S, "the daemon has its state folder")
-        time.sleep(arena.rng.uniform(0, START_S))
+        time.sleep(arena.rng.uniform(0, arena.rng.choice([EARLY_S, START_S])))
         if arena.rng.random() < 0.5:
             arena.recorder.fault("reload-while-starting", NOBODY)
             site.signal(signal.SIGHUP)
