@@ -221,4 +221,14 @@ def test_a_job_that_was_begun_is_not_put_aside_and_keeps_its_entry(store: Store)
     entry = store.running(task="new")
 
     assert put_aside(store, entry) is Parked.STALE
+    assert store.entry_of(entry.job_id)["f"] == "1"
     assert store.finish(entry, task="new").states == [JobState.COMPLETED]
+
+
+def test_a_job_that_has_ended_is_not_put_aside(store: Store) -> None:
+    store.add_worker()
+    entry = store.claimed(task="new")
+    store.finish(entry, task="new")
+
+    assert put_aside(store, entry) is Parked.STALE
+    assert store.state(entry.job_id) is JobState.COMPLETED

@@ -101,3 +101,18 @@ def test_a_retried_job_does_not_wait_for_its_upstream_job_again(store: Store) ->
     store.run(retry_job(store.keys, job_id))
 
     assert [entry.job_id for entry in store.claim()] == [job_id]
+
+
+def test_a_retried_job_that_is_given_back_keeps_what_its_policy_does_not_count(
+    store: Store,
+) -> None:
+    store.add_worker()
+    job_id = store.finished(JobState.FAILED)
+    store.run(retry_job(store.keys, job_id))
+    (entry,) = store.claim()
+    store.finish(entry, JobState.FAILED, retry_delay_ms=0)
+
+    store.promote(job_id)
+
+    (again,) = store.claim()
+    assert (again.attempts, again.base) == (2, 1)
