@@ -12,6 +12,7 @@ from jobrunner.chaos.scenarios import (
     recovery,
     reloads,
     rolling,
+    server,
     stops,
 )
 
@@ -19,6 +20,7 @@ SCENARIOS = (
     *kills.SCENARIOS,
     *points.SCENARIOS,
     *network.SCENARIOS,
+    *server.SCENARIOS,
     *stops.SCENARIOS,
     *clocks.SCENARIOS,
     *fires.SCENARIOS,

@@ -40,6 +40,7 @@ _REFUSALS = {
         "make room on the server's disk, and look at its log",
     ),
     "READONLY": ("is a read-only replica", "name the primary in store.url"),
+    "UNBLOCKED": ("has become a replica meanwhile", "name the primary in store.url"),
     "MASTERDOWN": ("is a replica without its primary", "start the primary, or promote this one"),
     "CLUSTERDOWN": ("belongs to a cluster that is down", "repair the cluster"),
     "MOVED": ("belongs to a cluster", "name a single server, or a proxy, in store.url"),
@@ -65,7 +66,7 @@ _ERR_REFUSALS = {
     "ERR DB index": ("has no such database", "correct the number of the database in store.url"),
 }
 # The session is of no use any more: another server may answer under the same name.
-STALE_CODES = frozenset({"READONLY", "MASTERDOWN", "NOAUTH"})
+STALE_CODES = frozenset({"READONLY", "UNBLOCKED", "MASTERDOWN", "NOAUTH"})
 
 
 def refusal(error: ReplyError, address: StoreAddress) -> StoreUnavailable | None:

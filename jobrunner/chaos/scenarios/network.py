@@ -94,6 +94,12 @@ def start_behind_proxies(arena: Arena) -> Sequence[FaultProxy]:
     return proxies
 
 
+def lasting_leases(lease_s: float, hosts: Sequence[str] = ()) -> Setting:
+    """Locks last as long as leases do."""
+    tasks = usual_tasks(lock_ttl_s=lease_s)
+    return Setting(Declaration(tasks), len(hosts) or 1, hosts, lease_s, habits=CALM)
+
+
 def _be_away(
     arena: Arena,
     proxy: FaultProxy,
@@ -116,12 +122,6 @@ def _workers(site: Site) -> list[int]:
     return [worker.pid for worker in site.workers()]
 
 
-def _setting(lease_s: float, hosts: Sequence[str] = ()) -> Setting:
-    """Locks last as long as leases do."""
-    tasks = usual_tasks(lock_ttl_s=lease_s)
-    return Setting(Declaration(tasks), len(hosts) or 1, hosts, lease_s, habits=CALM)
-
-
 def _scenario(
     name: str,
     promise: str,
@@ -138,7 +138,7 @@ SCENARIOS = (
         "The store cannot be reached, or connections hang half-open, for less than what a lease "
         "bears: no job runs twice for that.",
         short_outages,
-        partial(_setting, LONG_LEASE_S),
+        partial(lasting_leases, LONG_LEASE_S),
         25,
     ),
     _scenario(
@@ -146,7 +146,7 @@ SCENARIOS = (
         "The store cannot be reached for 30 s: jobs are killed before their lease ends, and run "
         "again when it is back; the daemon goes on by itself.",
         partial(long_outage, Outage.REFUSED),
-        partial(_setting, LEASE_S),
+        partial(lasting_leases, LEASE_S),
         30,
     ),
     _scenario(
@@ -154,7 +154,7 @@ SCENARIOS = (
         "All connections hang for longer than a lease, and requests of the time arrive late: jobs "
         "are killed before, and nothing that arrives late does harm.",
         partial(long_outage, Outage.HALF_OPEN),
-        partial(_setting, LEASE_S),
+        partial(lasting_leases, LEASE_S),
         30,
     ),
     _scenario(
@@ -162,21 +162,21 @@ SCENARIOS = (
         "One of two daemons is cut off from the store, and the other takes its jobs: what the "
         "first had running is dead before, and its locks are given to nobody else earlier.",
         cut_off_one_of_two,
-        partial(_setting, LEASE_S, ("first", "second")),
+        partial(lasting_leases, LEASE_S, ("first", "second")),
         40,
     ),
     _scenario(
         "resets",
         "Connections end at random under load: nothing is lost, and nothing runs twice.",
         resets,
-        partial(_setting, LONG_LEASE_S),
+        partial(lasting_leases, LONG_LEASE_S),
         15,
     ),
     _scenario(
         "slow-network",
         "The network takes 50 ms each way: everything goes on, only later.",
         slow_network,
-        partial(_setting, LONG_LEASE_S),
+        partial(lasting_leases, LONG_LEASE_S),
         15,
     ),
 )
