@@ -221,9 +221,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.act(self.work.release(*self._hands(number, count)), most)
 
     @precondition(lambda self: self.ledger.hands)
-    @rule(number=index, most=patience)
-    def put_a_job_aside(self, number: int, most: int | None) -> None:
-        self.act(self.work.park(pick(self.ledger.hands, number)), most)
+    @rule(number=index, is_cancelled=st.booleans(), most=patience)
+    def put_a_job_aside(self, number: int, is_cancelled: bool, most: int | None) -> None:
+        hand = pick(self.ledger.hands, number)
+        if is_cancelled:
+            self.act(cancel(self.keys, hand.entry.job_id))
+        self.act(self.work.park(hand), most)
 
     @precondition(lambda self: self.workers)
     @rule(number=index, most=patience)

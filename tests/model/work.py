@@ -78,7 +78,8 @@ class Work:
             if isinstance(item, Entry):
                 self._take_one(worker, item)
         damaged = [item for item in claimed if isinstance(item, Unreadable)]
-        yield from refuse_unreadable(self._keys, worker, damaged)
+        for _ in range(2):  # the first reply is lost
+            yield from refuse_unreadable(self._keys, worker, damaged)
 
     def _take_one(self, worker: str, entry: Entry) -> None:
         job = self._model.jobs.get(entry.job_id)
