@@ -17,6 +17,7 @@ from jobrunner.state import read_daemon
 AMPLE = "30s"  # a drain that no job of the load needs
 EARLY_S = 0.05  # about what it takes until the supervisor listens
 START_S = 1.5  # about what a start takes: signals come before its end, and after it
+RELOADS = 6  # asked for in a row
 LATE_S = 0.4  # a second signal comes before, or after the end of a short drain
 
 
@@ -77,7 +78,9 @@ def signal_the_start(arena: Arena) -> None:
         time.sleep(arena.rng.uniform(0, arena.rng.choice([EARLY_S, START_S])))
         if arena.rng.random() < 0.5:
             arena.recorder.fault("reload-while-starting", NOBODY)
-            site.signal(signal.SIGHUP)
+            for _ in range(RELOADS):
+                site.signal(signal.SIGHUP)
+                time.sleep(arena.rng.uniform(0, EARLY_S))
             site.wait_until_ready()
         else:
             arena.recorder.fault("stop-while-starting", NOBODY)
