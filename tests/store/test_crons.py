@@ -397,3 +397,14 @@ def test_a_cancelled_job_in_the_middle_leaves_the_last_one_the_crons_previous(st
     store.run(cancel(store.keys, ID_TWO))
 
     assert record(store).job == last.job_id
+
+
+def test_after_the_cancel_of_a_waiting_job_the_previous_one_is_the_one_that_runs(
+    store: Store,
+) -> None:
+    send(store, a_fire(ONE))
+    assert send(store, a_fire(TWO, overlap="queue", previous=ID_ONE)) == ["blocked"]
+
+    store.run(cancel(store.keys, ID_TWO))
+
+    assert record(store).job == ID_ONE
