@@ -83,6 +83,18 @@ class ServerFiles:
         return noted if _is_private(noted.parent) else None
 
 
+def is_locked(descriptor: int) -> bool:
+    """Whether another process holds the lock of an open file. Takes no lock that outlasts it.
+
+    Unlocked, and not just closed: a process that another thread forks meanwhile has the file open
+    until it executes its program, and would keep the lock.
+    """
+    if not try_lock(descriptor):
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
 def try_lock(descriptor: int) -> bool:
     """Take the lock of an open file; False when another process holds it."""
     try:

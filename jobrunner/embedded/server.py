@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from jobrunner.embedded.binary import find_binary
-from jobrunner.embedded.files import ServerFiles, try_lock
+from jobrunner.embedded.files import ServerFiles, is_locked, try_lock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
@@ -85,7 +85,7 @@ class EmbeddedServer:
         if self._process is not None:
             self._process.poll()  # take its exit status, or it stays a zombie
         with self._files.lock() as lock:
-            return not try_lock(lock)
+            return is_locked(lock)
 
     def stop(self) -> None:
         """Shut down cleanly, the data on disk; by TERM and KILL if it does not obey."""

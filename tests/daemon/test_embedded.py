@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from jobrunner.embedded.binary import bundled_binary
-from jobrunner.embedded.files import LONGEST_SOCKET_PATH
+from jobrunner.embedded.files import LONGEST_SOCKET_PATH, ServerFiles, is_locked, try_lock
 from jobrunner.embedded.server import EmbeddedServer, Start
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.connection import StoreConnection
@@ -252,3 +252,16 @@ def test_a_server_named_in_the_manifest_is_used(folder: Path) -> None:
 
     assert psutil.Process(server.pid()).cmdline()[0] == str(own)
     server.stop()
+
+
+def test_a_look_at_the_lock_leaves_it_free_although_a_fork_has_the_file_open(folder: Path) -> None:
+    files = ServerFiles(folder)
+    with files.lock() as lock:
+        inherited = os.dup(lock)  # as a process has it that is forked in this moment
+
+        was_locked = is_locked(lock)
+
+    with files.lock() as lock:
+        is_free = try_lock(lock)
+    os.close(inherited)
+    assert (was_locked, is_free) == (False, True)
