@@ -6,6 +6,7 @@ from hashlib import sha1
 from importlib.resources import files
 
 INCLUDE = "-- include:"  # a header line that names the shared functions a script needs
+FLAGS = "-- flags:"  # a header line for what the server lets a script do
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +25,19 @@ def script_names() -> list[str]:
 def lua_script(name: str) -> LuaScript:
     """The script `lua/<name>.lua` with its includes in front, read once per process."""
     body = _read(f"{name}.lua")
-    text = "\n".join([*(_read(f"include/{part}.lua") for part in _includes(body)), body])
+    includes = [_read(f"include/{part}.lua") for part in _named(INCLUDE, body)]
+    flags = [f"#!lua flags={flag}" for flag in _named(FLAGS, body)]
+    text = "\n".join([*flags, *includes, body])
     return LuaScript(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def _includes(body: str) -> list[str]:
+def _named(what: str, body: str) -> list[str]:
+    """The words of a line of the header."""
     for line in body.splitlines():
         if not line.startswith("--"):
             break
-        if line.startswith(INCLUDE):
-            return line.removeprefix(INCLUDE).split()
+        if line.startswith(what):
+            return line.removeprefix(what).split()
     return []
 
 

@@ -122,6 +122,22 @@ def test_the_locks_of_running_jobs_are_renewed(store: Store) -> None:
     assert int(store.command("ZSCORE", store.keys.locks(), "report")) == end
 
 
+def test_a_full_server_renews_a_lease_and_its_locks(store: Store) -> None:
+    store.add_worker()
+    store.end_lease("w1")
+    entry = store.running(lock=A_LOCK)
+    lease = lock_lease(store, entry.job_id)
+
+    store.command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        renewal = renew_worker(store, lease)
+    finally:
+        store.command("CONFIG", "SET", "maxmemory", "0")
+
+    assert renewal == Renewal(True, [], [])
+    assert lease_end(store) > store.now_ms()
+
+
 def test_a_broken_lock_is_not_renewed_and_its_job_is_named(store: Store) -> None:
     store.add_worker()
     entry = store.running(lock=A_LOCK)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +12,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command
+from tests.store.clients import eventually
 from tests.store.kinds import CLIENT_ID, PING, Run, both_kinds, failure
 from tests.store.odd_servers import unix_server
 
@@ -181,6 +183,20 @@ def test_a_demoted_server_is_left(
             admin.execute(Command(("REPLICAOF", "NO", "ONE")))
 
     assert connection.execute(CLIENT_ID) != before
+
+
+def test_a_blocking_read_that_a_failover_interrupts_is_an_outage(
+    connection: StoreConnection, address: StoreAddress, keys: Keys
+) -> None:
+    with StoreConnection(address) as reader, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(reader.execute, Command(("BLPOP", keys.control("w1"), 5)))
+        eventually(lambda: b"cmd=blpop" in connection.execute(Command(("CLIENT", "LIST"))))
+        connection.execute(Command(("REPLICAOF", "127.0.0.1", "1")))
+        try:
+            with pytest.raises(StoreUnavailable, match="has become a replica"):
+                reading.result()
+        finally:
+            connection.execute(Command(("REPLICAOF", "NO", "ONE")))
 
 
 @both_kinds

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.faults import Faults
@@ -18,6 +19,7 @@ from jobrunner.embedded.server import EmbeddedServer
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.requests import Command
 
+FULL_LEASE_S = 4.0  # a full server renews leases
 FILL_S = 60.0  # until jobs have filled what little memory is left
 LITTLE_ROOM = 16_000  # bytes
 NOWHERE = ("127.0.0.1", 1)  # nobody listens there: what the replica has stays as it is
@@ -42,12 +44,12 @@ def stop_server(arena: Arena) -> None:
 
 
 def fill_server(arena: Arena) -> None:
-    """No memory for anything more, for a part of a lease."""
+    """No memory for anything more, for longer than a lease."""
     for _ in arena.moments(per_s=0.5):
         with _lasting(arena, "full-server"):
             arena.execute("CONFIG", "SET", "maxmemory", _used_memory(arena) + LITTLE_ROOM)
             until(lambda: _refuses(arena, "OOM"), FILL_S, "the server is full")
-            _bear(arena)
+            time.sleep(FULL_LEASE_S * 1.2)
             arena.execute("CONFIG", "SET", "maxmemory", 0)
 
 
@@ -110,14 +112,11 @@ def _refuses(arena: Arena, code: str) -> bool:
     return False
 
 
-def _setting() -> Setting:
-    return lasting_leases(LONG_LEASE_S)
-
-
 def _scenario(
     name: str, promise: str, play: Callable[[Arena], None], seconds: float = 15
 ) -> Scenario:
-    return Scenario(name, promise, play, _setting, seconds, is_safe=False)
+    setting = partial(lasting_leases, LONG_LEASE_S)
+    return Scenario(name, promise, play, setting, seconds, is_safe=False)
 
 
 SCENARIOS = (
@@ -140,12 +139,14 @@ SCENARIOS = (
         "The server does not answer (SIGSTOP) for less than what a lease bears: no job runs twice.",
         stop_server,
     ),
-    _scenario(
+    Scenario(
         "full-server",
-        "The server has no memory left: submits are refused and told so, jobs that run go on, "
-        "and their results are kept until there is room.",
+        "The server has no memory left for longer than a lease: submits are refused and told so, "
+        "jobs that run go on, and their results are kept until there is room.",
         fill_server,
-        20,
+        partial(lasting_leases, FULL_LEASE_S),
+        seconds=20,
+        is_safe=False,
     ),
     _scenario(
         "forget-scripts",

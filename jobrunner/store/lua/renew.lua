@@ -1,6 +1,8 @@
 -- Renew a worker's lease and the locks its jobs hold; tell what shall be cancelled.
 -- Called by the worker, or for it by its supervisor: what was taken back is refused to both.
+-- A full server renews, too: jobs that run must not be stopped for want of room.
 -- include: clock
+-- flags: allow-oom
 -- KEYS[1] workers zset  KEYS[2] worker hash  KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS per lock: lock zset, record hash of the holding job
 -- ARGV[1] worker        ARGV[2] lease ttl ms ARGV[3] process groups as JSON, or '' for those
