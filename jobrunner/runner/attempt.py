@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Task
 from jobrunner.model import JobError, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try at a job, with everything a runner needs to know. Arguments are validated already."""
 
     job_id: str
@@ -26,9 +26,9 @@ class Attempt:
     worker: str  # id of the worker process
     namespace: str
     folder: Path  # the manifest's: relative paths begin there
-    arguments: dict[str, Any] = field(default_factory=dict)
-    args: list[Any] = field(default_factory=list)  # positional, of a `kiq`
-    labels: dict[str, Any] = field(default_factory=dict)  # taskiq's
+    arguments: dict[str, Any] = {}
+    args: list[Any] = []  # positional, of a `kiq`
+    labels: dict[str, Any] = {}  # taskiq's
     cron: str | None = None
     fire_time: datetime | None = None  # UTC
     entry_fence: int = 1  # of the queue's entry; `fence` is another number under a lock
@@ -46,8 +46,7 @@ class Ended(StrEnum):
     ABANDONED = "abandoned"  # stopped for the worker's sake; the job itself has not ended
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The end of an attempt, with the facts that the retry policy asks for."""
 
     ended: Ended

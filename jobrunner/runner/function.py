@@ -7,10 +7,11 @@ is left behind after `kill_grace`: nothing in this process can stop it.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from jobrunner.clock import Clock
 from jobrunner.context import Context

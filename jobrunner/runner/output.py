@@ -119,18 +119,22 @@ class Output:
         """Call back once when the output is no longer full."""
         self._on_room.append(callback)
 
+    def close_silently(self) -> bool:
+        """Close it if there is nothing to write, not even the mark of an end; else do nothing."""
+        if self.is_silent and self._clock.monotonic() - self._born < WORTH_AN_END_S:
+            self._is_closed = True
+        return self._is_closed
+
     async def close(self) -> None:
         """Write the rest and the mark of the end; returns when the store has it.
 
         Does not wait for a store that is away: the writer goes on by itself.
         """
-        if self._is_closed:
+        if self._is_closed or self.close_silently():
             return
         for stream, splitter in self._splitters.items():
             self._add(stream, splitter.flush())
         self._is_closed = True
-        if self.is_silent and self._clock.monotonic() - self._born < WORTH_AN_END_S:
-            return
         self._seal(end=True)
         self._written = asyncio.get_running_loop().create_future()
         self._sink.wake(self)

@@ -12,7 +12,7 @@ import msgspec
 from jobrunner.clock import Clock, from_ms
 from jobrunner.errors import InvalidArguments
 from jobrunner.manifest.parts import Env
-from jobrunner.manifest.spec import Conflict, Lock, Manifest, Record, Task
+from jobrunner.manifest.spec import Ack, Conflict, Lock, Manifest, Record, Task
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
 from jobrunner.params import ParamSpec, check_arguments, substitute
@@ -44,16 +44,9 @@ class TaskPlan:
     folder: Path
     env_layers: Sequence[tuple[list[str], Env]]
     today: Callable[[], date]
-
-    @property
-    def is_eager(self) -> bool:
-        """Its start record is written before the attempt begins."""
-        return self.task.record is Record.EAGER
-
-    @property
-    def is_adhoc(self) -> bool:
-        """Each of its jobs brings its own command."""
-        return self.task.kind is None
+    is_eager: bool  # its start record is written before the attempt begins
+    is_adhoc: bool  # each of its jobs brings its own command
+    acks_each: bool  # each end is written by itself
 
     def prepare(self, body: Message) -> PreparedJob:
         """Check the arguments and name the lock. Raises InvalidArguments."""
@@ -164,7 +157,7 @@ _STATES = {
 
 
 def _ms(duration: timedelta) -> int:
-    return round(duration / timedelta(milliseconds=1))
+    return round(duration.total_seconds() * 1000)
 
 
 def _held_lock(lock: Lock, arguments: Mapping[str, Any]) -> HeldLock:
@@ -194,4 +187,7 @@ def _plan_of(manifest: Manifest, name: str, task: Task, clock: Clock) -> TaskPla
         manifest.folder,
         manifest.env_layers(task),
         lambda: clock.now().date(),
+        is_eager=task.record is Record.EAGER,
+        is_adhoc=task.kind is None,
+        acks_each=task.ack is Ack.EACH,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -12,6 +13,7 @@ from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
+from jobrunner.runner.calling import Callee
 from jobrunner.runner.command import CommandRunner
 from jobrunner.runner.environment import base_environment
 from jobrunner.runner.function import FunctionRunner
@@ -95,6 +97,22 @@ class Runners:
             return _not_imported(failure or JobError("import", "the function is not there"))
         invoke = self._known.invoke_of(callee, attempt)
         return await self._functions.run(attempt, invoke, output, stop)
+
+    def function_of(self, task: str) -> Callee | None:
+        """The function of a task that can be called in the loop at once; None for all others."""
+        return self._known.callees.get(task) if self._async_tasks.get(task) else None
+
+    def begin(
+        self,
+        function: Callee,
+        attempt: Attempt,
+        output: Output,
+        stop: Stop,
+        ended: Callable[[Outcome], None],
+    ) -> "asyncio.Task[None]":
+        """Call a function for an attempt; `ended` is told the outcome, once, in the loop."""
+        invoke = self._known.invoke_of(function, attempt)
+        return self._functions.start(attempt, invoke, output, stop, ended)
 
     async def write_logs(self) -> None:
         """Write output until `close`."""

@@ -8,13 +8,13 @@ import pwd
 import signal
 import stat
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from msgspec.structs import replace
 
 from jobrunner.clock import SystemClock
 from jobrunner.manifest.parts import SecretRef

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import SystemClock
 from jobrunner.model import Reason

@@ -71,7 +71,9 @@ def run(pool: HostPool, sink: MemorySink, make_attempt: MakeAttempt) -> Run:
     async def run(name: str, stop: Stop | None = None, job: str = "job", **task: Any) -> Outcome:
         attempt = make_attempt(python=f"tests.unit.runner.demo:{name}", **task)
         output = Output(job, 1, "1", sink, SystemClock())
-        outcome = await pool.run(replace(attempt, job_id=job), output, stop or Stop())
+        outcome = await pool.run(
+            msgspec.structs.replace(attempt, job_id=job), output, stop or Stop()
+        )
         await output.close()
         return outcome
 
