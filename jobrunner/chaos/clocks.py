@@ -49,10 +49,14 @@ class Clocks:
         written = self._wall.with_suffix(".new")
         written.write_text(str(offset_s * SECONDS_MS))
         written.replace(self._wall)
-        self.set_server(offset_s)
+        self._set_key(offset_s)
 
     def set_server(self, offset_s: int) -> None:
         """The server's alone."""
+        self._arena.recorder.fault(f"server-clock{offset_s:+}")
+        self._set_key(offset_s)
+
+    def _set_key(self, offset_s: int) -> None:
         self._arena.execute("SET", KEY, offset_s * SECONDS_MS)
 
     def _copy(self) -> None:

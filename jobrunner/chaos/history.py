@@ -17,7 +17,7 @@ all (`*`), or of none (`-`). A fault is written before it is done, the end of on
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -57,10 +57,14 @@ class Fault:
     until: int | None
     pids: frozenset[int] | None  # None: of all processes
 
-    def excuses(self, pids: Iterable[int], since: int, until: int) -> bool:
-        """Whether it may have ended what these processes did between two places."""
-        is_within = self.place <= until and (self.until is None or self.until >= since)
-        return is_within and (self.pids is None or not self.pids.isdisjoint(pids))
+    def excuses(self, pids: Iterable[int], since: int, until: int | None) -> bool:
+        """Whether it may have ended what these processes did between two places.
+
+        With None for the second: what they did not go on with, ever after.
+        """
+        is_before = until is None or self.place <= until
+        is_after = self.until is None or self.until >= since
+        return is_before and is_after and (self.pids is None or not self.pids.isdisjoint(pids))
 
 
 @dataclass(slots=True)
@@ -119,37 +123,51 @@ def _words(pids: Sequence[int] | str) -> str:
 
 def read_history(path: Path) -> History:
     """Everything written so far. Raises ValueError for a line that nobody can have written."""
-    history = History()
-    lasting: dict[str, Fault] = {}
-    effect_kinds = set(map(str, EffectKind))
+    reader = _Reader()
     for place, line in enumerate(path.read_text().splitlines()):
-        kind, *words = line.split(" ")
-        if kind in effect_kinds:
-            history.effects.append(_effect(place, EffectKind(kind), words))
-        elif kind == "asked":
-            history.asked[words[0], words[1]].append(place)
-        elif kind == "over":
-            begun = lasting.pop(words[0])
-            history.faults.append(Fault(begun.name, begun.place, place, begun.pids))
-        else:
-            fault = _fault(place, kind, words)
-            lasting.update({fault.name: fault} if fault.until is None else {})
-            history.faults.extend([] if fault.until is None else [fault])
-    history.faults.extend(lasting.values())
-    return history
+        try:
+            reader.take(place, *line.split(" "))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"line {place + 1} of the history is no event: {line!r}") from error
+    return reader.all()
+
+
+class _Reader:
+    """Takes the lines in order."""
+
+    def __init__(self) -> None:
+        self._history = History()
+        self._lasting: dict[str, Fault] = {}
+
+    def take(self, place: int, kind: str, *words: str) -> None:
+        """Raises ValueError, TypeError or KeyError when these are not the words of an event."""
+        match kind:
+            case "asked":
+                what, job = words
+                self._history.asked[what, job].append(place)
+            case "fault":
+                name, pids = words
+                self._history.faults.append(Fault(name, place, place, _pids(pids)))
+            case "begin":
+                name, pids = words
+                self._lasting[name] = Fault(name, place, None, _pids(pids))
+            case "over":
+                name, _ = words
+                begun = self._lasting.pop(name)
+                self._history.faults.append(replace(begun, until=place))
+            case _:
+                self._history.effects.append(_effect(place, EffectKind(kind), words))
+
+    def all(self) -> History:
+        """With the faults that were never over."""
+        self._history.faults.extend(self._lasting.values())
+        return self._history
 
 
 def _effect(place: int, kind: EffectKind, words: Sequence[str]) -> Effect:
     job, *numbers = words
     attempt, fence, pid, worker = map(int, numbers)
     return Effect(place, kind, job, attempt, fence, pid, worker)
-
-
-def _fault(place: int, kind: str, words: Sequence[str]) -> Fault:
-    if kind not in {"fault", "begin"}:
-        raise ValueError(f"no event: {kind!r}")
-    name, pids = words
-    return Fault(name, place, place if kind == "fault" else None, _pids(pids))
 
 
 def _pids(text: str) -> frozenset[int] | None:

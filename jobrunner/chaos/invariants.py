@@ -17,9 +17,6 @@ from jobrunner.chaos.history import Effect, EffectKind
 from jobrunner.model import Job, JobState, Reason
 
 
-AFTERMATH = 1_000_000  # lines: whenever a process was killed, nothing of it came later
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
     """Something that must never happen, and did."""
@@ -45,38 +42,61 @@ Found = Iterator[tuple[str, str]]
 
 
 def each_job_ends_once(evidence: Evidence) -> Found:
-    """I1: every acknowledged submit ends in exactly one terminal state."""
+    """I1: every acknowledged submit ends in exactly one terminal state, for a reason."""
     for job_id, task in evidence.acknowledged.items():
         if job_id not in evidence.jobs and not _may_be_gone(evidence, job_id):
             yield job_id, f"a submit of {task!r} was acknowledged, and there is no record"
-    for job in evidence.jobs.values():
-        if not job.is_terminal:
-            yield job.id, f"is {job.state}, and nothing will end it"
     by_job = evidence.history.by_job()
     for job in evidence.jobs.values():
-        if job.reason is Reason.ERROR and not _is_own_failure(evidence, by_job.get(job.id, ())):
-            yield job.id, f"is failed, and it neither failed nor was killed: {job.error}"
-    for job_id, effects in by_job.items():
-        ended = evidence.jobs.get(job_id)
-        ends = [effect.attempt for effect in effects if effect.kind is EffectKind.END]
-        if ended and ended.state is JobState.COMPLETED and ends[-1:] != [ended.attempt]:
-            yield (
-                job_id,
-                f"is completed by attempt {ended.attempt}, and those that ended are {ends}",
-            )
+        effects = by_job.get(job.id, ())
+        if not job.is_terminal:
+            yield job.id, f"is {job.state}, and nothing will end it"
+        elif job.state is JobState.COMPLETED:
+            yield from _completed_by_its_end(job, effects)
+        elif not _has_cause(evidence, job, effects):
+            yield job.id, f"is {job.state} ({job.reason}: {job.error}), and nothing explains that"
+
+
+def _completed_by_its_end(job: Job, effects: Sequence[Effect]) -> Found:
+    """The attempt that completed it is the last one that came to its end."""
+    ends = [effect.attempt for effect in effects if effect.kind is EffectKind.END]
+    if ends[-1:] != [job.attempt]:
+        yield job.id, f"is completed by attempt {job.attempt}, and those that ended are {ends}"
+
+
+def _has_cause(evidence: Evidence, job: Job, effects: Sequence[Effect]) -> bool:
+    """Whether something may have ended the job as its record says, without completing it."""
+    terms = evidence.terms_of(job.id)
+    match job.reason:
+        case None:
+            return job.state is JobState.CANCELLED and _was_asked(evidence, "cancel", job.id)
+        case Reason.ERROR:
+            return _is_own_failure(evidence, effects)
+        case Reason.LOST:
+            return job.attempt >= terms.max_lost
+        case Reason.UPSTREAM:
+            return job.after is not None
+        case Reason.LOCKED:
+            return terms.lock is not None
+        case Reason.OVERLAP | Reason.MISFIRE | Reason.REPLACED:
+            return job.cron is not None
+        case Reason.UNKNOWN_TASK:
+            return True  # scenarios that change the manifest judge it
+    return False  # no client gives wrong arguments, no task has a timeout
 
 
 def _is_own_failure(evidence: Evidence, effects: Sequence[Effect]) -> bool:
     """Whether the last attempt failed by itself, or was killed before its end."""
     last = spans_of(effects)[-1:]
-    return any(
-        span.kind == EffectKind.ERROR or _is_excused(evidence, span, span.last + AFTERMATH)
-        for span in last
-    )
+    return any(span.kind == EffectKind.ERROR or _is_excused(evidence, span) for span in last)
+
+
+def _was_asked(evidence: Evidence, what: str, job_id: str) -> bool:
+    return (what, job_id) in evidence.history.asked
 
 
 def _may_be_gone(evidence: Evidence, job_id: str) -> bool:
-    return job_id in evidence.may_be_gone or ("delete", job_id) in evidence.history.asked
+    return job_id in evidence.may_be_gone or _was_asked(evidence, "delete", job_id)
 
 
 def effects_repeat_for_a_reason(evidence: Evidence) -> Found:
@@ -87,13 +107,19 @@ def effects_repeat_for_a_reason(evidence: Evidence) -> Found:
         for earlier, later in pairwise(spans_of(effects)):
             if earlier.last > later.first:
                 yield job_id, f"{_named(earlier)} still wrote when {_named(later)} had begun"
-            if later.fence <= earlier.fence:
+            if later.fence <= earlier.fence and not _was_forgotten(evidence, earlier, later):
                 yield job_id, f"{_named(later)} began after {_named(earlier)}"
             if not _is_justified(evidence, earlier, later):
                 yield (
                     job_id,
                     f"ran again as {_named(later)}, and nothing had ended {_named(earlier)}",
                 )
+
+
+def _was_forgotten(evidence: Evidence, earlier: Span, later: Span) -> bool:
+    """Whether the machine with the store crashed meanwhile: it may give out the same tokens."""
+    faults = evidence.history.faults
+    return any(fault.excuses((), earlier.first, later.first) for fault in faults)
 
 
 def _named(span: Span) -> str:
@@ -120,7 +146,7 @@ def locks_have_their_holders(evidence: Evidence) -> Found:
             )
         if slots == 1:
             for earlier, later in pairwise(spans):
-                if later.fence <= earlier.fence:
+                if later.fence <= earlier.fence and not _was_forgotten(evidence, earlier, later):
                     yield lock, f"token {later.fence} was given after {earlier.fence}"
 
 
@@ -181,11 +207,15 @@ def limits_are_kept(evidence: Evidence) -> Found:
     """I6: slots of workers, attempts of the retry policy and `max_lost` are never exceeded."""
     yield from _slots_are_kept(evidence)
     for job_id, effects in evidence.history.by_job().items():
-        asked = len(evidence.history.asked.get(("retry", job_id), ()))
-        allowed = evidence.terms_of(job_id).attempts * (1 + asked)
+        terms = evidence.terms_of(job_id)
+        times = 1 + len(evidence.history.asked.get(("retry", job_id), ()))
         errors = _counted_errors(evidence, spans_of(effects))
-        if errors > allowed:
-            yield job_id, f"failed {errors} times, with {allowed} attempts allowed"
+        if errors > terms.attempts * times:
+            yield job_id, f"failed {errors} times, with {terms.attempts * times} attempts allowed"
+        # All but the last one failed, or were lost; what a stop gives back keeps its number.
+        begun = len({effect.attempt for effect in effects})
+        if begun > (most := (terms.attempts + terms.max_lost - 1) * times):
+            yield job_id, f"began {begun} attempts, with {most} allowed by retry and max_lost"
 
 
 def _counted_errors(evidence: Evidence, spans: Sequence[Span]) -> int:
@@ -197,7 +227,8 @@ def _counted_errors(evidence: Evidence, spans: Sequence[Span]) -> int:
     )
 
 
-def _is_excused(evidence: Evidence, span: Span, until: int) -> bool:
+def _is_excused(evidence: Evidence, span: Span, until: int | None = None) -> bool:
+    """Whether a fault may have ended what the attempt's processes did; see `Fault.excuses`."""
     pids = (span.pid, span.worker)
     return any(fault.excuses(pids, span.first, until) for fault in evidence.history.faults)
 
