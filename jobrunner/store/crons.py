@@ -99,6 +99,7 @@ def _fire_script(keys: Keys, item: Fire) -> Script:
         keys.done(JobState.SKIPPED),
         keys.task_done(item.task),
         keys.cancelling(),
+        keys.tally(),
     ]
     if item.skip:
         names.append(keys.job(item.spare_id))

@@ -54,6 +54,17 @@ class Keys:
         """Hash `<state>:<task>` -> number of live jobs in that state."""
         return self._key("counts")
 
+    def tally(self) -> str:
+        """Hash `<five seconds>:<what>:<task>` -> number: what was not yet folded into `stats`.
+
+        Besides `folds`, `since` and `days`: see `store/stats.py`.
+        """
+        return self._key("tally")
+
+    def stats(self, window: str, bucket: int) -> str:
+        """Hash task (and `*` for all) -> packed counts of one bucket of a window. Expires."""
+        return self._key(f"stats:{window}:{bucket}")
+
     def workers(self) -> str:
         """Zset of worker ids by lease end (ms)."""
         return self._key("workers")

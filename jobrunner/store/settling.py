@@ -54,6 +54,7 @@ def settle(
         keys.task_done(task),
         keys.watchers(job_id),
         keys.cancelling(),
+        keys.tally(),
     ]
     if lock:
         names += [keys.lock(lock), keys.lock_waiting(lock)]

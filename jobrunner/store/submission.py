@@ -95,6 +95,7 @@ def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
         args += [item.id, item.task, item.message, item.queue, item.priority, item.due]
         args += [item.key or "", item.after or "", item.cron or ""]
         args.append("" if item.fire_time is None else to_ms(item.fire_time))
+    names.append(keys.tally())
     return Script("submit", names, args)
 
 

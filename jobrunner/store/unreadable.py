@@ -22,7 +22,7 @@ def refuse_unreadable(
     """
     if not unreadable:
         return []
-    names = [keys.done(JobState.FAILED), keys.task_done(TASK)]
+    names = [keys.done(JobState.FAILED), keys.task_done(TASK), keys.tally()]
     args: list[Argument] = [GROUP, worker, TASK, Reason.INVALID_ARGUMENTS]
     for item in unreadable:
         job_id = record_id(item)

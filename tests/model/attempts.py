@@ -140,6 +140,7 @@ def _finish_one(model: Model, worker: str, row: Texts, cron: str | None, woken: 
         _schedule_retry(model, job, int(delay))
     else:
         job.state, job.finished_at = JobState(state), model.now
+        model.count(job.task, state)
         job.result_until = model.now + int(life) if life and result else job.result_until
         woken += model.tell_watchers(job_id)
         if cron:
@@ -217,12 +218,13 @@ def refuse(model: Model, keys: Texts, args: Texts) -> list[int]:
     worker, task, reason = args[1:4]
     replies = []
     for index, (job_id, entry_id, queue, priority, error) in enumerate(rows(args, 4, 5)):
-        place = place_of(keys[3 + 2 * index])
+        place = place_of(keys[4 + 2 * index])
         was_claimed = model.take_out(place, entry_id, only_claimed=True)
         if was_claimed:
             job = ModelJob(job_id, task, queue, priority, model.now, JobState.FAILED)
             job.reason, job.error, job.worker, job.finished_at = reason, error, worker, model.now
             model.jobs[job_id] = job
+            model.count(task, job.state)
         replies.append(int(was_claimed))
     return replies
 

@@ -100,7 +100,16 @@ class ClockedStore:
                 found.streams[name] = _entries(value, found.ghosts)
             else:
                 found.values[name] = _value(kind.decode(), value)
+        _drop_times(found.values)
         return found
+
+
+def _drop_times(values: View) -> None:
+    """What `stats` knows of waits and runs: entries get their ids from the server's own clock."""
+    tally = values.pop("tally", None)
+    if isinstance(tally, dict):
+        counts = {name: n for name, n in tally.items() if name.split(":")[1][0] not in "rw"}
+        values |= {"tally": counts} if counts else {}
 
 
 @cache

@@ -75,6 +75,7 @@ def _skip(model: Model, job: ModelJob, cron: dict[str, str], reason: str, detail
         model.now,
     )
     model.jobs[job.id] = job
+    model.count(job.task, job.state)
     cron |= {"last_id": job.id, "last_state": job.state, "last_reason": reason}
     cron["last_finished_at"] = str(model.now)
     cron.pop("last_duration_ms", None)

@@ -44,6 +44,7 @@ def add(model: Model, job: ModelJob) -> None:
     model.jobs[job.id] = job
     model.queues.add(job.queue)
     model.last |= {job.task: job.id, "*": job.id}
+    model.count(job.task, "submitted")
 
 
 def _wait_for(model: Model, job: ModelJob, upstream: str, what: str) -> None:
@@ -115,7 +116,7 @@ def settle(model: Model, keys: Texts, args: Texts) -> list[Any]:
         return ["claimed", entry.holder]
     if entry is not None:
         model.take_out(job.place, entry.entry_id)
-    woken = _leave_lock(model, job, name_of(keys[9])) if has_lock else []
+    woken = _leave_lock(model, job, name_of(keys[10])) if has_lock else []
     model.due.pop(job_id, None)
     before = job.state
     model.cancelling.discard(job_id)
@@ -123,6 +124,7 @@ def settle(model: Model, keys: Texts, args: Texts) -> list[Any]:
     job.state, job.finished_at = JobState(state), model.now
     job.clear("result", "error")
     job.reason, job.detail = reason or None, detail or None
+    model.count(job.task, state)
     if has_cron:
         _note_settled(model, job, keys[-1], reason)
     return ["settled", before, woken + model.tell_watchers(job_id)]

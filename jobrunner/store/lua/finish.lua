@@ -1,11 +1,12 @@
 -- End attempts: each job becomes terminal, or is scheduled for its retry. The entry is the fence.
--- include: clock counts schedule watchers
+-- include: clock counts schedule tally watchers
 -- KEYS[1] running zset     KEYS[2] counts hash   KEYS[3] scheduled zset  KEYS[4] cancelling set
 -- KEYS[5] locks zset       KEYS[6] results zset (by the end of their life)
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled
 -- KEYS[11..] the jobs' watchers sets, one each
 -- KEYS per job: record hash, queue stream, task's done zset; with a lock: lock zset, its waiting
 --   zset; with a cron: cron hash
+-- KEYS last: tally hash
 -- ARGV[1] group            ARGV[2] wake channel  ARGV[3] worker          ARGV[4] number of jobs
 -- ARGV per job: id, entry, state, reason, result, error, detail, attempt, duration ms,
 --   retry delay ms or '', result's life ms or '', lock slots or 0, lock name, 1 with a cron else ''
@@ -14,6 +15,8 @@
 local now = now_ms()
 local number = tonumber(ARGV[4])
 local DONE = {completed = KEYS[7], failed = KEYS[8], skipped = KEYS[9], cancelled = KEYS[10]}
+-- Failed jobs whose attempt never began, or ended nobody knows when.
+local UNTIMED = {locked = true, unknown_task = true, invalid_arguments = true, lost = true}
 local has_cancelling = redis.call('EXISTS', KEYS[4]) == 1
 local has_watchers = redis.call('EXISTS', unpack(KEYS, 11, 10 + number)) > 0
 local results, woken = {}, {}
@@ -42,6 +45,18 @@ local function set(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
+end
+
+-- It waited from the instant in its entry's id, when it was queued, until it began.
+local function tally_times(task, before, record, entry, duration)
+  local began = now - duration
+  -- 13 digits are the milliseconds until the year 2286; an entry made by hand may have any id.
+  local queued = tonumber(string.sub(entry, 1, 13)) or began
+  if before == 'running' then
+    -- Results are kept while the store is away: then this call is long after the end.
+    began = tonumber(redis.call('HGET', record, 'started_at')) or began
+  end
+  tally_attempt(task, began - queued, tonumber(duration))
 end
 
 local function release_lock(holders, waiting, lock, slots, id)
@@ -85,6 +100,9 @@ for job = 1, number do
     results[job] = ''
   else
     count(before, task, -1)
+    if state == 'completed' or (state == 'failed' and not UNTIMED[reason]) then
+      tally_times(task, before, record, entry, duration)
+    end
     fields = {'attempt', attempt, 'duration_ms', duration, 'worker', ARGV[3]}
     if before == 'running' then
       redis.call('ZREM', KEYS[1], id)
@@ -113,6 +131,7 @@ for job = 1, number do
       redis.call('HDEL', record, 'progress')
     else
       set('finished_at', now)
+      tally(task, state)
       add_done(DONE[state], id)
       add_done(task_done, id)
       if has_watchers then
@@ -146,4 +165,5 @@ for key, members in pairs(done) do
   redis.call('ZADD', key, unpack(members))
 end
 write_counts(KEYS[2])
+write_tally(KEYS[#KEYS], now)
 return {results, woken}

@@ -1,11 +1,12 @@
 -- Make the one job of a fire time, or record why it was skipped. The first daemon wins.
--- include: clock counts schedule
+-- include: clock counts schedule tally
 -- KEYS[1] cron hash       KEYS[2] record hash     KEYS[3] queue stream
 -- KEYS[4] counts hash     KEYS[5] queues set      KEYS[6] last-job hash
 -- KEYS[7] scheduled zset  KEYS[8] blocked zset    KEYS[9] skipped jobs' done zset
 -- KEYS[10] task's done zset                        KEYS[11] cancelling set
--- KEYS to skip it: a spare record hash; else if there is a previous job: KEYS[12] its record hash,
---   KEYS[13] its watchers set
+-- KEYS[12] tally hash
+-- KEYS to skip it: a spare record hash; else if there is a previous job: KEYS[13] its record hash,
+--   KEYS[14] its watchers set
 -- ARGV[1] wake channel    ARGV[2] id              ARGV[3] task       ARGV[4] message
 -- ARGV[5] queue           ARGV[6] priority        ARGV[7] cron       ARGV[8] fire time, ms
 -- ARGV[9] delay ms (jitter)  ARGV[10] overlap policy  ARGV[11] id of the previous job or ''
@@ -43,11 +44,11 @@ if redis.call('EXISTS', record) == 1 then
   if reason == '' then
     return {'handled'}
   end
-  id, record = ARGV[14], KEYS[12]
+  id, record = ARGV[14], KEYS[13]
 end
 
-if reason == '' and KEYS[12] and ARGV[10] ~= 'allow' then
-  if LIVE[redis.call('HGET', KEYS[12], 'state')] then
+if reason == '' and KEYS[13] and ARGV[10] ~= 'allow' then
+  if LIVE[redis.call('HGET', KEYS[13], 'state')] then
     if ARGV[10] == 'skip' then
       reason, detail = 'overlap', previous
     else
@@ -57,7 +58,7 @@ if reason == '' and KEYS[12] and ARGV[10] ~= 'allow' then
       -- The caller cancels it next; should that be cut off, its worker's heartbeat finds the wish
       -- here, or a rescuer when it has no worker.
       redis.call('SADD', KEYS[11], previous)
-      redis.call('HSET', KEYS[12], 'cancel_requested', 'replaced')
+      redis.call('HSET', KEYS[13], 'cancel_requested', 'replaced')
     end
   end
 end
@@ -73,6 +74,7 @@ if reason ~= '' then
   set('reason', reason)
   set('detail', detail)
   set('finished_at', now)
+  tally(ARGV[3], state)
   redis.call('ZADD', KEYS[9], now, id)
   redis.call('ZADD', KEYS[10], now, id)
   redis.call('HSET', KEYS[1], 'last_id', id, 'last_state', state, 'last_reason', reason,
@@ -83,7 +85,7 @@ else
     set('after', previous)
     set('awaits', 'end')
     redis.call('ZADD', KEYS[8], now, id)
-    redis.call('SADD', KEYS[13], 'job:' .. id)
+    redis.call('SADD', KEYS[14], 'job:' .. id)
   elseif tonumber(ARGV[9]) > 0 then
     state = 'scheduled'
     set('due_at', now + ARGV[9])
@@ -96,8 +98,10 @@ else
   redis.call('SADD', KEYS[5], ARGV[5])
   redis.call('HSET', KEYS[6], ARGV[3], id, '*', id)
   count(state, ARGV[3], 1)
+  tally(ARGV[3], 'submitted')
 end
 set('state', state)
 redis.call('HSET', record, unpack(fields))
 write_counts(KEYS[4])
+write_tally(KEYS[12], now)
 return {state, previous or ''}

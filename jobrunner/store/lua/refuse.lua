@@ -1,13 +1,13 @@
 -- Record entries of a queue that are no jobs as failed ones, so that they are seen and not lost.
--- include: clock
--- KEYS[1] failed jobs' done zset   KEYS[2] task's done zset
+-- include: clock tally
+-- KEYS[1] failed jobs' done zset   KEYS[2] task's done zset   KEYS[3] tally hash
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group  ARGV[2] worker    ARGV[3] task     ARGV[4] reason
 -- ARGV per entry: id for its record, entry, queue, priority, error
 -- Returns per entry 1 if it was recorded, 0 if it was acked before.
 local now = now_ms()
 local replies = {}
-local key_at = 3
+local key_at = 4
 for arg_at = 5, #ARGV, 5 do
   local id, entry, queue, priority, error_text = unpack(ARGV, arg_at, arg_at + 4)
   local record, stream = KEYS[key_at], KEYS[key_at + 1]
@@ -20,7 +20,9 @@ for arg_at = 5, #ARGV, 5 do
       'created_at', now, 'finished_at', now)
     redis.call('ZADD', KEYS[1], now, id)
     redis.call('ZADD', KEYS[2], now, id)
+    tally(ARGV[3], 'failed')
   end
   replies[#replies + 1] = acked
 end
+write_tally(KEYS[3], now)
 return replies

@@ -1,8 +1,8 @@
 -- End a job that no worker has; of a claimed one, note that it shall be cancelled.
--- include: clock counts holder watchers
+-- include: clock counts holder tally watchers
 -- KEYS[1] record hash     KEYS[2] queue stream   KEYS[3] scheduled zset  KEYS[4] blocked zset
 -- KEYS[5] counts hash     KEYS[6] done zset of the wanted state          KEYS[7] task's done zset
--- KEYS[8] watchers set    KEYS[9] cancelling set
+-- KEYS[8] watchers set    KEYS[9] cancelling set  KEYS[10] tally hash
 -- KEYS with a lock: its zset, its waiting zset; with a cron: cron hash
 -- ARGV[1] group           ARGV[2] id             ARGV[3] wanted terminal state
 -- ARGV[4] reason or ''    ARGV[5] detail or ''   ARGV[6] the only state to end it in, or ''
@@ -28,7 +28,7 @@ end
 
 local now = now_ms()
 local woken = {}
-local holders, waiting = ARGV[7] ~= '' and KEYS[10], ARGV[7] ~= '' and KEYS[11]
+local holders, waiting = ARGV[7] ~= '' and KEYS[11], ARGV[7] ~= '' and KEYS[12]
 local cron = ARGV[8] ~= '' and KEYS[#KEYS]
 if entry then
   redis.call('XDEL', KEYS[2], entry)
@@ -70,5 +70,7 @@ redis.call('ZADD', KEYS[6], now, ARGV[2])
 redis.call('ZADD', KEYS[7], now, ARGV[2])
 tell_watchers(KEYS[8], ARGV[2], KEYS[3], now, woken)
 count(state, task, -1)
+tally(task, ARGV[3])
 write_counts(KEYS[5])
+write_tally(KEYS[10], now)
 return {'settled', state, woken}

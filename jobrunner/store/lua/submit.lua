@@ -1,9 +1,10 @@
 -- Write new jobs, each as queued, scheduled or blocked; a repeated id or key changes nothing.
--- include: clock counts schedule
+-- include: clock counts schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set       KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per job: record hash, queue stream; with a key: unique string; with an upstream job:
 --   its record hash, its watchers set
+-- KEYS last: tally hash
 -- ARGV[1] number of jobs  ARGV[2] wake channel
 -- ARGV per job: id, task, message, queue, priority, due, key, after, cron, fire time (ms) or ''
 --   due: '' now, '+<ms>' from now, or milliseconds since the epoch; not together with after
@@ -89,6 +90,7 @@ for _ = 1, tonumber(ARGV[1]) do
     queues[queue] = true
     last[task], last['*'] = id, id
     count(state, task, 1)
+    tally(task, 'submitted')
     replies[#replies + 1] = {id, state, 1}
   end
 end
@@ -99,4 +101,5 @@ for task, id in pairs(last) do
   redis.call('HSET', KEYS[3], task, id)
 end
 write_counts(KEYS[1])
+write_tally(KEYS[#KEYS], now)
 return replies
