@@ -16,7 +16,7 @@ from jobrunner.chaos.tasks import Declaration, usual_tasks
 # An outage shorter than this share of a lease costs nobody its trust: that lasts for nine tenths,
 # and a third may have passed since the last renewal. The rest is for machines that are busy.
 HARMLESS = 0.3
-LEASE_S = 6.0  # a tenth is the margin, in which a busy machine has to kill all jobs
+LEASE_S = 5.0  # a tenth is the margin, in which a busy machine has to kill all jobs
 LONG_LEASE_S = 10.0  # for outages that must not cost it
 DELAY_S = 0.05  # of a slow network, each way
 CALM = Habits(per_s=30, bulks=0.02)  # clients go past the proxy, and never pause
