@@ -6,6 +6,7 @@ import pytest
 
 from jobrunner.chaos.scenarios import points
 from jobrunner.chaos.suite import Outcome
+from jobrunner.chaos.wiretap import When
 from tests.chaos.rounds import play, violations
 
 SECONDS = 2.0
@@ -24,7 +25,7 @@ def test_a_kill_before_or_after_a_store_call_loses_and_repeats_nothing(
     assert violations(outcome) == []
     assert outcome.counts["points aimed at"] == 2 * points.FEWEST
     for role in points.Role:
-        sides = [f"kill-{role}-{when}-" for when in points.When]
+        sides = [f"kill-{role}-{when}-" for when in When]
         assert any(name.startswith(tuple(sides)) for name in outcome.faults)
 
 
