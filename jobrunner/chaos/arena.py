@@ -70,21 +70,30 @@ class Arena:
         self.seconds = seconds
         self.rng = random.Random(seed)
         self.notes = Notes()
+        self.is_kept = False  # the folder, for people to look into
         self._cleanup = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="jr-chaos-"))  # short, for sockets' sake
-        self._cleanup.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self._cleanup.callback(self._remove_folder)
         self.history_path = self.folder / "history"
         self.recorder = Recorder(self.history_path)
         self._cleanup.callback(self.recorder.close)
         self.server: EmbeddedServer | None = None
         self._is_borrowed = address is not None
+        self._connection: StoreConnection | None = None
+        try:
+            self._set_up(seed, address)
+        except BaseException:  # an interrupt as well must not leave a server behind
+            self._cleanup.close()
+            raise
+
+    def _set_up(self, seed: int, address: StoreAddress | None) -> None:
+        setting = self.setting
         self.address = address or self._own_store()
         # What daemons are told; a scenario may put a proxy in between before they start.
         self.url: str | None = None if setting.is_embedded else _url(self.address)
         self.keys = Keys(self.address.name)
         self.sites = [self._site(number) for number in range(setting.sites)]
         self.load = self._load(seed)
-        self._connection: StoreConnection | None = None
 
     def _own_store(self) -> StoreAddress:
         state = self.folder / ("site-0/state" if self.setting.is_embedded else "server")
@@ -177,12 +186,16 @@ class Arena:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.load.stop()
-        for site in self.sites:
-            site.end()
-        if self._is_borrowed:
-            self._empty()
-        self._cleanup.close()
+        with self._cleanup, ExitStack() as ending:  # whatever fails, the rest is done as well
+            if self._is_borrowed:
+                ending.callback(self._empty)
+            for site in self.sites:
+                ending.callback(site.end)
+            ending.callback(self.load.stop)
+
+    def _remove_folder(self) -> None:
+        if not self.is_kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _empty(self) -> None:
         """Delete every key of the round's namespace on a store that is not ours."""
