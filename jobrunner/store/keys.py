@@ -55,11 +55,12 @@ class Keys:
         return self._key("counts")
 
     def tally(self) -> str:
-        """Hash `<five seconds>:<what>:<task>` -> number: what was not yet folded into `stats`.
-
-        Besides `folds`, `since` and `days`: see `store/stats.py`.
-        """
+        """List `<second> <what>=<number>,… <task>`: what is not yet folded into `stats`."""
         return self._key("tally")
+
+    def folds(self) -> str:
+        """Hash: how often the tally was folded, since when, and how many days are kept."""
+        return self._key("folds")
 
     def stats(self, window: str, bucket: int) -> str:
         """Hash task (and `*` for all) -> packed counts of one bucket of a window. Expires."""

@@ -3,6 +3,7 @@
 The scripts are the package's, line by line; only `TIME` is read from a key instead of the server.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
@@ -100,16 +101,19 @@ class ClockedStore:
                 found.streams[name] = _entries(value, found.ghosts)
             else:
                 found.values[name] = _value(kind.decode(), value)
-        _drop_times(found.values)
+        _count_tally(found.values)
         return found
 
 
-def _drop_times(values: View) -> None:
-    """What `stats` knows of waits and runs: entries get their ids from the server's own clock."""
-    tally = values.pop("tally", None)
-    if isinstance(tally, dict):
-        counts = {name: n for name, n in tally.items() if name.split(":")[1][0] not in "rw"}
-        values |= {"tally": counts} if counts else {}
+def _count_tally(values: View) -> None:
+    """Not what it knows of waits and runs: entries get their ids from the server's own clock."""
+    counts: Counter[str] = Counter()
+    for item in values.pop("tally", []):
+        at, sums, task = item.split(" ", 2)
+        for what, _, number in (part.partition("=") for part in sums.split(",")):
+            if what[1:].isalpha():
+                counts[f"{at}:{what}:{task}"] += int(number or 1)
+    values |= {"tally": counts} if counts else {}
 
 
 @cache

@@ -118,7 +118,7 @@ class Model:
 
     def count(self, task: str, what: str) -> None:
         """Count for `stats`."""
-        self.tally[f"{self.now // 5000}:{what}:{task}"] += 1
+        self.tally[f"{self.now // 1000}:{what}:{task}"] += 1
 
     def push(
         self, job: ModelJob, place: Place, *, n: int, lost: int, fence: int, base: int
@@ -179,7 +179,7 @@ class Model:
         found |= {f"knows:{daemon}": tasks for daemon, tasks in self.known.items()}
         found |= {"parked": self.parked, "knowers": self.knowers}
         found |= {"tokens": str(self.tokens) if self.tokens else ""}
-        found |= {"tally": {name: str(number) for name, number in self.tally.items()}}
+        found |= {"tally": self.tally}
         found |= self._history() | self._live_indexes() | self.hashes
         return {key: value for key, value in found.items() if value}
 

@@ -6,7 +6,7 @@
 -- KEYS[11..] the jobs' watchers sets, one each
 -- KEYS per job: record hash, queue stream, task's done zset; with a lock: lock zset, its waiting
 --   zset; with a cron: cron hash
--- KEYS last: tally hash
+-- KEYS last: tally list
 -- ARGV[1] group            ARGV[2] wake channel  ARGV[3] worker          ARGV[4] number of jobs
 -- ARGV per job: id, entry, state, reason, result, error, detail, attempt, duration ms,
 --   retry delay ms or '', result's life ms or '', lock slots or 0, lock name, 1 with a cron else ''
@@ -45,18 +45,6 @@ local function set(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-end
-
--- It waited from the instant in its entry's id, when it was queued, until it began.
-local function tally_times(task, before, record, entry, duration)
-  local began = now - duration
-  -- 13 digits are the milliseconds until the year 2286; an entry made by hand may have any id.
-  local queued = tonumber(string.sub(entry, 1, 13)) or began
-  if before == 'running' then
-    -- Results are kept while the store is away: then this call is long after the end.
-    began = tonumber(redis.call('HGET', record, 'started_at')) or began
-  end
-  tally_attempt(task, began - queued, tonumber(duration))
 end
 
 local function release_lock(holders, waiting, lock, slots, id)
@@ -100,8 +88,14 @@ for job = 1, number do
     results[job] = ''
   else
     count(before, task, -1)
+    local sums = tally_of(task)
     if state == 'completed' or (state == 'failed' and not UNTIMED[reason]) then
-      tally_times(task, before, record, entry, duration)
+      local began = now - duration
+      if before == 'running' then
+        -- Results are kept while the store is away: then this call is long after the end.
+        began = tonumber(redis.call('HGET', record, 'started_at')) or began
+      end
+      tally_attempt(sums, entry, began, duration)
     end
     fields = {'attempt', attempt, 'duration_ms', duration, 'worker', ARGV[3]}
     if before == 'running' then
@@ -131,7 +125,7 @@ for job = 1, number do
       redis.call('HDEL', record, 'progress')
     else
       set('finished_at', now)
-      tally(task, state)
+      sums[state] = (sums[state] or 0) + 1
       add_done(DONE[state], id)
       add_done(task_done, id)
       if has_watchers then

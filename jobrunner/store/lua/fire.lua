@@ -4,7 +4,7 @@
 -- KEYS[4] counts hash     KEYS[5] queues set      KEYS[6] last-job hash
 -- KEYS[7] scheduled zset  KEYS[8] blocked zset    KEYS[9] skipped jobs' done zset
 -- KEYS[10] task's done zset                        KEYS[11] cancelling set
--- KEYS[12] tally hash
+-- KEYS[12] tally list
 -- KEYS to skip it: a spare record hash; else if there is a previous job: KEYS[13] its record hash,
 --   KEYS[14] its watchers set
 -- ARGV[1] wake channel    ARGV[2] id              ARGV[3] task       ARGV[4] message
@@ -74,7 +74,7 @@ if reason ~= '' then
   set('reason', reason)
   set('detail', detail)
   set('finished_at', now)
-  tally(ARGV[3], state)
+  tally_of(ARGV[3]).skipped = 1
   redis.call('ZADD', KEYS[9], now, id)
   redis.call('ZADD', KEYS[10], now, id)
   redis.call('HSET', KEYS[1], 'last_id', id, 'last_state', state, 'last_reason', reason,
@@ -98,7 +98,7 @@ else
   redis.call('SADD', KEYS[5], ARGV[5])
   redis.call('HSET', KEYS[6], ARGV[3], id, '*', id)
   count(state, ARGV[3], 1)
-  tally(ARGV[3], 'submitted')
+  tally_of(ARGV[3]).submitted = 1
 end
 set('state', state)
 redis.call('HSET', record, unpack(fields))

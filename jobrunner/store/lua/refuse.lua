@@ -1,6 +1,6 @@
 -- Record entries of a queue that are no jobs as failed ones, so that they are seen and not lost.
 -- include: clock tally
--- KEYS[1] failed jobs' done zset   KEYS[2] task's done zset   KEYS[3] tally hash
+-- KEYS[1] failed jobs' done zset   KEYS[2] task's done zset   KEYS[3] tally list
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group  ARGV[2] worker    ARGV[3] task     ARGV[4] reason
 -- ARGV per entry: id for its record, entry, queue, priority, error
@@ -20,7 +20,8 @@ for arg_at = 5, #ARGV, 5 do
       'created_at', now, 'finished_at', now)
     redis.call('ZADD', KEYS[1], now, id)
     redis.call('ZADD', KEYS[2], now, id)
-    tally(ARGV[3], 'failed')
+    local sums = tally_of(ARGV[3])
+    sums.failed = (sums.failed or 0) + 1
   end
   replies[#replies + 1] = acked
 end

@@ -2,7 +2,7 @@
 -- include: clock counts holder tally watchers
 -- KEYS[1] record hash     KEYS[2] queue stream   KEYS[3] scheduled zset  KEYS[4] blocked zset
 -- KEYS[5] counts hash     KEYS[6] done zset of the wanted state          KEYS[7] task's done zset
--- KEYS[8] watchers set    KEYS[9] cancelling set  KEYS[10] tally hash
+-- KEYS[8] watchers set    KEYS[9] cancelling set  KEYS[10] tally list
 -- KEYS with a lock: its zset, its waiting zset; with a cron: cron hash
 -- ARGV[1] group           ARGV[2] id             ARGV[3] wanted terminal state
 -- ARGV[4] reason or ''    ARGV[5] detail or ''   ARGV[6] the only state to end it in, or ''
@@ -70,7 +70,7 @@ redis.call('ZADD', KEYS[6], now, ARGV[2])
 redis.call('ZADD', KEYS[7], now, ARGV[2])
 tell_watchers(KEYS[8], ARGV[2], KEYS[3], now, woken)
 count(state, task, -1)
-tally(task, ARGV[3])
+tally_of(task)[ARGV[3]] = 1
 write_counts(KEYS[5])
 write_tally(KEYS[10], now)
 return {'settled', state, woken}

@@ -4,7 +4,7 @@
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per job: record hash, queue stream; with a key: unique string; with an upstream job:
 --   its record hash, its watchers set
--- KEYS last: tally hash
+-- KEYS last: tally list
 -- ARGV[1] number of jobs  ARGV[2] wake channel
 -- ARGV per job: id, task, message, queue, priority, due, key, after, cron, fire time (ms) or ''
 --   due: '' now, '+<ms>' from now, or milliseconds since the epoch; not together with after
@@ -90,7 +90,8 @@ for _ = 1, tonumber(ARGV[1]) do
     queues[queue] = true
     last[task], last['*'] = id, id
     count(state, task, 1)
-    tally(task, 'submitted')
+    local sums = tally_of(task)
+    sums.submitted = (sums.submitted or 0) + 1
     replies[#replies + 1] = {id, state, 1}
   end
 end

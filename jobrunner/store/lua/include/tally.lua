@@ -1,9 +1,9 @@
 -- What `stats` tells, summed up here per task and written once per call: ends by their state, and how
 -- long attempts waited and ran, as logarithmic sizes. store/tallies.py says what they mean.
-local TALLY_MS = 5000
 local SIZES_PER_E = 1 / math.log(1.04 / 0.96)
 local tallies = {}
-local function sums_of(task)
+local waits, runs = {}, {} -- sizes as text, by milliseconds: the jobs of a batch are alike
+local function tally_of(task)
   local sums = tallies[task or '?']
   if not sums then
     sums = {}
@@ -11,30 +11,36 @@ local function sums_of(task)
   end
   return sums
 end
-local function tally(task, what)
-  local sums = sums_of(task)
-  sums[what] = (sums[what] or 0) + 1
-end
 local function size_of(ms)
-  return ms < 1 and 0 or math.ceil(math.log(ms) * SIZES_PER_E) + 1
+  return tonumber(ms) < 1 and 0 or math.ceil(math.log(ms) * SIZES_PER_E) + 1
 end
--- Plain numbers, since a text per job would cost more than all else: sizes of what ran are 0, 1, ...,
--- of what waited -1, -2, ...
-local function tally_attempt(task, waited_ms, ran_ms)
-  local sums = sums_of(task)
-  local ran, waited = size_of(ran_ms), -1 - size_of(waited_ms)
-  sums[ran] = (sums[ran] or 0) + 1
+local function tally_attempt(sums, entry, began_ms, ran_ms)
+  -- The id of its entry begins with the instant when it was queued: 13 digits until the year 2286.
+  local waited_ms = began_ms - (tonumber(string.sub(entry, 1, 13)) or began_ms)
+  local waited, ran = waits[waited_ms], runs[ran_ms]
+  if not waited then
+    waited = 'w' .. size_of(waited_ms)
+    waits[waited_ms] = waited
+  end
+  if not ran then
+    ran = 'r' .. size_of(ran_ms)
+    runs[ran_ms] = ran
+  end
   sums[waited] = (sums[waited] or 0) + 1
+  sums[ran] = (sums[ran] or 0) + 1
 end
+-- One command, whatever was counted. Lua makes text of a number slowly: no number for a 1.
 local function write_tally(key, now)
-  local head = math.floor(now / TALLY_MS) .. ':'
+  local items, head = {}, math.floor(now / 1000) .. ' '
   for task, sums in pairs(tallies) do
+    local parts = {}
     for what, by in pairs(sums) do
-      if type(what) == 'number' then
-        what = what < 0 and 'w' .. -1 - what or 'r' .. what
-      end
-      -- A damaged number must not stop the transition that it only counts.
-      redis.pcall('HINCRBY', key, head .. what .. ':' .. task, by)
+      parts[#parts + 1] = by == 1 and what or what .. '=' .. by
     end
+    items[#items + 1] = head .. table.concat(parts, ',') .. ' ' .. task
+  end
+  if items[1] then
+    -- A damaged key must not stop the transition that is only counted here.
+    redis.pcall('RPUSH', key, unpack(items))
   end
 end
