@@ -9,14 +9,15 @@ import secrets
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, fields, replace
 from multiprocessing.connection import Connection, wait
 
 from jobrunner.chaos.catalog import find_scenario
+from jobrunner.chaos.invariants import Violation
 from jobrunner.chaos.scenario import Scenario
-from jobrunner.chaos.suite import Outcome, perform
-from jobrunner.errors import ExitCode, JobrunnerError
+from jobrunner.chaos.suite import OWN, Outcome, perform
+from jobrunner.errors import ExitCode
 from jobrunner.store.address import StoreAddress
 
 
@@ -48,11 +49,11 @@ def play_rounds(
     store: StoreAddress | None,
     side_by_side: int,
     begun: Callable[[Round], None],
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """The outcomes, as rounds end; `begun` is told of each that begins.
 
     On a `store` each has a namespace of its own. What is measured is measured alone, after all
-    others. What still plays when the iteration is given up is ended first. Raises JobrunnerError.
+    others. What still plays when the iteration is given up is ended first.
     """
     rounds = list(rounds)
     yield from _play(
@@ -66,7 +67,7 @@ def _play(
     store: StoreAddress | None,
     side_by_side: int,
     begun: Callable[[Round], None],
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     waiting, playing = deque(rounds), dict[Connection, _Playing]()
     try:
         while waiting or playing:
@@ -99,18 +100,21 @@ class _Playing:
         told.close()
 
     def outcome(self) -> Outcome:
-        """Raises JobrunnerError when the process has ended without one."""
+        """A process that ended without one has said why, on stderr."""
         try:
             answer = self.answer.recv()
-        except EOFError as error:
-            self.process.join()
-            raise JobrunnerError(
-                f"a round of {self._round.scenario.name} with seed {self._round.seed} broke off",
-                why=f"its process ended with exit code {self.process.exitcode}",
-                fix="please report it with what is printed above",
-            ) from error
+        except EOFError:
+            answer = None
+        self.answer.close()
         self.process.join()
-        return Outcome(self._round.scenario, *answer)
+        each = self._round
+        if answer is None:
+            what = f"the round's process ended with exit code {self.process.exitcode}"
+            violations = [Violation(OWN, each.scenario.name, what)]
+            return Outcome(
+                each.scenario, each.seed, each.seconds, 0, 0, 0, {}, {}, {}, {}, violations
+            )
+        return Outcome(each.scenario, *answer)
 
 
 def _perform(

@@ -26,7 +26,7 @@ class Outcome:
 
     scenario: Scenario
     seed: int
-    seconds: float
+    asked_s: float  # how long the faults were to go on
     jobs: int
     attempts: int
     repeats: int  # attempts beyond a job's first
@@ -37,6 +37,7 @@ class Outcome:
     violations: Sequence[Violation]
     counts: Mapping[str, int] = field(default_factory=dict)
     server: str = ""  # its name and version
+    seconds: float = 0.0  # that it took, with start and end
     folder: Path | None = None  # of a round with violations: its history and logs
 
     @property
@@ -82,7 +83,7 @@ def _broken_off(scenario: Scenario, seed: int, arena: Arena, error: Exception) -
     """It could not be played to its end, or not be judged: that is a violation."""
     faults = Counter(fault.name for fault in read_history(arena.history_path).faults)
     violations = [Violation(OWN, scenario.name, str(error))]
-    return Outcome(scenario, seed, 0, 0, 0, 0, {}, {}, faults, {}, violations)
+    return Outcome(scenario, seed, arena.seconds, 0, 0, 0, {}, {}, faults, {}, violations)
 
 
 def _outcome(scenario: Scenario, seed: int, arena: Arena, evidence: Evidence) -> Outcome:
@@ -92,7 +93,7 @@ def _outcome(scenario: Scenario, seed: int, arena: Arena, evidence: Evidence) ->
     return Outcome(
         scenario,
         seed,
-        0,
+        arena.seconds,
         jobs=len(evidence.jobs),
         attempts=attempts,
         repeats=attempts - len(by_job),

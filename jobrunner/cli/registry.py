@@ -222,6 +222,18 @@ OPERATIONS = (
         ("jobrunner doctor", "jobrunner doctor --repair", "jobrunner doctor --json"),
     ),
     CommandEntry(
+        "chaos",
+        "chaos:chaos",
+        "Kill daemons of its own under load on your store, in a namespace that is emptied "
+        "afterwards, and check that no promise was broken.",
+        (
+            "jobrunner chaos",
+            "jobrunner chaos --list",
+            "jobrunner chaos --only kill-anything --seed 7 --seconds 15",
+            "jobrunner chaos --own-server --full --report report.md",
+        ),
+    ),
+    CommandEntry(
         "completion",
         "completion:completion",
         "Print the completion script of a shell: bash, zsh or fish.",
