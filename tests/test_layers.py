@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"worker"},
     {"daemon", "examples"},
     {"chaos"},
+    {"bench"},
     {"doctor"},
     {"cli"},
 ]

@@ -234,6 +234,16 @@ OPERATIONS = (
         ),
     ),
     CommandEntry(
+        "bench",
+        "bench:bench",
+        "Measure how fast jobrunner is on this machine, each job's delivery checked.",
+        (
+            "jobrunner bench",
+            "jobrunner bench throughput latency --quick",
+            "jobrunner bench --url redis://redis.example:6379 --json",
+        ),
+    ),
+    CommandEntry(
         "completion",
         "completion:completion",
         "Print the completion script of a shell: bash, zsh or fish.",

@@ -1,0 +1,213 @@
+"""Where one run plays: a store and a daemon, made for it and removed after it.
+
+The worker is halted while jobs are submitted. So they are performed from a full queue, and between
+the first and the last end on record there is no start of a process.
+"""
+
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from jobrunner.bench.delivery import check_delivery
+from jobrunner.bench.figures import rate_between
+from jobrunner.chaos.arena import Arena, Setting
+from jobrunner.chaos.site import Site, until
+from jobrunner.chaos.tasks import Declaration, Kind
+from jobrunner.client.sync import Client
+from jobrunner.model import JobState, new_job_id
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.requests import Command
+
+LEASE_S = 600.0  # a worker that was halted for a long submit shall not be taken for dead
+START_S = 60.0  # until the workers have their leases
+PATIENCE_S = 1800.0  # of a run: only a hang takes longer than that for a million jobs
+PAGE = 10_000  # members of an index read per round trip
+PORTION = 5_000  # jobs given to the client at once: a million handles need much memory
+
+WORK = "jobrunner.bench.work"
+NOOP = "noop"
+HOSTED = "hosted"
+COMMAND = "true"
+TASKS = {
+    NOOP: Kind({"python": f"{WORK}:noop"}),
+    HOSTED: Kind({"python": f"{WORK}:hosted_noop"}),
+    COMMAND: Kind({"command": ["true"]}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Processor time so far, seconds."""
+
+    daemon: float  # workers, and what they have started
+    server: float
+
+    def since(self, earlier: "Usage") -> "Usage":
+        return Usage(self.daemon - earlier.daemon, self.server - earlier.server)
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A full queue that was worked off."""
+
+    ends_ms: Sequence[float]  # of all jobs, by the store's clock, in order
+    usage: Usage
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second."""
+        return rate_between(self.ends_ms)
+
+
+class Stage:
+    """A daemon and its store; see the module. `slots` are those of each worker.
+
+    Raises StoreUnavailable for a `url` that cannot be reached.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        tasks: Mapping[str, Kind] | None = None,
+        *,
+        crons: Mapping[str, Mapping[str, Any]] | None = None,
+        processes: int = 1,
+        slots: int = 64,
+    ) -> None:
+        declaration = Declaration(tasks or TASKS, crons or {}, processes, slots)
+        address = _namespace(url) if url else None
+        setting = Setting(declaration, lease_s=LEASE_S, habits=None)
+        self._cleanup = ExitStack()
+        self._arena = self._cleanup.enter_context(Arena(setting, 0, 0, address))
+        own = self._arena.address
+        self.client = self._cleanup.enter_context(Client(own.name, own.url, socket=own.socket))
+        self.keys = self._arena.keys
+        self.run = self._arena.run
+        self.execute = self._arena.execute
+        self._submitted: list[str] = []
+        self._is_counted = True
+
+    def __enter__(self) -> Self:
+        """With the daemon ready, its workers waiting for jobs. Raises Stuck."""
+        with ExitStack() as undo:
+            undo.push(self._cleanup)
+            self._arena.start()
+            self.wait_for_workers()
+            undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    @property
+    def site(self) -> Site:
+        return self._arena.site
+
+    @property
+    def folder(self) -> Path:
+        """For files of the run."""
+        return self._arena.folder
+
+    def wait_for_workers(self) -> None:
+        """Until each has its lease. Raises Stuck."""
+        count = self._arena.setting.declaration.processes
+        until(lambda: self.size(self.keys.workers()) == count, START_S, "the workers are ready")
+
+    def size(self, key: str) -> int:
+        """Members of an index of the store."""
+        reply: Any = self.execute("ZCARD", key)
+        return int(reply)
+
+    def submit(self, task: str, count: int) -> list[str]:
+        """Submit jobs in bulk; their ids."""
+        ids: list[str] = []
+        while len(ids) < count:
+            portion = min(PORTION, count - len(ids))
+            ids += [job.id for job in self.client.submit_many(task, [{}] * portion)]
+        self.note(ids, is_counted=task != COMMAND)
+        return ids
+
+    def note(self, job_ids: Sequence[str], *, is_counted: bool = True) -> None:
+        """Jobs that a part has submitted by itself, for `check`; commands are not counted."""
+        self._submitted += job_ids
+        self._is_counted &= is_counted
+
+    def halt(self) -> None:
+        """Stop the workers' processes, not their leases."""
+        for worker in self.site.workers():
+            worker.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for worker in self.site.workers():
+            worker.send_signal(signal.SIGCONT)
+
+    def warm_up(self, task: str, count: int) -> None:
+        """Have some jobs performed: modules are loaded then, and function hosts started."""
+        self.submit(task, count)
+        self.wait_for_ends()
+
+    def perform(self, task: str, count: int) -> Performance:
+        """Fill the queue with so many jobs, then have them performed.
+
+        Raises NotDelivered, Stuck.
+        """
+        earlier = len(self._submitted)
+        self.halt()
+        self.submit(task, count)
+        usage = self.usage()
+        self.resume()
+        self.wait_for_ends()
+        used = self.usage().since(usage)
+        self.check()
+        return Performance(self.ends_ms()[earlier:], used)
+
+    def wait_for_ends(self) -> None:
+        """Until as many jobs have completed as were submitted. Raises Stuck."""
+        count = len(self._submitted)
+        done = self.keys.done(JobState.COMPLETED)
+        until(lambda: self.size(done) >= count, PATIENCE_S, f"{count} jobs have completed")
+
+    def check(self) -> None:
+        """Raises NotDelivered unless each job was performed once, and there are no others."""
+        self.run(check_delivery(self.keys, self._submitted, is_counted=self._is_counted))
+
+    def ends_ms(self) -> list[float]:
+        """When the completed jobs ended, by the store's clock, in order."""
+        done = self.keys.done(JobState.COMPLETED)
+        ends: list[float] = []
+        while page := self.execute("ZRANGE", done, len(ends), len(ends) + PAGE - 1, "WITHSCORES"):
+            ends += map(float, page[1::2])
+        return ends
+
+    def usage(self) -> Usage:
+        """Processor time so far."""
+        info = self.info("cpu")
+        server = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        return Usage(sum(map(_seconds_of, self.site.workers())), server)
+
+    def info(self, section: str) -> dict[str, str]:
+        """What the server tells about itself."""
+        reply: Any = self.execute("INFO", section)
+        return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+
+
+def _namespace(url: str) -> StoreAddress:
+    """A new one on the user's store. Raises StoreUnavailable before anything was made for it."""
+    address = StoreAddress(f"bench-{new_job_id()}", url=url)
+    with StoreConnection(address) as connection:
+        connection.execute(Command(("PING",)))
+    return address
+
+
+def _seconds_of(worker: psutil.Process) -> float:
+    """Of a worker, its living children (function hosts) and those that have ended (commands)."""
+    total = 0.0
+    for process in (worker, *worker.children()):
+        total += sum(process.cpu_times()[:4])  # own and of ended children, user and system
+    return total

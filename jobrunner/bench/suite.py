@@ -1,0 +1,52 @@
+"""Runs parts, repeated in rotation: a slow minute of the machine then hits all parts alike."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from jobrunner.bench.extent import Extent
+from jobrunner.bench.figures import Figure, Sample, figures_of
+from jobrunner.bench.throughput import measure_throughput
+from jobrunner.chaos.site import Stuck
+from jobrunner.errors import JobrunnerError, UsageError
+
+Measure = Callable[[Extent], Iterator[Sample]]
+Tell = Callable[[str], None]  # what is being done now, one line
+
+PARTS: Mapping[str, Measure] = {
+    "throughput": measure_throughput,
+}
+
+
+def parts_named(names: Sequence[str]) -> list[str]:
+    """These parts in the order of the benchmark; all of them for none. Raises UsageError."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise UsageError(
+            f"the benchmark has no part '{unknown[0]}'", fix=f"its parts are {', '.join(PARTS)}"
+        )
+    return [name for name in PARTS if name in names or not names]
+
+
+def measure(parts: Sequence[str], extent: Extent, tell: Tell) -> list[Figure]:
+    """Run the parts as often as asked for.
+
+    Raises NotDelivered, StoreUnavailable, and JobrunnerError for a daemon that hangs.
+    """
+    samples: list[tuple[str, Sample]] = []
+    for number in range(extent.repeat):
+        for part in parts:
+            tell(f"{part}, run {number + 1} of {extent.repeat}")
+            for sample in _samples(part, extent):
+                samples.append((part, sample))
+                tell(f"{part}, run {number + 1} of {extent.repeat}: {sample.case}")
+    return figures_of(samples)
+
+
+def _samples(part: str, extent: Extent) -> Iterator[Sample]:
+    try:
+        yield from PARTS[part](extent)
+    except Stuck as error:
+        raise JobrunnerError(
+            f"the benchmark's part '{part}' is stuck",
+            why=str(error),
+            fix="run it again on a quieter machine; if it is stuck there as well, report it",
+        ) from error
