@@ -147,7 +147,8 @@ class Points:
 
     def _provoke(self, role: Role, trap: Trap) -> None:
         """Bring about the points of a start, of a rescue and of forgotten scripts."""
-        self._arena.execute("SCRIPT", "FLUSH")
+        if self._arena.server is not None:  # a user's server has other clients
+            self._arena.execute("SCRIPT", "FLUSH")
         self._faults.kill_workers(self._site)
         if role is Role.SUPERVISOR and not trap.wait(RESCUE_S):
             self._start_again()
