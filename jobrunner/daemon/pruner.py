@@ -1,4 +1,5 @@
-"""The pruner's loop: deletes finished jobs past their retention, in small batches."""
+"""The pruner's loop: in small batches it deletes finished jobs past their retention, and folds what
+scripts have counted into statistics."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from jobrunner.store.attempts import DONE_STATES
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.removal import prune_results, prune_state
+from jobrunner.store.stats import fold
 
 TICK = timedelta(seconds=30)  # retention is counted in days; results' life in seconds
 BETWEEN_BATCHES_S = 0.02  # leaves most of the server's time to others
@@ -43,10 +45,13 @@ class Pruner:
             await self._clock.sleep_until(wake_at, stopping)
 
     async def tick(self, now: datetime) -> datetime:
-        """Delete all that is past its retention."""
+        """Delete all that is past its retention; fold all that was counted."""
         for state in DONE_STATES:
             await self._prune(state, now)
         while await self._connection.run(prune_results(self._keys, now)):
+            await asyncio.sleep(BETWEEN_BATCHES_S)
+        keep_for = max(self._retention.completed, self._retention.failed)
+        while await self._connection.run(fold(self._keys, keep_for)):
             await asyncio.sleep(BETWEEN_BATCHES_S)
         return now + TICK
 

@@ -13,6 +13,8 @@ from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.requests import Command, Pipeline, Request, Script
 from jobrunner.store.scripts import lua_script
+from jobrunner.store.stats import Window
+from jobrunner.store.tallies import OVERALL, read_tally
 from tests.model.arguments import rest_of
 from tests.model.state import View
 
@@ -101,19 +103,26 @@ class ClockedStore:
                 found.streams[name] = _entries(value, found.ghosts)
             else:
                 found.values[name] = _value(kind.decode(), value)
-        _count_tally(found.values)
+        _sum_counts(found.values)
         return found
 
 
-def _count_tally(values: View) -> None:
-    """Not what it knows of waits and runs: entries get their ids from the server's own clock."""
-    counts: Counter[str] = Counter()
-    for item in values.pop("tally", []):
-        at, sums, task = item.split(" ", 2)
-        for what, _, number in (part.partition("=") for part in sums.split(",")):
-            if what[1:].isalpha():
-                counts[f"{at}:{what}:{task}"] += int(number or 1)
-    values |= {"tally": counts} if counts else {}
+def _sum_counts(values: dict[str, Any]) -> None:
+    """In place of the statistics, per window what was counted: in its buckets, and not yet folded.
+
+    Not what they tell of waits and runs: entries get their ids from the server's own clock.
+    """
+    tally = [item.split(" ", 2)[1:] for item in values.pop("tally", [])]
+    values.pop("folds", None)
+    for window in Window:
+        names = [name for name in values if name.startswith(f"stats:{window}:")]
+        stored = [(text, task) for name in names for task, text in values.pop(name).items()]
+        counts: Counter[str] = Counter()
+        for text, task in [*tally, *(pair for pair in stored if pair[1] != OVERALL)]:
+            counts.update(
+                {f"{what}:{task}": by for what, by in read_tally(text).items() if what.isalpha()}
+            )
+        values |= {f"counted:{window}": counts} if counts else {}
 
 
 @cache

@@ -19,6 +19,7 @@ from jobrunner.store.progress import note_progress
 from jobrunner.store.removal import delete_jobs, prune_results, prune_state
 from jobrunner.store.requests import Command, Operation
 from jobrunner.store.silence import find_silent
+from jobrunner.store.stats import fold
 from jobrunner.store.submission import Submission, retry_job, submit
 from jobrunner.store.watching import watch
 from tests.model.driver import START_MS, Actor, Driver
@@ -351,6 +352,10 @@ class StoreMachine(RuleBasedStateMachine):
             prune_state(self.keys, state, now=now, keep_for=timedelta(minutes=3), keep_count=count)
         )
         self.act(prune_results(self.keys, now))
+
+    @rule(most=patience)
+    def fold_statistics(self, most: int | None) -> None:
+        self.act(fold(self.keys, timedelta(days=30)), most)
 
     # The world
 

@@ -43,6 +43,7 @@ def steps() -> dict[str, Step]:
         "resume": crons.resume,
         "place": attempts.place,
         "unrenewed": leases.unrenewed,
+        "fold": _fold,
     } | dict.fromkeys(CHECKS, _check)
 
 
@@ -61,6 +62,14 @@ def _check(_: Model, __: Sequence[str], ___: Sequence[str]) -> Any:
     return UNJUDGED
 
 
+def _fold(model: Model, _: Sequence[str], args: Sequence[str]) -> int:
+    """Moves what was counted, and changes none of it. Who has not seen the last fold is refused."""
+    if args[0] != (str(model.folds) if model.folds else ""):
+        return 0
+    model.folds += 1
+    return 1
+
+
 def apply(model: Model, request: Request) -> Any:
     """Perform a request on the model. Returns the expected reply; None for one not judged."""
     if isinstance(request, Pipeline):
@@ -72,8 +81,8 @@ def apply(model: Model, request: Request) -> Any:
 
 
 READS = (  # what changes nothing
-    "EXISTS GET HGET HGETALL HMGET PTTL SCAN SISMEMBER SMEMBERS SMISMEMBER SSCAN TIME TYPE XINFO "
-    "XLEN XPENDING XRANGE ZCARD ZRANGE ZSCAN ZSCORE "
+    "EXISTS GET HGET HGETALL HMGET LRANGE PTTL SCAN SISMEMBER SMEMBERS SMISMEMBER SSCAN TIME TYPE "
+    "XINFO XLEN XPENDING XRANGE ZCARD ZRANGE ZSCAN ZSCORE "
 )
 
 

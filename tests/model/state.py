@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from jobrunner.model import LIVE, TERMINAL, JobState
+from jobrunner.store.stats import Window
 
 LEVELS = ("high", "normal", "low")
 HOLDS_AN_ENTRY = (JobState.QUEUED, JobState.RUNNING)
@@ -113,12 +114,13 @@ class Model:
     known: dict[str, set[str]] = field(default_factory=dict)  # tasks, by daemon
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)  # of workers and crons, by key
     controls: dict[str, list[str]] = field(default_factory=dict)
-    tally: Counter[str] = field(default_factory=Counter)  # ends and submits, not the times
+    counted: Counter[str] = field(default_factory=Counter)  # ends and submits, not the times
+    folds: int = 0
     published: list[tuple[str, str]] = field(default_factory=list)  # by the last request
 
     def count(self, task: str, what: str) -> None:
         """Count for `stats`."""
-        self.tally[f"{self.now // 1000}:{what}:{task}"] += 1
+        self.counted[f"{what}:{task}"] += 1
 
     def push(
         self, job: ModelJob, place: Place, *, n: int, lost: int, fence: int, base: int
@@ -179,7 +181,7 @@ class Model:
         found |= {f"knows:{daemon}": tasks for daemon, tasks in self.known.items()}
         found |= {"parked": self.parked, "knowers": self.knowers}
         found |= {"tokens": str(self.tokens) if self.tokens else ""}
-        found |= {"tally": self.tally}
+        found |= {f"counted:{window}": self.counted for window in Window}
         found |= self._history() | self._live_indexes() | self.hashes
         return {key: value for key, value in found.items() if value}
 

@@ -73,6 +73,7 @@ REFUSALS = FENCES | {
     "claim": {"buried"},
     "delete": {"gone", "queued", "running"},
     "fire": {"changed", "handled", "paused"},
+    "fold": {"0"},
     "park": {"cancelling", "stale"},
     "progress": {"0"},
     "promote": {"idle", "upstream", "waiting"},
