@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test mutate fuzz check format clean
+.PHONY: help run test chaos mutate fuzz check format clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -26,6 +26,9 @@ fuzz: $(STAMP) ## Try bad input of every kind: tens of thousands of tries, in so
 
 mutate: $(STAMP) ## Drop each check of each script in turn: a test must notice
 	@$(BIN)/python -m tests.mutation
+
+chaos: $(STAMP) ## Play the whole fault suite, up to 20 minutes; writes docs/reliability.md
+	@$(BIN)/jobrunner chaos --own-server --full --report docs/reliability.md
 
 check: $(STAMP) ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check .

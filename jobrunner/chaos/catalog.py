@@ -18,21 +18,17 @@ from jobrunner.chaos.scenarios import (
     stops,
 )
 
-# By family: `tests/chaos/test_<family>.py` plays a short round of each.
+# By the test that plays a short round of each: `tests/chaos/test_<family>.py`.
 FAMILIES: dict[str, tuple[Scenario, ...]] = {
     "kills": kills.SCENARIOS,
     "points": points.SCENARIOS,
     "network": network.SCENARIOS,
-    "server": server.SCENARIOS,
-    "machine": machine.SCENARIOS,
+    "server": (*server.SCENARIOS, *machine.SCENARIOS),
     "stops": stops.SCENARIOS,
     "clocks": clocks.SCENARIOS,
     "fires": fires.SCENARIOS,
-    "lifecycle": lifecycle.SCENARIOS,
-    "reloads": reloads.SCENARIOS,
-    "rolling": rolling.SCENARIOS,
-    "jobs": jobs.SCENARIOS,
-    "cancels": cancels.SCENARIOS,
+    "lifecycle": (*lifecycle.SCENARIOS, *reloads.SCENARIOS, *rolling.SCENARIOS),
+    "jobs": (*jobs.SCENARIOS, *cancels.SCENARIOS),
     "recovery": recovery.SCENARIOS,
 }
 SCENARIOS = tuple(scenario for family in FAMILIES.values() for scenario in family)

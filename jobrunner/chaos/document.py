@@ -10,7 +10,7 @@ from enum import StrEnum
 from jobrunner.chaos.catalog import FAMILIES
 from jobrunner.chaos.invariants import RULES
 from jobrunner.chaos.report import Break, Figure, Report, Row
-from jobrunner.chaos.scenario import Scenario
+from jobrunner.chaos.scenario import Scenario, rules_alone
 
 
 class Part(StrEnum):
@@ -28,12 +28,13 @@ def replace_part(text: str, part: Part, content: str) -> str:
 
 
 def scenarios_markdown(families: Mapping[str, Sequence[Scenario]] = FAMILIES) -> str:
-    """The rules, and each scenario with its promise and the test that plays a short round."""
+    """The rules, and each scenario with its promise, its judges and the test that plays it."""
     rules = [[name, _sentence(rule.__doc__ or "", name)] for name, rule in RULES.items()]
     scenarios = [
         [
             f"`{scenario.name}`",
             scenario.promise,
+            _judges(scenario),
             "any" if scenario.is_safe else "its own",
             f"`tests/chaos/test_{family}.py`",
         ]
@@ -43,9 +44,17 @@ def scenarios_markdown(families: Mapping[str, Sequence[Scenario]] = FAMILIES) ->
     return "\n\n".join(
         [
             _table(["rule", "holds after every round"], rules),
-            _table(["scenario", "promise", "store", "short round in"], scenarios),
+            _table(["scenario", "promise", "judged by", "store", "short round in"], scenarios),
         ]
     )
+
+
+def _judges(scenario: Scenario) -> str:
+    """All rules, and what the scenario has to say itself."""
+    rules = list(RULES)
+    own = "" if scenario.judge is rules_alone else " ".join((scenario.judge.__doc__ or "").split())
+    bounds = "; ".join(f"{name}: {bound:g} s" for name, bound in scenario.bounds.items())
+    return "; ".join(part for part in (f"{rules[0]}–{rules[-1]}", own.rstrip("."), bounds) if part)
 
 
 def _sentence(docstring: str, name: str) -> str:
