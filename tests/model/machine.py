@@ -344,17 +344,14 @@ class StoreMachine(RuleBasedStateMachine):
             hand.is_running = hand.is_running and (hand.lock is None or hand.lock.name != name)
         self.act(break_lock(self.keys, name), most)
 
-    @rule(state=st.sampled_from(sorted(TERMINAL)), count=st.integers(0, 3))
-    def prune(self, state: JobState, count: int) -> None:
+    @rule(state=st.sampled_from(sorted(TERMINAL)), count=st.integers(0, 3), most=patience)
+    def prune(self, state: JobState, count: int, most: int | None) -> None:
         now = from_ms(self.model.now)
         self.ledger.deleted |= {j.id for j in self.model.jobs.values() if j.state is state}
         self.act(
             prune_state(self.keys, state, now=now, keep_for=timedelta(minutes=3), keep_count=count)
         )
         self.act(prune_results(self.keys, now))
-
-    @rule(most=patience)
-    def fold_statistics(self, most: int | None) -> None:
         self.act(fold(self.keys, timedelta(days=30)), most)
 
     # The world
