@@ -48,7 +48,7 @@ def chaos(
             help="Servers of its own instead of your store: also scenarios that harm a server.",
         ),
     ] = False,
-    file: Annotated[
+    report_file: Annotated[
         Path | None,
         typer.Option("--report", help="Write the report into this Markdown file, too."),
     ] = None,
@@ -62,13 +62,13 @@ def chaos(
         )
     scenarios = _chosen(only or [], is_list or has_own_server)
     if is_list:
-        return _list(cli, scenarios, file)
+        return _list(cli, scenarios, report_file)
     length_s = SHORT_S if seconds is None else seconds
     rounds = _rounds(scenarios, _seed_or_random(seed), length_s, is_full)
     store = None if has_own_server else _reachable_store(cli)
     with _interrupted_once():
         report = _play(cli, rounds, store)
-    return _tell(cli, report, file)
+    return _tell(cli, report, report_file)
 
 
 def _chosen(names: Sequence[str], may_harm: bool) -> "list[Scenario]":

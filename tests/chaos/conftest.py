@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import Keys
 from tests.chaos.clients import TIMEOUT_S, Client
+from tests.chaos.trial import Trial
 from tests.daemon.conftest import cleanup, project, server
 from tests.store.conftest import address, connection, keys, socket_path, store_socket
 
@@ -23,6 +25,12 @@ __all__ = [
     "socket_path",
     "store_socket",
 ]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    """Judges histories."""
+    return Trial(tmp_path / "history")
 
 
 @pytest.fixture

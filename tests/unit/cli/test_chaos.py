@@ -101,6 +101,14 @@ def test_a_report_that_cannot_be_written_is_told(invoke: Invoke) -> None:
     assert "error: the report cannot be written to nowhere/report.md" in result.stderr
 
 
+def test_a_report_is_no_manifest(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("name: shop\n")
+
+    result = invoke("chaos", "--only", "drain", "--report", "report.md")
+
+    assert result.code == 4  # no daemon has started the manifest's server
+
+
 # Rounds.
 
 
