@@ -41,4 +41,5 @@ def test_nothing_runs_twice_for_a_job_that_holds_its_worker_up(
     outcome = outcomes["hold-the-worker"]
 
     assert violations(outcome) == []
+    assert outcome.faults["block"] + outcome.faults["hold"] > 0
     assert outcome.states["completed"] > 0

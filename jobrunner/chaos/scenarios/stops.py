@@ -6,6 +6,7 @@ import psutil
 
 from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.faults import Faults
+from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.load import Habits
 from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.tasks import Declaration, Kind, usual_tasks
@@ -41,6 +42,7 @@ def hold_the_worker(arena: Arena) -> None:
         end = time.monotonic() + arena.seconds
         while time.monotonic() < end:
             task = arena.rng.choice(["block", "hold"])
+            arena.recorder.fault(task, NOBODY)
             jobs = [client.submit(task, {"ms": ms}), client.submit("locked-hold", {"ms": ms})]
             arena.load.acknowledged.update({job.id: task for job in jobs})
             client.wait([job.id for job in jobs], 20 * LEASE_S)
