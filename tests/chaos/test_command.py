@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -110,4 +112,5 @@ def test_a_round_that_breaks_a_promise_is_told_and_kept(project: Callable[..., P
     assert done.code == 1
     assert (broken["scenario"], broken["seed"]) == ("drain", 7)
     assert broken["repeat"] == "jobrunner chaos --only drain --seed 7 --seconds 1"
-    assert os.path.isfile(os.path.join(broken["folder"], "history"))
+    assert (Path(broken["folder"]) / "history").is_file()
+    shutil.rmtree(broken["folder"])

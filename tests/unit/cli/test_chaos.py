@@ -104,7 +104,8 @@ def test_a_report_that_cannot_be_written_is_told(invoke: Invoke) -> None:
 def test_a_report_is_no_manifest(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text("name: shop\n")
 
-    result = invoke("chaos", "--only", "drain", "--report", "report.md")
+    environ = {"JOBRUNNER_STATE": str(tmp_path / "state")}
+    result = invoke("chaos", "--only", "drain", "--report", "report.md", environ=environ)
 
     assert result.code == 4  # no daemon has started the manifest's server
 
