@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test chaos mutate fuzz check format clean
+.PHONY: help run test chaos mutate fuzz bench check format clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,6 +29,9 @@ mutate: $(STAMP) ## Drop each check of each script in turn: a test must notice
 
 chaos: $(STAMP) ## Play the whole fault suite, up to 20 minutes; writes docs/reliability.md
 	@$(BIN)/jobrunner chaos --own-server --full --report docs/reliability.md
+
+bench: $(STAMP) ## Measure jobrunner and its peers side by side, for docs/performance.md
+	@$(BIN)/python -m benchmarks
 
 check: $(STAMP) ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,68 @@
+"""Measure jobrunner and its peers side by side, and print the table.
+
+A full run of all peers also writes it into docs/performance.md. Peers that are missing are
+installed into environments of their own below --cache, from PyPI.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.catalog import PEERS
+from benchmarks.commands import RUNNERS
+from benchmarks.report import DOCUMENT, report, with_measured
+from benchmarks.required import judge
+from benchmarks.suite import measure_rows, rows_of
+from benchmarks.targets import TARGETS
+from benchmarks.trial import Amount
+from jobrunner.bench.conditions import conditions_now
+from jobrunner.clock import SystemClock
+
+CACHE = Path("~/.cache/jobrunner-bench")
+FULL, QUICK = Amount(5_000, 50_000, 1_000), Amount(300, 2_000, 100)
+FULL_COMMANDS, QUICK_COMMANDS = 3_000, 300
+REPEAT = 5
+
+
+def main() -> None:
+    """The command line."""
+    options = _parser().parse_args()
+    amount, commands = (QUICK, QUICK_COMMANDS) if options.quick else (FULL, FULL_COMMANDS)
+    repeat = options.repeat or (1 if options.quick else REPEAT)
+    conditions = conditions_now(SystemClock().now(), None, options.quick)
+    rows = rows_of(options.peers, amount, commands, options.cache.expanduser())
+    results = measure_rows(rows, repeat, _tell)
+    verdicts = judge(TARGETS, results.figures, [peer.name for peer in PEERS if peer.is_limit])
+    text = report(results, verdicts, conditions, _extent_text(amount, commands, repeat))
+    sys.stdout.write(text)
+    if not (options.quick or options.peers):
+        DOCUMENT.write_text(with_measured(DOCUMENT.read_text(), text))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = sorted({*(peer.name for peer in PEERS), *RUNNERS})
+    parser.add_argument("peers", nargs="*", metavar="PEER", choices=[*names, []], help="only these")
+    parser.add_argument("--quick", action="store_true", help="a short run, whose figures are rough")
+    parser.add_argument("--repeat", type=int, help=f"runs; {REPEAT}, quick: 1")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="of environments; %(default)s")
+    return parser
+
+
+def _extent_text(amount: Amount, commands: int, repeat: int) -> str:
+    return (
+        f"Medians of {repeat} runs in rotation, with their ranges. A run: {amount.single:,} jobs "
+        f"submitted one by one and {amount.bulk:,} in bulk, then performed by one worker process; "
+        f"{amount.latencies:,} latencies; {commands:,} commands."
+    )
+
+
+def _tell(text: str) -> None:
+    """Progress, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""A fresh server for one run: the program and the settings that `jobrunner run` has."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobrunner.embedded.server import EmbeddedServer
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.requests import Command
+
+DURABILITY = "everysec"
+
+
+class Server:
+    """Started and removed with its folder."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="jr-bench-"))  # short, for the socket's sake
+        self._server = EmbeddedServer(self.folder, DURABILITY)
+
+    @property
+    def socket(self) -> str:
+        return str(self._server.address("").socket)
+
+    def usage_s(self) -> float:
+        """Processor time that it has used so far."""
+        with StoreConnection(self._server.address("")) as connection:
+            reply: bytes = connection.execute(Command(("INFO", "cpu")))
+        lines = (line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+        told = dict(lines)
+        return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+
+    def __enter__(self) -> Self:
+        self._server.ensure()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
