@@ -198,6 +198,16 @@ OPERATIONS = (
         ("jobrunner status", "jobrunner status --watch", "jobrunner status --json"),
     ),
     CommandEntry(
+        "stats",
+        "stats:stats",
+        "Show what was done in the last minute, hour and day: numbers, waits and durations.",
+        (
+            "jobrunner stats",
+            "jobrunner stats backup",
+            "jobrunner stats --window 1d --json",
+        ),
+    ),
+    CommandEntry(
         "workers",
         "workers:workers",
         "List the workers with their slots and leases.",

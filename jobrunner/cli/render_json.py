@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # each command has loaded the few of them that it shows
     from jobrunner.store.locks import LockRecord
     from jobrunner.store.logs import LogLine
     from jobrunner.store.overview import CronView, LastEnd, Overview, QueueView, TaskView
+    from jobrunner.store.stats import Percentiles, Stats
 
 Json = dict[str, Any]
 
@@ -225,3 +226,28 @@ def submitted_json(job_id: str, task: str, state: str | None) -> Json:
 
 def jobs_json(jobs: Sequence[Job]) -> list[Json]:
     return [job_json(job) for job in jobs]
+
+
+def stats_json(stats: Stats) -> Json:
+    """`task` is null for all tasks together."""
+    return {
+        "task": stats.task,
+        "window": stats.window,
+        "since": instant_json(stats.since),
+        "submitted": stats.submitted,
+        "completed": stats.completed,
+        "failed": stats.failed,
+        "skipped": stats.skipped,
+        "cancelled": stats.cancelled,
+        "rate_per_s": round(stats.rate_per_s, 6),
+        "wait_ms": _percentiles_json(stats.wait),
+        "duration_ms": _percentiles_json(stats.duration),
+    }
+
+
+def _percentiles_json(times: Percentiles) -> Json:
+    return {
+        "p50": milliseconds(times.p50),
+        "p95": milliseconds(times.p95),
+        "p99": milliseconds(times.p99),
+    }

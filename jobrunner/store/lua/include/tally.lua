@@ -1,6 +1,6 @@
 -- What `stats` tells, summed up here per task and written once per call: ends by their state, and how
 -- long attempts waited and ran, as logarithmic sizes. store/tallies.py says what they mean.
-local SIZES_PER_E = 1 / math.log(1.04 / 0.96)
+local SIZES_PER_E = 1 / math.log(1.035 / 0.965)
 local tallies = {}
 local waits, runs = {}, {} -- sizes as text, by milliseconds: the jobs of a batch are alike
 local function tally_of(task)
