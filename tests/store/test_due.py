@@ -1,11 +1,14 @@
 """`promote.lua`: from scheduled and blocked to the queues."""
 
+from contextlib import suppress
+
 import pytest
 
 from jobrunner.clock import to_ms
 from jobrunner.model import JobState, Priority, Reason
-from jobrunner.store.due import BATCH, promote_due
+from jobrunner.store.due import BATCH, promote, promote_due
 from jobrunner.store.removal import delete_jobs
+from jobrunner.store.requests import Script
 from jobrunner.store.submission import retry_job, submit
 from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store, minutes
 
@@ -53,6 +56,23 @@ def test_many_due_jobs_are_promoted_in_batches(store: Store) -> None:
     assert (first.promoted, first.is_more_due, first.next_due_at) == (BATCH, True, None)
     assert (second.promoted, second.is_more_due) == (3, False)
     assert len(store.entries()) == number
+
+
+def test_no_call_takes_more_than_a_batch_however_many_jobs_were_woken(store: Store) -> None:
+    submissions = [store.submission(delay=minutes(1)) for _ in range(2 * BATCH + 3)]
+    store.run(submit(store.keys, submissions))
+    for submission in submissions:
+        store.make_due(submission.id)
+
+    operation, sizes = promote(store.keys, [item.id for item in submissions]), list[int]()
+    request = next(operation)
+    with suppress(StopIteration):
+        while True:
+            if isinstance(request, Script):
+                sizes.append(len(request.args) // 2)
+            request = operation.send(store.connection.execute(request))
+
+    assert sizes == [BATCH, BATCH, 3]
 
 
 def test_a_job_that_is_not_due_any_more_stays(store: Store) -> None:

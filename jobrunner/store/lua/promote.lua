@@ -7,9 +7,16 @@
 --   complete; 'waiting' when that job was retried meanwhile; 'idle' (not due, gone, not waiting).
 local now = now_ms()
 local replies = {}
-local key_at = 4
+local ids = {}
 for arg_at = 1, #ARGV, 2 do
-  local id, has_upstream = ARGV[arg_at], ARGV[arg_at + 1] ~= ''
+  ids[#ids + 1] = ARGV[arg_at]
+end
+-- Read at once, and removed at once at the end: a command costs more than what it does for one job.
+local dues = redis.call('ZMSCORE', KEYS[1], unpack(ids))
+local gone = {}
+local key_at = 4
+for job, id in ipairs(ids) do
+  local has_upstream = ARGV[2 * job] ~= ''
   local record, stream = KEYS[key_at], KEYS[key_at + 1]
   local upstream, watchers
   key_at = key_at + 2
@@ -19,23 +26,23 @@ for arg_at = 1, #ARGV, 2 do
   end
 
   local reply = 'idle'
-  local due = redis.call('ZSCORE', KEYS[1], id)
+  local due = dues[job]
   if due and tonumber(due) <= now then
     local state, task, message, attempt, lost, fence, base, awaits, reason = unpack(redis.call(
       'HMGET', record, 'state', 'task', 'message', 'attempt', 'lost', 'fence', 'base', 'awaits',
       'reason'))
     local upstream_state = upstream and awaits and redis.call('HGET', upstream, 'state')
     if state ~= 'scheduled' and state ~= 'blocked' then
-      redis.call('ZREM', KEYS[1], id)
+      gone[#gone + 1] = id
     elseif LIVE[upstream_state] then
       reply = 'waiting'
-      redis.call('ZREM', KEYS[1], id)
+      gone[#gone + 1] = id
       redis.call('SADD', watchers, 'job:' .. id)
     elseif upstream and awaits == 'completed' and upstream_state ~= 'completed' then
       reply = 'upstream'
     else
       reply = 'promoted'
-      redis.call('ZREM', KEYS[1], id)
+      gone[#gone + 1] = id
       if state == 'blocked' then
         redis.call('ZREM', KEYS[2], id)
         redis.call('HDEL', record, 'awaits', 'detail')
@@ -52,7 +59,10 @@ for arg_at = 1, #ARGV, 2 do
       count('queued', task, 1)
     end
   end
-  replies[#replies + 1] = reply
+  replies[job] = reply
+end
+if #gone > 0 then
+  redis.call('ZREM', KEYS[1], unpack(gone))
 end
 write_counts(KEYS[3])
 return replies
