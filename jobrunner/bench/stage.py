@@ -5,6 +5,7 @@ the first and the last end on record there is no start of a process.
 """
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -114,6 +115,10 @@ class Stage:
         """For files of the run."""
         return self._arena.folder
 
+    def cli(self, *args: str) -> list[str]:
+        """The words of a command line of jobrunner, for this store."""
+        return [sys.executable, "-m", "jobrunner", *args, "--file", str(self.site.manifest)]
+
     def wait_for_workers(self) -> None:
         """Until each has its lease. Raises Stuck."""
         count = self._arena.setting.declaration.processes
@@ -152,6 +157,10 @@ class Stage:
         self.submit(task, count)
         self.wait_for_ends()
 
+    def kill(self, pid: int) -> None:
+        """KILL one of the workers."""
+        next(worker for worker in self.site.workers() if worker.pid == pid).kill()
+
     def perform(self, task: str, count: int) -> Performance:
         """Fill the queue with so many jobs, then have them performed.
 
@@ -189,7 +198,9 @@ class Stage:
         """Processor time so far."""
         info = self.info("cpu")
         server = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-        return Usage(sum(map(_seconds_of, self.site.workers())), server)
+        workers = self.site.workers()
+        hosts = [child for worker in workers for child in worker.children()]
+        return Usage(sum(map(seconds_of, (*workers, *hosts))), server)
 
     def info(self, section: str) -> dict[str, str]:
         """What the server tells about itself."""
@@ -205,9 +216,6 @@ def _namespace(url: str) -> StoreAddress:
     return address
 
 
-def _seconds_of(worker: psutil.Process) -> float:
-    """Of a worker, its living children (function hosts) and those that have ended (commands)."""
-    total = 0.0
-    for process in (worker, *worker.children()):
-        total += sum(process.cpu_times()[:4])  # own and of ended children, user and system
-    return total
+def seconds_of(process: psutil.Process) -> float:
+    """Processor time so far of a process and its children that have ended, e.g. commands."""
+    return sum(process.cpu_times()[:4])

@@ -2,8 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from jobrunner.bench.clistart import measure_cli
+from jobrunner.bench.depth import measure_depth
 from jobrunner.bench.extent import Extent
 from jobrunner.bench.figures import Figure, Sample, figures_of
+from jobrunner.bench.fires import measure_fires
+from jobrunner.bench.latency import measure_latency
+from jobrunner.bench.memory import measure_memory
+from jobrunner.bench.recovery import measure_recovery
+from jobrunner.bench.submitting import measure_submit
 from jobrunner.bench.throughput import measure_throughput
 from jobrunner.chaos.site import Stuck
 from jobrunner.errors import JobrunnerError, UsageError
@@ -13,6 +20,13 @@ Tell = Callable[[str], None]  # what is being done now, one line
 
 PARTS: Mapping[str, Measure] = {
     "throughput": measure_throughput,
+    "submit": measure_submit,
+    "latency": measure_latency,
+    "fires": measure_fires,
+    "depth": measure_depth,
+    "memory": measure_memory,
+    "recovery": measure_recovery,
+    "cli": measure_cli,
 }
 
 

@@ -1,0 +1,72 @@
+"""How soon work goes on: after a worker was killed, and after the daemon was started."""
+
+import time
+from collections.abc import Iterator
+
+from jobrunner.bench.delivery import NotDelivered
+from jobrunner.bench.extent import Extent
+from jobrunner.bench.figures import Sample
+from jobrunner.bench.stage import NOOP, PATIENCE_S, WORK, Stage
+from jobrunner.chaos.site import until
+from jobrunner.chaos.tasks import Kind
+from jobrunner.model import Job, JobState
+from jobrunner.store.leases import read_workers
+
+LINGER = "linger"
+LINGER_S = 2.0  # longer than a recovery takes
+KILLS = 5
+TASKS = {
+    NOOP: Kind({"python": f"{WORK}:noop"}),
+    LINGER: Kind({"python": f"{WORK}:linger", "record": "eager"}),
+}
+
+
+def measure_recovery(extent: Extent) -> Iterator[Sample]:
+    """Kills of a worker beside which there is another one; then a start with a queued job."""
+    with Stage(extent.url, TASKS, processes=2) as stage:
+        for _ in range(extent.scaled(KILLS)):
+            yield Sample("killed worker", "job runs again", _kill_worker(stage) * 1000, "ms")
+            stage.wait_for_workers()
+    with Stage(extent.url) as stage:
+        yield Sample("daemon's start", "first job has ended", _start(stage) * 1000, "ms")
+        stage.check()
+
+
+def _kill_worker(stage: Stage) -> float:
+    """Seconds from the kill to the next attempt of the job that ran there."""
+    job_id = stage.client.submit(LINGER, {"seconds": LINGER_S}).id
+    until(lambda: stage.client.job(job_id).state is JobState.RUNNING, PATIENCE_S, "the job runs")
+    pid = _worker_pid(stage, stage.client.job(job_id))
+    begun = time.perf_counter()
+    stage.kill(pid)
+    until(lambda: stage.client.job(job_id).attempt > 1, PATIENCE_S, "the job runs again")
+    taken = time.perf_counter() - begun
+    _check_end(stage, job_id)
+    return taken
+
+
+def _worker_pid(stage: Stage, job: Job) -> int:
+    return next(each.pid for each in stage.run(read_workers(stage.keys)) if each.id == job.worker)
+
+
+def _check_end(stage: Stage, job_id: str) -> None:
+    """Raises NotDelivered unless it completed at its second attempt."""
+    [job] = stage.client.wait([job_id], PATIENCE_S)
+    if (job.state, job.attempt) != (JobState.COMPLETED, 2):
+        raise NotDelivered(
+            f"job {job.id} is {job.state}, attempt {job.attempt}, after one kill",
+            why="it must be performed again, once",
+            fix="please report it",
+        )
+
+
+def _start(stage: Stage) -> float:
+    """Seconds from the start of the daemon to the end of a job that was queued."""
+    stage.site.stop()
+    stage.submit(NOOP, 1)
+    begun = time.perf_counter()
+    stage.site.spawn()
+    stage.wait_for_ends()
+    taken = time.perf_counter() - begun
+    stage.site.wait_until_ready()
+    return taken
