@@ -156,8 +156,9 @@ def test_an_unreachable_store_is_told_and_exits_4(invoke: Invoke, tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("jobrunner st", ["stop", "status"]),
+        ("jobrunner st", ["stop", "status", "stats"]),
         ("jobrunner submit ba", ["backup"]),
+        ("jobrunner stats ba", ["backup"]),
         ("jobrunner pause ni", ["nightly"]),
         ("jobrunner show k3", ["k3f9x2mq7pab"]),
         ("jobrunner list --sta", ["--state"]),
