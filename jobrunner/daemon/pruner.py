@@ -13,10 +13,12 @@ from jobrunner.store.attempts import DONE_STATES
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.removal import prune_results, prune_state
+from jobrunner.store.requests import Operation
 from jobrunner.store.stats import fold
 
 TICK = timedelta(seconds=30)  # retention is counted in days; results' life in seconds
-BETWEEN_BATCHES_S = 0.02  # leaves most of the server's time to others
+REST = 1.0  # of the time that a batch took: leaves half of the server's time to others
+SHORTEST_REST_S = 0.002
 
 
 class Pruner:
@@ -48,11 +50,11 @@ class Pruner:
         """Delete all that is past its retention; fold all that was counted."""
         for state in DONE_STATES:
             await self._prune(state, now)
-        while await self._connection.run(prune_results(self._keys, now)):
-            await asyncio.sleep(BETWEEN_BATCHES_S)
+        while await self._take_batch(prune_results(self._keys, now)):
+            pass
         keep_for = max(self._retention.completed, self._retention.failed)
-        while await self._connection.run(fold(self._keys, keep_for)):
-            await asyncio.sleep(BETWEEN_BATCHES_S)
+        while await self._take_batch(fold(self._keys, keep_for)):
+            pass
         return now + TICK
 
     async def _prune(self, state: JobState, now: datetime) -> None:
@@ -60,18 +62,28 @@ class Pruner:
         keep_for = self._retention.completed if is_completed else self._retention.failed
         pruned = 0
         while True:
-            count = await self._connection.run(
-                prune_state(
-                    self._keys,
-                    state,
-                    now=now,
-                    keep_for=keep_for,
-                    keep_count=self._retention.jobs,
-                )
+            batch = prune_state(
+                self._keys,
+                state,
+                now=now,
+                keep_for=keep_for,
+                keep_count=self._retention.jobs,
             )
+            count = await self._take_batch(batch)
             pruned += count
             if not count:
                 break
-            await asyncio.sleep(BETWEEN_BATCHES_S)
         if pruned:
             EventLog().info("pruned jobs", state=state, jobs=pruned)
+
+    async def _take_batch(self, batch: Operation[int]) -> int:
+        """Do a batch, and rest by how long it took: on a busy server for longer.
+
+        A fixed rest would be outrun by workers that finish jobs faster than that.
+        """
+        begun_at = self._clock.monotonic()
+        count = await self._connection.run(batch)
+        if count:
+            took_s = self._clock.monotonic() - begun_at
+            await asyncio.sleep(max(REST * took_s, SHORTEST_REST_S))
+        return count

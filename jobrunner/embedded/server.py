@@ -151,6 +151,8 @@ class EmbeddedServer:
             "auto-aof-rewrite-min-size": "64mb",
             "save": "",  # the append-only file is all there is to keep
             "maxmemory-policy": "noeviction",
+            # bytes; by default a message or result of 65 doubles the memory of the job's record
+            "hash-max-listpack-value": "512",
             "enable-debug-command": "no",
             "enable-module-command": "no",
         }

@@ -24,7 +24,8 @@ for index, id in ipairs(ARGV) do
     if redis.call('GET', unique) == id then
       redis.call('DEL', unique)
     end
-    redis.call('DEL', record, log, watchers)
+    -- The memory of a long output is given back by a thread of the server's.
+    redis.call('UNLINK', record, log, watchers)
     replies[index] = 'deleted'
   end
 end
