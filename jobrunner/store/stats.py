@@ -9,6 +9,7 @@ Of several daemons that fold the same items one is served: `fold.lua` refuses wh
 number of folds. So adding up outside the store is safe, and cheap for the server.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from jobrunner.store.tallies import OVERALL, Tally, Time, percentile, read_tally
 FOLD_BATCH = 250  # items per step: some milliseconds of the daemon's time, few of the server's
 READ_TRIES = 5  # of readings that a fold has overtaken
 DAY_MS = 86_400_000
+_SECOND = re.compile(r"\d{1,11}", re.ASCII)
 MOST_DAYS = 10_000  # that are looked for, should the number be damaged
 
 
@@ -125,7 +127,7 @@ def _items_of(texts: Sequence[bytes]) -> Iterator[_Item]:
     for text in texts:
         second, _, rest = text.decode(errors="replace").partition(" ")
         tally, _, task = rest.partition(" ")
-        if second.isdecimal() and task:
+        if _SECOND.fullmatch(second) and task:
             yield _Item(int(second) * 1000, task, read_tally(tally))
 
 
@@ -211,7 +213,7 @@ class _Reader:
         self._now_ms = now_ms
         first_ms = since_ms or min((item.at_ms for item in items), default=now_ms)
         self._since_ms = min(first_ms, now_ms)
-        self._days = min(days, MOST_DAYS)
+        self._days = min(max(days, 0), MOST_DAYS)
         self._unfolded = _sum_up(items)
 
     def requests(self, query: Query) -> Iterator[Command]:

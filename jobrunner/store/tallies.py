@@ -16,8 +16,9 @@ from math import ceil, floor
 Tally = Counter[str]
 OVERALL = "*"  # stands for all tasks where tallies are kept by task
 GROWTH = 1.035 / 0.965  # as in tally.lua
-_SIZE = re.compile(r"[rw](\d{1,3})")
-_COUNTS = ("submitted", "completed", "failed", "skipped", "cancelled")
+_PART = re.compile(
+    r"(submitted|completed|failed|skipped|cancelled|[rw]\d{1,3})(?:=(\d{1,15}))?", re.ASCII
+)
 
 
 class Time(StrEnum):
@@ -31,9 +32,8 @@ def read_tally(text: str) -> Tally:
     """The tally of `completed=3,w12`; what cannot be read is left out."""
     found: Tally = Counter()
     for part in text.split(","):
-        what, _, number = part.partition("=")
-        if (what in _COUNTS or _SIZE.fullmatch(what)) and (not number or number.isdecimal()):
-            found[what] += int(number or 1)
+        if match := _PART.fullmatch(part):
+            found[match[1]] += int(match[2] or 1)
     return found
 
 
@@ -44,14 +44,17 @@ def tally_text(tally: Tally) -> str:
 
 def percentile(tally: Tally, time: Time, share: float) -> timedelta | None:
     """The time that this share of the attempts did not exceed; None without attempts."""
-    named = ((_SIZE.fullmatch(what), by) for what, by in tally.items() if what[0] == time)
-    sizes = sorted((int(size[1]), by) for size, by in named if size)
+    sizes = sorted((int(what[1:]), by) for what, by in tally.items() if _is_size(what, time))
     rank = ceil(share * sum(by for _, by in sizes))
     for size, by in sizes:
         rank -= by
         if rank <= 0:
             return timedelta(milliseconds=milliseconds_of(size))
     return None
+
+
+def _is_size(what: str, time: Time) -> bool:
+    return what[0] == time and what[1:].isdecimal()
 
 
 def milliseconds_of(size: int) -> int:

@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "daemon": ("host", "pid", "version", "manifest", "started_at", "generation", "state"),
     "manifest": ("task:backup", "cron:nightly", "adhoc", "task:other", "cron:other", "x"),
     "counts": ("running:backup", "queued:backup", "nonsense:backup", "x"),
+    "folds": ("folds", "since", "days"),
     "last": ("*", "backup"),
 }
 SCORES = ("-1", "1.5", "1e300", "inf", "-inf", "0", "99999999999999999")
@@ -68,7 +69,7 @@ damages = st.lists(
             st.sampled_from(SCORES).map(str.encode),
         ),
         st.tuples(
-            st.sampled_from(("queues", "cancelling", "control", "log", "stream")),
+            st.sampled_from(("queues", "cancelling", "control", "tally", "log", "stream")),
             st.sampled_from(("c", "id", "x", "")) | garbage.odd_bytes,
             values | chunks,
         ),
@@ -88,7 +89,7 @@ def inflict(store: Store, damage: Damage) -> None:
     elif kind in ("cron", "worker", "daemon"):
         name = {"cron": "nightly", "worker": "w1", "daemon": "d1"}[kind]
         store.command("HSET", getattr(keys, kind)(name), field, value)
-    elif kind in ("manifest", "counts", "last"):
+    elif kind in ("manifest", "counts", "folds", "last"):
         key = keys.last_job() if kind == "last" else getattr(keys, kind)()
         store.command("HSET", key, field, value)
     else:
@@ -101,6 +102,8 @@ def _inflict_other(store: Store, kind: str, field: str | bytes, value: bytes) ->
         store.command("SADD", getattr(keys, kind)(), value)
     elif kind == "control":
         store.command("RPUSH", keys.control("w1"), value)
+    elif kind == "tally":
+        store.command("RPUSH", keys.tally(), value)
     elif kind in ("log", "stream"):
         key = keys.log("job1") if kind == "log" else keys.queue("default", "normal")
         store.command("XADD", key, "*", field, value)

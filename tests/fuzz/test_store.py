@@ -38,6 +38,7 @@ READING = (
     ),
     *("show job1", "show job2", "show job3", "show good", "show @last", "show @last:backup"),
     *("why job1", "why job2", "why job3", "why nightly", "why backup", "wait good", "logs job1 -t"),
+    *("stats", "stats backup", "stats --window all"),
 )
 
 

@@ -16,6 +16,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.removal import BATCH
+from jobrunner.store.stats import FOLD_BATCH, Query, Window, read_stats
 from tests.clock import FakeClock
 from tests.store.factories import Store, minutes
 from tests.store.switch import Switch
@@ -171,6 +172,19 @@ async def test_pruners_that_race_harm_nothing(
     await asyncio.gather(*(prune(address, clock, completed="1d") for _ in range(3)))
 
     assert left(store) == {young}
+
+
+async def test_what_was_counted_is_folded(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    for _ in range(FOLD_BATCH):
+        store.finished()
+
+    await prune(address, clock)
+
+    assert store.command("LLEN", store.keys.tally()) == 0
+    [hour] = store.run(read_stats(store.keys, [Query(Window.HOUR, "demo")]))
+    assert (hour.submitted, hour.completed) == (FOLD_BATCH, FOLD_BATCH)
 
 
 async def test_the_loop_prunes_by_the_clock_and_survives_an_outage(

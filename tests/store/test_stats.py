@@ -149,6 +149,16 @@ def test_the_wait_is_from_queued_to_begun(store: Store) -> None:
     assert abs(wait - timedelta(seconds=8)) <= timedelta(milliseconds=400)
 
 
+@pytest.mark.parametrize("started_at", ["nan", "inf", "x", ""])
+def test_a_damaged_start_stops_no_end(store: Store, started_at: str) -> None:
+    entry = store.running()
+    store.command("HSET", store.keys.job(entry.job_id), "started_at", started_at)
+
+    store.finish(entry)
+
+    assert overall(store).completed == 1
+
+
 def write_tally(store: Store, age_ms: int, text: str, task: str = "demo") -> None:
     """As a script would have done so long ago."""
     second = (store.now_ms() - age_ms) // 1000

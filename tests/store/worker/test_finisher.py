@@ -258,6 +258,7 @@ async def test_a_finished_plain_job_leaves_its_record_and_three_indexes(
         keys.done(JobState.COMPLETED),
         keys.task_done("demo"),
         keys.last_job(),
+        keys.tally(),
         keys.queues(),
         keys.workers(),
         keys.worker("w1"),

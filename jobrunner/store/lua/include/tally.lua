@@ -17,6 +17,8 @@ end
 local function tally_attempt(sums, entry, began_ms, ran_ms)
   -- The id of its entry begins with the instant when it was queued: 13 digits until the year 2286.
   local waited_ms = began_ms - (tonumber(string.sub(entry, 1, 13)) or began_ms)
+  -- Less than nothing after a clock was set back; and a damaged record may say `nan`.
+  waited_ms = waited_ms > 0 and waited_ms or 0
   local waited, ran = waits[waited_ms], runs[ran_ms]
   if not waited then
     waited = 'w' .. size_of(waited_ms)
