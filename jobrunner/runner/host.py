@@ -1,4 +1,16 @@
-"""One function host, as the worker sees it: a child process that performs calls, one at a time."""
+"""One function host, as the worker sees it: a child process that performs calls, one at a time.
+
+Short calls are sent ahead, so that neither side wakes the other for each of them. `tokens` decides
+which of them the host has begun; three rules follow from it:
+
+- Whoever is to be stopped is so after all calls behind it were taken back. What the host is in then
+  can only be that call, so no other one dies with it.
+- Of the calls of a host that has died, those whose token is left go elsewhere; the one without
+  token and end was in it, and is lost.
+- Output belongs to the call that is in the host. While calls are sent ahead, we do not know for
+  sure which one that is; so the pipes are read only at the end of a call that left something there,
+  and the host begins the next when we have done so. With one call, output is read as it comes.
+"""
 
 import asyncio
 import contextlib
@@ -6,41 +18,42 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from jobrunner.clock import Clock, to_ms
+from jobrunner.clock import Clock
 from jobrunner.model import JobError, Reason
-from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop, StopReason
-from jobrunner.runner.environment import secret_arguments
+from jobrunner.runner.attempt import Ended, Outcome, StopReason
 from jobrunner.runner.exits import on_exit
 from jobrunner.runner.failures import CannotStart, death_of
+from jobrunner.runner.hostcall import HostedCall, WriteProgress
 from jobrunner.runner.hostwire import (
-    Call,
     End,
     FrameReader,
+    Go,
     Loaded,
     Progress,
     Ready,
     Reply,
-    Returned,
     decode_reply,
     frame,
 )
-from jobrunner.runner.output import Output, masked_error
-from jobrunner.runner.pipes import PipeReader
+from jobrunner.runner.pipes import OutputPipes
 from jobrunner.runner.processes import WORKER_VARIABLE, ProcessRegistry
-from jobrunner.runner.progress import ProgressReport
-from jobrunner.runner.waiting import Cause, first_of, stopped
-from jobrunner.store.logs import Stream
+from jobrunner.runner.tokens import LAST_NUMBER, Tokens
+from jobrunner.runner.waiting import Cause, TimedOut
 
 READ_BYTES = 64 << 10
 HOST_VARIABLE = "JOBRUNNER_HOST"
 LOADING_TIMEOUT = timedelta(seconds=60)  # for importing the module, on top of the task's timeout
 UNKILLABLE_S = 1.0  # for a process that KILL did not end: it hangs in the kernel
 NO_JOB = ""
+MOST_CALLS = 16  # in a host at once: by then a wake-up costs little beside its calls
+AHEAD_S = 0.005  # of work, by the last call's time, that a host is given at once
+HOLD_S = 0.02  # in one call, after which those behind it are taken back
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +64,19 @@ class HostSettings:
     folder: Path  # the manifest's: working folder, and first on sys.path
     environ: Mapping[str, str]
     clock: Clock
-    write_progress: Callable[[Attempt, bytes], None]
+    write_progress: WriteProgress
 
 
 class Host:
     """Started when made. Belongs to the worker's loop."""
 
-    def __init__(self, name: str, settings: HostSettings, on_change: Callable[["Host"], None]):
-        """`on_change` is called when the host becomes ready, and when it has died.
+    def __init__(
+        self,
+        name: str,
+        settings: HostSettings,
+        on_change: Callable[["Host", Sequence[HostedCall]], None],
+    ) -> None:
+        """`on_change` is called when it is ready, has room or has died, with unbegun calls.
 
         Raises CannotStart.
         """
@@ -69,14 +87,19 @@ class Host:
         self._settings = settings
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
+        self._calls: deque[HostedCall] = deque()  # the first is in the host, as far as we know
+        self._first_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._capacity = 1  # calls at once; grows while they are short and silent
+        self._number = 0
         self._loaded_targets: set[str] = set()
         self._frames = FrameReader()
-        self._progress: ProgressReport | None = None
-        self._loading: asyncio.Future[None] | None = None
-        self._end: asyncio.Future[End | None] | None = None  # None: the host has died
+        self._outgoing = b""
+        self._stopping: asyncio.Task[None] | None = None
         self._exit_code: int | None = None
         self._exited: asyncio.Future[None] = self._loop.create_future()
-        self._pipes = [PipeReader(stream) for stream in (Stream.STDOUT, Stream.STDERR)]
+        self._pipes = OutputPipes()
+        self._tokens = Tokens()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
@@ -85,24 +108,25 @@ class Host:
         self._tree = settings.processes.add(pid, NO_JOB, host_variable)
         on_exit(self._loop, pid, self._note_exit)
         self._loop.add_reader(self._socket, self._on_readable)
-        for pipe in self._pipes:
-            pipe.start(self._loop)
+        self._pipes.start(self._loop)
 
     def _spawn(self, theirs: socket.socket) -> int:
         settings = self._settings
         own = {WORKER_VARIABLE: settings.processes.worker, HOST_VARIABLE: self.name}
         # -P: a folder `jobrunner` beside the manifest must not be taken for this package.
         module = [sys.executable, "-P", "-m", "jobrunner.runner.hostchild"]
-        arguments = [str(theirs.fileno()), str(os.getpid()), str(settings.folder)]
+        stdout, stderr = self._pipes.write_ends
+        inherited = (theirs.fileno(), self._tokens.read_end)
+        arguments = [*map(str, inherited), str(os.getpid()), str(settings.folder)]
         try:
             process = subprocess.Popen(
                 [*module, *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=self._pipes[0].write_end,
-                stderr=self._pipes[1].write_end,
+                stdout=stdout,
+                stderr=stderr,
                 cwd=settings.folder,
                 env={**settings.environ, **own},
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
                 start_new_session=True,
             )
         except OSError as error:
@@ -117,33 +141,96 @@ class Host:
         return death_of(self._exit_code)
 
     @property
+    def has_died(self) -> bool:
+        """Whether it has ended."""
+        return self._exit_code is not None
+
+    @property
     def was_killed(self) -> bool:
         """Whether a signal ended it."""
         return self._exit_code is not None and self._exit_code < 0
 
-    async def perform(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
-        """Perform one attempt. Afterwards the host may be of no more use: see `is_spent`."""
-        started = self._settings.clock.monotonic()
-        output.mask(secret_arguments(attempt))
-        self._progress = ProgressReport(
-            self._loop, lambda value: self._settings.write_progress(attempt, value)
-        )
-        self._switch_output(output)
-        self._settings.processes.assign(self._tree, attempt.job_id)
-        try:
-            cause = await self._call(attempt, stop)
-            if cause is not None:
-                await self._stop(cause, attempt.task.kill_grace.total_seconds())
-            end = self._end.result() if self._end is not None and self._end.done() else None
-        except BaseException:
-            self.kill()  # the attempt was cancelled from outside, in the midst of a call
-            raise
-        finally:
-            self._finish_call()
-        duration = timedelta(seconds=self._settings.clock.monotonic() - started)
-        if cause is not None:
-            return stopped(cause, duration, attempt.task.timeout)
-        return self._outcome(end, duration, output)
+    @property
+    def is_idle(self) -> bool:
+        """It waits for a call."""
+        return self.is_ready and not self.is_spent and not self._calls
+
+    @property
+    def has_calls_ahead(self) -> bool:
+        """Calls wait in it, or its output is not read as it comes."""
+        return len(self._calls) > 1 or not self._pipes.is_watched
+
+    @property
+    def room(self) -> int:
+        """How many more calls it can be given now; none until half of them have ended."""
+        if not self.is_ready or self.is_spent or len(self._calls) > self._capacity // 2:
+            return 0
+        return self._capacity - len(self._calls)
+
+    def has(self, call: HostedCall) -> bool:
+        """Whether it was given the call, and has neither ended it nor given it back."""
+        return call in self._calls
+
+    def can_take(self, call: HostedCall, before: HostedCall | None = None) -> bool:
+        """Whether a call may be given to it behind `before`, or behind what it has.
+
+        The first call of a function imports its module, however long that takes.
+        """
+        last = before or (self._calls[-1] if self._calls else None)
+        if last is None:
+            return True
+        is_loaded = {call.target, last.target} <= self._loaded_targets
+        return is_loaded and not (call.is_alone or last.is_alone)
+
+    def give(self, calls: Sequence[HostedCall]) -> None:
+        """Have it perform these, in order, after those it has."""
+        was_idle = not self._calls
+        if was_idle:
+            self._pipes.drain()  # what threads or processes of former calls have printed: of no job
+        self._calls.extend(calls)
+        self._pipes.watch(len(self._calls) == 1)
+        numbers = [self._next_number() for _ in calls]
+        self._tokens.give(numbers)
+        messages = (call.message(n) for call, n in zip(calls, numbers, strict=True))
+        self._outgoing += b"".join(map(frame, messages))
+        if was_idle:
+            self._begin_first()
+        self._flush()
+
+    def take_back(self) -> list[HostedCall]:
+        """The calls that it has not begun, in order; they are no more its own."""
+        count = self._tokens.take_back()
+        taken = [self._calls.pop() for _ in range(count)]
+        if taken and not self._calls:
+            self._end_first()
+        # Whatever was begun before the tokens were gone is known from its end; see `hostchild`.
+        while self._read():
+            pass
+        taken.reverse()
+        return taken
+
+    def look_after(self, now: float) -> list[HostedCall]:
+        """Do what becomes necessary by time alone: the calls behind one that turns out long."""
+        taken = []
+        if len(self._calls) > 1 and now - self._first_since > HOLD_S:
+            taken = self.take_back()
+            self._capacity = 1
+        if len(self._calls) <= 1:
+            self._pipes.watch(True)
+        return taken
+
+    def stop_call(self, call: HostedCall, cause: Cause) -> list[HostedCall]:
+        """Stop one of its calls, with the host if the call has begun; returns the unbegun ones."""
+        taken = self.take_back()
+        if call in taken:
+            taken.remove(call)
+            call.stop(cause)
+        elif not call.is_over and call.cause is None:
+            call.cause = cause
+            self.is_spent = True
+            self._clear_timer()
+            self._stopping = self._loop.create_task(self._stop(call, cause))
+        return taken
 
     async def stop(self, grace_s: float) -> None:
         """End the host; between calls it just ends."""
@@ -159,68 +246,78 @@ class Host:
         self.is_spent = True
         self._tree.kill()
 
-    async def _call(self, attempt: Attempt, stop: Stop) -> Cause | None:
-        target = attempt.task.python or ""
-        timeout = attempt.task.timeout
-        self._end = self._loop.create_future()
-        await self._send(frame(_call_of(attempt, target)))
-        if target not in self._loaded_targets:
-            # The first call imports the module, which may take longer than the task ever does.
-            self._loading = self._loop.create_future()
-            patience = None if timeout is None else timeout + LOADING_TIMEOUT
-            cause = await first_of(self._loading, stop, patience)
-            if cause is not None or self._end.done():
-                return cause
-            self._loaded_targets.add(target)
-        return await first_of(self._end, stop, timeout)
-
-    async def _send(self, data: bytes) -> None:
-        try:
-            sent = self._socket.send(data)
-            if sent < len(data):
-                await self._loop.sock_sendall(self._socket, data[sent:])
-        except BlockingIOError:
-            await self._loop.sock_sendall(self._socket, data)
-        except OSError:
-            return  # it has just died; `_note_exit` ends the call
-
-    async def _stop(self, cause: Cause, grace_s: float) -> None:
-        self.is_spent = True
+    async def _stop(self, call: HostedCall, cause: Cause) -> None:
+        self._pipes.watch(True)
+        grace_s = call.attempt.task.kill_grace.total_seconds()
         await self._tree.stop(0 if cause is StopReason.LEASE_LOST else grace_s)
         if not self._exited.done():
             await asyncio.wait([self._exited], timeout=UNKILLABLE_S)
+        self._pipes.drain()
+        call.stop(cause, self._loop.time() - self._first_since)
 
-    def _finish_call(self) -> None:
-        # All that the function has printed is in the pipes by now: the host flushes before it
-        # replies. What comes later is of threads or processes it left, and of no job.
-        self._switch_output(None)
-        if self._progress is not None:
-            self._progress.close()
-        self._progress, self._loading, self._end = None, None, None
+    def _next_number(self) -> int:
+        self._number = (self._number + 1) & LAST_NUMBER
+        return self._number
+
+    def _begin_first(self) -> None:
+        call = self._calls[0]
+        self._first_since = self._loop.time()
+        self._settings.processes.assign(self._tree, call.attempt.job_id)
+        self._pipes.switch(call.output)
+        timeout = call.attempt.task.timeout
+        if timeout is not None:
+            loading = timedelta(0) if call.target in self._loaded_targets else LOADING_TIMEOUT
+            self._limit(timeout + loading)
+
+    def _limit(self, timeout: timedelta) -> None:
+        self._clear_timer()
+        self._timer = self._loop.call_later(timeout.total_seconds(), self._on_timeout)
+
+    def _on_timeout(self) -> None:
+        self._timer = None
+        if self._calls:
+            self._on_change(self, self.stop_call(self._calls[0], TimedOut.TIMED_OUT))
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end_first(self) -> None:
+        """The first call is not in it any more; goes on to the next."""
+        self._clear_timer()
+        if self._calls:
+            self._begin_first()
+            return
+        self._pipes.switch(None)
         self._settings.processes.assign(self._tree, NO_JOB)
 
-    def _switch_output(self, output: Output | None) -> None:
-        for pipe in self._pipes:
-            pipe.drain()
-            pipe.switch(output)
+    def _flush(self) -> None:
+        """Send what is to be sent, now or as soon as the host reads."""
+        if not self._outgoing:
+            return
+        try:
+            sent = self._socket.send(self._outgoing)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # it has just died; `_note_exit` ends its calls
+        self._outgoing = self._outgoing[sent:]
+        if self._outgoing:
+            self._loop.add_writer(self._socket, self._on_writable)
 
-    def _outcome(self, end: End | None, duration: timedelta, output: Output) -> Outcome:
-        if end is None:
-            error = JobError(type="lost", message=f"its function host {self.death}")
-            return Outcome(Ended.FAILED, duration, error=error, reason=Reason.LOST)
-        if isinstance(end, Returned):
-            return Outcome(Ended.COMPLETED, duration, end.result)
-        return Outcome(
-            Ended.FAILED,
-            duration,
-            error=masked_error(end.error, output),
-            reason=end.reason,
-            exceptions=end.exceptions,
-        )
+    def _on_writable(self) -> None:
+        self._loop.remove_writer(self._socket)
+        self._flush()
 
     def _on_readable(self) -> None:
-        if self._read() == b"":
+        data = self._read()
+        if data == b"":
             self._loop.remove_reader(self._socket)
+        elif data:
+            if self._calls:
+                self._flush()  # a `Go`; without calls, it goes with the next one
+            self._on_change(self, ())
 
     def _read(self) -> bytes | None:
         """Take what has come; empty at the end, None when nothing is there now."""
@@ -238,55 +335,63 @@ class Host:
         match reply:
             case Ready():
                 self.is_ready = True
-                self._on_change(self)
             case Loaded():
-                _settle(self._loading)
+                self._note_loaded()
             case Progress(value):
-                if self._progress is not None:
-                    self._progress.report(value)
+                if self._calls:
+                    self._calls[0].report(value, self._settings.write_progress)
             case _:
-                if self._end is not None and not self._end.done():
-                    self._end.set_result(reply)
-                _settle(self._loading)
+                self._take_end(reply)
+
+    def _note_loaded(self) -> None:
+        if not self._calls:
+            return
+        call = self._calls[0]
+        self._loaded_targets.add(call.target)
+        if call.attempt.task.timeout is not None and call.cause is None:
+            self._limit(call.attempt.task.timeout)
+
+    def _take_end(self, end: End) -> None:
+        if not self._calls or self._calls[0].cause is not None:
+            return  # it is being stopped: that decides, whatever its `finally` blocks return
+        if end.has_output:
+            self._pipes.drain()
+            self._outgoing += frame(Go())
+        call = self._calls.popleft()
+        self._learn(end.seconds, is_silent=call.output.is_silent)
+        self._end_first()
+        call.end(end)
+
+    def _learn(self, seconds: float, *, is_silent: bool) -> None:
+        """How many calls it may have at once, from how the last one went."""
+        wanted = min(self._capacity * 2, MOST_CALLS)
+        self._capacity = wanted if is_silent and seconds * wanted < AHEAD_S else 1
 
     def _note_exit(self, code: int) -> None:
         self._tree.note_leader_reaped()
-        while self._read():
-            pass  # a reply that was sent just before
         self.is_spent = True
+        unbegun = self.take_back()  # reads the replies that were sent just before, too
         self._exit_code = code
-        if self._end is not None and not self._end.done():
-            self._end.set_result(None)
-        _settle(self._loading)
-        _settle(self._exited)
+        self._pipes.drain()
+        for call in self._calls:
+            if call.cause is None:  # else `_stop` ends it
+                call.settle(self._lost())
+        self._clear_timer()
+        if not self._exited.done():
+            self._exited.set_result(None)
         self._tree.kill()  # children that it left
         self._settings.processes.remove(self._tree)
         self._close()
-        self._on_change(self)
+        self._on_change(self, unbegun)
+
+    def _lost(self) -> Outcome:
+        duration = timedelta(seconds=self._loop.time() - self._first_since)
+        error = JobError(type="lost", message=f"its function host {self.death}")
+        return Outcome(Ended.FAILED, duration, error=error, reason=Reason.LOST)
 
     def _close(self) -> None:
         self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
         self._socket.close()
-        for pipe in self._pipes:
-            pipe.drain()
-            pipe.close()
-
-
-def _settle(future: "asyncio.Future[None] | None") -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
-
-
-def _call_of(attempt: Attempt, target: str) -> Call:
-    return Call(
-        target=target,
-        arguments=attempt.arguments,
-        args=attempt.args,
-        labels=attempt.labels,
-        job_id=attempt.job_id,
-        task=attempt.task_name,
-        attempt=attempt.number,
-        fence=attempt.fence,
-        queue=attempt.queue,
-        fire_time=None if attempt.fire_time is None else to_ms(attempt.fire_time),
-    )
+        self._tokens.close()
+        self._pipes.close()

@@ -1,4 +1,4 @@
-"""A function host: `python -m jobrunner.runner.hostchild FD PARENT FOLDER`.
+"""A function host: `python -m jobrunner.runner.hostchild SOCKET TOKENS PARENT FOLDER`.
 
 Performs synchronous functions for one worker, one after the other, so that a timeout can end a
 function that no exception reaches, and a crash costs one job. Ends with the worker.
@@ -7,14 +7,19 @@ function that no exception reaches, and a crash costs one job. Ends with the wor
 import asyncio
 import ctypes
 import faulthandler
+import fcntl
 import importlib
 import logging
 import os
 import signal
 import socket
 import sys
+import termios
 import threading
-from typing import Any, NoReturn
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
 
 from jobrunner.clock import from_ms
 from jobrunner.context import Context
@@ -25,16 +30,19 @@ from jobrunner.runner.hostwire import (
     Call,
     End,
     FrameReader,
+    Go,
     Loaded,
     Progress,
     Raised,
     Ready,
     Reply,
+    Request,
     Returned,
-    decode_call,
+    decode_request,
     frame,
 )
 from jobrunner.runner.prctl import die_with_parent
+from jobrunner.runner.tokens import TokenTaker
 from jobrunner.runner.tracebacks import exception_error, exception_names
 
 READ_BYTES = 64 << 10
@@ -46,50 +54,107 @@ class Stopped(BaseException):
     """TERM has come during a call: `finally` blocks run, `except Exception` does not hold it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a call has no result."""
+
+    error: JobError
+    reason: Reason = Reason.ERROR
+    exceptions: tuple[str, ...] = ()
+
+
 class FunctionHost:
     """Serves calls from the worker's socket."""
 
-    def __init__(self, worker: socket.socket) -> None:
+    def __init__(self, worker: socket.socket, tokens: TokenTaker) -> None:
         self._worker = worker
+        self._tokens = tokens
+        self._frames = FrameReader()
+        self._received: deque[Call] = deque()
+        self._is_held = False  # until the worker has read the output of the last call
+        self._is_calling = False
+        self._outputs = [os.dup(stream) for stream in (1, 2)]  # whatever functions do to theirs
         self._callees: dict[str, Callee] = {}
         self._sending = threading.Lock()  # progress may come from the function's threads
-        self._libc = ctypes.CDLL(None)
+        self._flush_c = ctypes.CDLL(None).fflush
         self._injector: Any = None
         self._loop = asyncio.Runner()  # one for all calls: dependencies may keep connections
 
     def serve(self) -> None:
         """Perform calls until the worker closes the socket."""
-        frames = FrameReader()
         self._send(Ready())
-        while data := self._worker.recv(READ_BYTES):
-            for body in frames.feed(data):
-                self._send(self._perform(decode_call(body)))
+        while (call := self._next_call()) is not None:
+            if self._tokens.take(call.number):
+                end = self._perform(call)
+                self._is_held = end.has_output
+                self._send(end)  # before the next token is taken: the worker relies on it
+
+    def _next_call(self) -> Call | None:
+        while self._is_held or not self._received:
+            data = self._worker.recv(READ_BYTES)
+            if not data:
+                return None
+            for request in map(decode_request, self._frames.feed(data)):
+                self._take(request)
+        return self._received.popleft()
+
+    def _take(self, request: Request) -> None:
+        if isinstance(request, Go):
+            self._is_held = False
+        else:
+            self._received.append(request)
 
     def _perform(self, call: Call) -> End:
-        signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGTERM) != self._on_term:  # a function may have changed it
+            signal.signal(signal.SIGTERM, self._on_term)
+        began = time.monotonic()
         try:
-            return Returned(encode_result(self._call(call)))
+            self._is_calling = True
+            end = self._attempt(call)
+            self._is_calling = False
         except Stopped:
             self._flush()
             os._exit(STOPPED_EXIT)  # at once: threads of the function have no say in it
+        self._flush()  # before the reply: the worker reads the output's end when it comes
+        seconds, has_output = time.monotonic() - began, self._has_output()
+        if isinstance(end, _Failure):
+            return Raised(end.error, end.reason, end.exceptions, seconds, has_output)
+        return Returned(end, seconds, has_output)
+
+    def _attempt(self, call: Call) -> "bytes | _Failure | None":
+        """The result in JSON, or why there is none. Raises Stopped."""
+        try:
+            return encode_result(self._call(call))
+        except Stopped:
+            raise
         except InvalidArguments as error:
             wrong = JobError(type="InvalidArguments", message=str(error))
-            return Raised(wrong, Reason.INVALID_ARGUMENTS)
+            return _Failure(wrong, Reason.INVALID_ARGUMENTS)
         except BadResultValue as error:
-            return Raised(JobError(type="result", message=str(error)), Reason.ERROR)
+            return _Failure(JobError(type="result", message=str(error)))
         except BaseException as error:  # SystemExit, too, is the failure of this job only
-            return Raised(exception_error(error), Reason.ERROR, exception_names(error))
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self._flush()  # before the reply: the worker reads the output's end when it comes
+            return _Failure(exception_error(error), exceptions=exception_names(error))
+
+    def _on_term(self, _number: int, _frame: object) -> None:
+        if self._is_calling:
+            raise Stopped
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+    def _has_output(self) -> bool:
+        """Whether the worker has not yet read all that was printed."""
+        return any(_unread_bytes(stream) for stream in self._outputs)
 
     def _call(self, call: Call) -> Any:
         callee = self._callee(call.target)
-        context = self._context(call)
         if self._needs_taskiq(callee):
+            context = self._context(call)
             invoked = self._taskiq().invoke(callee, call.arguments, context, call.labels)
             return self._loop.run(invoked)
-        value = callee.function(*call.args, **callee.keywords(call.arguments, context))
+        keywords = callee.converted(call.arguments)
+        if callee.context_parameter is not None:
+            keywords[callee.context_parameter] = self._context(call)
+        value = callee.function(*call.args, **keywords)
         return self._loop.run(value) if asyncio.iscoroutine(value) else value
 
     def _callee(self, target: str) -> Callee:
@@ -128,29 +193,31 @@ class FunctionHost:
     def _flush(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        self._libc.fflush(None)  # what C code has printed
+        self._flush_c(None)  # what C code has printed
 
     def _send(self, message: Reply) -> None:
         with self._sending:
             self._worker.sendall(frame(message))
 
 
-def _stop(_number: int, _frame: object) -> NoReturn:
-    raise Stopped
+def _unread_bytes(pipe: int) -> int:
+    answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def main() -> None:
     """Serve the worker that has started this process."""
-    fd, parent, folder = sys.argv[1:]
+    fd, tokens, parent, folder = sys.argv[1:]
     die_with_parent(int(parent))
-    os.set_inheritable(int(fd), False)  # what a function starts has no use for it
+    for inherited in (fd, tokens):
+        os.set_inheritable(int(inherited), False)  # what a function starts has no use for it
     faulthandler.enable()  # a crash in C shows where in Python it happened
     sys.path.insert(0, folder)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file here
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=int(fd)) as worker:
-        FunctionHost(worker).serve()
+        FunctionHost(worker, TokenTaker(int(tokens))).serve()
 
 
 if __name__ == "__main__":

@@ -1,23 +1,27 @@
 """What a worker and a function host say to each other: frames of msgpack over a socket pair.
 
+Worker: `Call` … `Go`. Host: `Ready`, then for each call in order, unless the worker has taken it
+back (see `tokens`), perhaps `Loaded`, some `Progress`, and its end, `Returned` or `Raised`. After
+an end with `has_output` the host begins nothing before `Go`: what is in the output pipes is that
+call's, and the worker has to read it first.
+
 Imported by function hosts: light.
 """
 
 import struct
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from jobrunner.model import JobError, Reason
 
 _LENGTH = struct.Struct("!I")
-M = TypeVar("M")
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True):
+class Call(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Perform this. `fire_time` is milliseconds since the epoch."""
 
+    number: int  # of its token
     target: str  # module:function
     arguments: dict[str, Any]
     args: list[Any]
@@ -28,6 +32,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     fence: str
     queue: str
     fire_time: int | None
+
+
+class Go(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The output of the last call was read: the next one may begin."""
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -48,6 +56,8 @@ class Returned(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The function's result, in JSON."""
 
     result: bytes | None
+    seconds: float  # that the call took
+    has_output: bool  # in the pipes, still to be read
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -55,16 +65,19 @@ class Raised(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     error: JobError
     reason: Reason
-    exceptions: tuple[str, ...] = ()
+    exceptions: tuple[str, ...]
+    seconds: float
+    has_output: bool
 
 
 End = Returned | Raised
+Request = Call | Go
 Reply = Ready | Loaded | Progress | Returned | Raised
 
 
-def frame(message: Call | Reply) -> bytes:
+def frame(message: Request | Reply) -> bytes:
     """The message as it is sent. Raises TypeError for what msgpack cannot carry."""
-    body = msgspec.msgpack.encode(message)
+    body = _encode(message)
     return _LENGTH.pack(len(body)) + body
 
 
@@ -74,17 +87,22 @@ class FrameReader:
     def __init__(self) -> None:
         self._data = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The bodies of the frames that `data` completes."""
-        self._data += data
-        while len(self._data) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._data)
-            end = _LENGTH.size + length
-            if len(self._data) < end:
-                return
-            body, self._data = self._data[_LENGTH.size : end], self._data[end:]
-            yield body
+        data = self._data + data if self._data else data
+        bodies = []
+        begin = 0
+        while len(data) - begin >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, begin)
+            end = begin + _LENGTH.size + length
+            if len(data) < end:
+                break
+            bodies.append(data[begin + _LENGTH.size : end])
+            begin = end
+        self._data = data[begin:]
+        return bodies
 
 
-decode_call = msgspec.msgpack.Decoder(Call).decode
+_encode = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode

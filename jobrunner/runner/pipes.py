@@ -21,13 +21,28 @@ class PipeReader:
         self._output = output
         self._loop: asyncio.AbstractEventLoop | None = None  # while it reads by itself
         self._end: asyncio.Future[None] | None = None
+        self._is_watched = False
+        self._waits_for_room = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read from now on; the process has its copy of the write end."""
         os.close(self.write_end)
         self.write_end = -1
         self._loop = loop
-        loop.add_reader(self.read_end, self._on_readable)
+        self.watch()
+
+    def watch(self) -> None:
+        """Read what comes as it comes."""
+        if self._loop is not None and not self._is_watched and not self.is_at_end:
+            self._is_watched = True
+            self._loop.add_reader(self.read_end, self._on_readable)
+
+    def pause(self) -> None:
+        """Leave what comes in the pipe, for `drain`."""
+        self._waits_for_room = False
+        if self._loop is not None and self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self.read_end)
 
     def switch(self, output: Output | None) -> None:
         """Give what comes from now on to another attempt; None drops it."""
@@ -47,7 +62,7 @@ class PipeReader:
 
     def close(self) -> None:
         """Read no more; who still writes gets SIGPIPE."""
-        self._pause()
+        self.pause()
         self._loop = None
         for end in (self.read_end, self.write_end):
             if end >= 0:
@@ -56,10 +71,13 @@ class PipeReader:
         self.is_at_end = True
 
     def _on_readable(self) -> None:
+        if not self._is_watched:
+            return  # paused by a callback of the same pass of the loop
         self._read()
         output = self._output
         if output is not None and output.is_full and not self.is_at_end:
-            self._pause()
+            self.pause()
+            self._waits_for_room = True
             output.on_room(self._resume)
 
     def _read(self) -> bool:
@@ -69,7 +87,7 @@ class PipeReader:
         except BlockingIOError:
             return False
         if not data:
-            self._pause()
+            self.pause()
             self.is_at_end = True
             if self._end is not None and not self._end.done():
                 self._end.set_result(None)
@@ -77,10 +95,53 @@ class PipeReader:
             self._output.feed(self._stream, data)
         return bool(data)
 
-    def _pause(self) -> None:
-        if self._loop is not None and not self.is_at_end:
-            self._loop.remove_reader(self.read_end)
-
     def _resume(self) -> None:
-        if self._loop is not None and not self.is_at_end:
-            self._loop.add_reader(self.read_end, self._on_readable)
+        if self._waits_for_room:
+            self._waits_for_room = False
+            self.watch()
+
+
+class OutputPipes:
+    """Both output pipes of a process that works for one attempt after the other."""
+
+    def __init__(self) -> None:
+        self._pipes = [PipeReader(stream) for stream in (Stream.STDOUT, Stream.STDERR)]
+        self.is_watched = True  # output is read as it comes, not by `drain` only
+
+    @property
+    def write_ends(self) -> tuple[int, int]:
+        """For the process to inherit: stdout and stderr."""
+        stdout, stderr = self._pipes
+        return stdout.write_end, stderr.write_end
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read from now on; the process has its copies of the write ends."""
+        for pipe in self._pipes:
+            pipe.start(loop)
+
+    def switch(self, output: Output | None) -> None:
+        """Give what comes from now on to another attempt; None drops it."""
+        for pipe in self._pipes:
+            pipe.switch(output)
+
+    def watch(self, is_watched: bool) -> None:
+        """Begin or cease to read output as it comes."""
+        if is_watched == self.is_watched:
+            return
+        self.is_watched = is_watched
+        for pipe in self._pipes:
+            if is_watched:
+                pipe.watch()
+            else:
+                pipe.pause()
+
+    def drain(self) -> None:
+        """Read what is there now."""
+        for pipe in self._pipes:
+            pipe.drain()
+
+    def close(self) -> None:
+        """Read what is there, and no more; who still writes gets SIGPIPE."""
+        for pipe in self._pipes:
+            pipe.drain()
+            pipe.close()

@@ -1,9 +1,9 @@
 """One job from its claim to the end of the attempt: the phases, in order.
 
-plan → (lock and start record) → run → finish. Each attempt is one slot and one asyncio task: the
-performer's own or, for a plain asynchronous function, that of the function. The latter is the
-fast path: nothing is awaited between the claim of a job and the first line of its function, nor
-between its last line and the batch of ends.
+plan → (lock and start record) → run → finish. Each attempt is one slot and one asyncio task of the
+performer's own; but a plain function takes the fast path: nothing is awaited between the claim of a
+job and the first line of its function, nor between its last line and the batch of ends. There an
+asynchronous function has only the task that runs it, and a synchronous one, in its host, none.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Running:
 
     entry: Entry
     stop: Stop
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None  # kept: the loop itself would let it be collected
     is_for_others: bool = False  # who know its task
 
 
@@ -70,6 +70,8 @@ class Performer:
         self._heartbeat = heartbeat
         self._on_free = on_free
         self._running: set[Running] = set()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self.finisher = Finisher(keys, connection, worker, runners.saved)
         self.starter = Starter(keys, connection, worker, clock, self._refuse)
 
@@ -82,6 +84,7 @@ class Performer:
         """Perform a claimed job, in the background."""
         running = Running(entry, Stop())
         self._running.add(running)
+        self._is_idle.clear()
         if not self._begin_function(running):
             running.task = asyncio.create_task(self._perform(running, self._end_of(running)))
 
@@ -98,9 +101,7 @@ class Performer:
 
     async def wait_idle(self) -> None:
         """Return when no attempt is under way."""
-        # A function's task is followed by another one, if its end is more than a line in a batch.
-        while tasks := [running.task for running in self._running if running.task]:
-            await asyncio.wait(tasks)
+        await self._is_idle.wait()
 
     def _refuse(self, job_id: str, what: StartedAs) -> None:
         is_cancelled = what is StartedAs.CANCELLED
@@ -117,8 +118,7 @@ class Performer:
             return False  # what is wrong is found again, and said
         if job.lock is not None or plan.is_eager or not self._heartbeat.is_trusted():
             return False
-        function = self._runners.function_of(plan.name)
-        if function is None:
+        if not self._runners.can_begin(plan.name):
             return False
         attempt = plan.attempt(entry, job, str(entry.fence), self._worker)
         output = self._runners.output_of(attempt)
@@ -133,7 +133,7 @@ class Performer:
                 ending = self._end_function(running, plan, job, output, outcome)
                 running.task = asyncio.create_task(self._perform(running, ending))
 
-        running.task = self._runners.begin(function, attempt, output, running.stop, ended)
+        running.task = self._runners.begin(attempt, output, running.stop, ended)
         return True
 
     async def _end_function(
@@ -156,6 +156,8 @@ class Performer:
 
     def _free(self, running: Running) -> None:
         self._running.discard(running)
+        if not self._running:
+            self._is_idle.set()
         self._on_free(running.is_for_others)
 
     async def _fail(self, entry: Entry, error: Exception) -> None:

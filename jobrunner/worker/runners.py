@@ -13,7 +13,6 @@ from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
-from jobrunner.runner.calling import Callee
 from jobrunner.runner.command import CommandRunner
 from jobrunner.runner.environment import base_environment
 from jobrunner.runner.function import FunctionRunner
@@ -59,6 +58,11 @@ class Runners:
             slots,
         )
         self._async_tasks = manifest.async_tasks
+        self._sync_tasks = {
+            name
+            for name, task in manifest.tasks.items()
+            if task.python is not None and not manifest.is_async(name)
+        }
         self._known = Functions()
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -98,20 +102,23 @@ class Runners:
         invoke = self._known.invoke_of(callee, attempt)
         return await self._functions.run(attempt, invoke, output, stop)
 
-    def function_of(self, task: str) -> Callee | None:
-        """The function of a task that can be called in the loop at once; None for all others."""
-        return self._known.callees.get(task) if self._async_tasks.get(task) else None
+    def can_begin(self, task: str) -> bool:
+        """Whether a task is a function that `begin` can call."""
+        return task in self._sync_tasks or (
+            bool(self._async_tasks.get(task)) and task in self._known.callees
+        )
 
     def begin(
-        self,
-        function: Callee,
-        attempt: Attempt,
-        output: Output,
-        stop: Stop,
-        ended: Callable[[Outcome], None],
-    ) -> "asyncio.Task[None]":
-        """Call a function for an attempt; `ended` is told the outcome, once, in the loop."""
-        invoke = self._known.invoke_of(function, attempt)
+        self, attempt: Attempt, output: Output, stop: Stop, ended: Callable[[Outcome], None]
+    ) -> "asyncio.Task[None] | None":
+        """Call a function for an attempt; `ended` is told the outcome, once, in the loop.
+
+        Returns the function's task if it runs in this loop.
+        """
+        if attempt.task_name in self._sync_tasks:
+            self._hosts.begin(attempt, output, stop, ended)
+            return None
+        invoke = self._known.invoke_of(self._known.callees[attempt.task_name], attempt)
         return self._functions.start(attempt, invoke, output, stop, ended)
 
     async def write_logs(self) -> None:

@@ -136,6 +136,16 @@ def sync_hang_in_c(folder: str) -> None:
     libc.pthread_mutex_lock(mutex)
 
 
+def sync_survive(chance: bool) -> None:
+    if not chance:
+        os._exit(3)
+
+
+def sync_say(text: str) -> None:
+    print(text)
+    ctypes.CDLL(None).printf(b"%s from C\n", text.encode())
+
+
 def sync_sleep(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
