@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.catalog import Peer
 from benchmarks.failure import PeerFailed
+from benchmarks.postgres import PostgresServer
 from benchmarks.program import Program, settings_of
 from benchmarks.server import Server
 from jobrunner.bench.figures import Sample, percentile
@@ -40,7 +41,7 @@ def try_peer(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator[Sa
 
 def _throughput(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator[Sample]:
     with (
-        Server() as server,
+        _server(peer) as server,
         Program(
             python, peer.name, settings_of(case, "throughput"), server.folder, server.socket
         ) as program,
@@ -51,7 +52,13 @@ def _throughput(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator
         yield from _work_off(peer, program, server, amount.single + amount.bulk)
 
 
-def _work_off(peer: Peer, program: Program, server: Server, jobs: int) -> Iterator[Sample]:
+def _server(peer: Peer) -> Server | PostgresServer:
+    return PostgresServer() if peer.is_on_postgres else Server()
+
+
+def _work_off(
+    peer: Peer, program: Program, server: Server | PostgresServer, jobs: int
+) -> Iterator[Sample]:
     first = program.wait_for(1)
     begun, worker_s, server_s = time.perf_counter(), program.usage_s(), server.usage_s()
     counted = program.wait_for(jobs) - first
@@ -69,7 +76,7 @@ def _work_off(peer: Peer, program: Program, server: Server, jobs: int) -> Iterat
 
 def _latency(peer: Peer, case: str, python: Path, count: int) -> Iterator[Sample]:
     with (
-        Server() as server,
+        _server(peer) as server,
         Program(
             python, peer.name, settings_of(case, "latency"), server.folder, server.socket
         ) as program,
