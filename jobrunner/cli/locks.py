@@ -24,10 +24,12 @@ def locks(
 
 
 def _list_locks(cli: CliContext) -> None:
-    from jobrunner.store.locks import read_locks
+    from jobrunner.store.locks import MOST_LOCKS, count_locks, read_locks
 
     store = cli.store()
     records = store.run(read_locks(store.keys))
+    if len(records) == MOST_LOCKS and (left := store.run(count_locks(store.keys)) - MOST_LOCKS) > 0:
+        cli.note(f"… {left:,} more locks are held or waited for")
     if cli.json:
         from jobrunner.cli.render_json import lock_json
 

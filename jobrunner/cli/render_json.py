@@ -216,6 +216,7 @@ def lock_json(lock: LockRecord) -> Json:
             for holder in lock.holders
         ],
         "waiting": list(lock.waiting),
+        "waiting_count": lock.waiting_count,
     }
 
 

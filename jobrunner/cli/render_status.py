@@ -12,25 +12,29 @@ from rich.text import Text
 from jobrunner.cli.columns import Column, fitted_table
 from jobrunner.cli.render import duration_text
 from jobrunner.cli.render_tables import QUIET, last_end, next_fire_text
+from jobrunner.model import JobState
 from jobrunner.store.leases import DaemonEntry
 from jobrunner.store.overview import CronView, Overview, QueueView, TaskView
 
 Row = TaskView | CronView
+MOST_ROWS = (
+    500  # more is nothing to look at, and takes seconds to draw; `crons` and --json have all
+)
 
 
 def status_screen(
     overview: Overview, width: int, zone: tzinfo | None, height: int | None = None
 ) -> RenderableType:
-    """The screen for a terminal of that width; rows that `height` cuts off are counted."""
+    """The screen for a terminal of that width; rows that `height` or `MOST_ROWS` cuts are counted."""
     header = _header(overview, zone)
     footer = _footer(overview)
     rows = visible_rows(overview)
-    room = None if height is None else max(height - len(header) - len(footer) - 3, 1)
-    shown = rows if room is None or len(rows) <= room else rows[: room - 1]
+    room = MOST_ROWS if height is None else max(height - len(header) - len(footer) - 3, 1)
+    shown = rows if len(rows) <= room else _most_telling(rows, room - 1)
     parts: list[RenderableType] = [*header, Text("")]
     parts.append(_table(shown, overview.now, width) if rows else _nothing_declared(overview))
     if len(shown) < len(rows):
-        parts.append(Text(f"… {len(rows) - len(shown)} more rows", style=QUIET))
+        parts.append(Text(f"… {len(rows) - len(shown):,} more rows", style=QUIET))
     return Group(*parts, *([Text(""), *footer] if footer else []))
 
 
@@ -38,6 +42,17 @@ def visible_rows(overview: Overview) -> list[Row]:
     """Crons, then tasks; a cron stands for the task of the same name."""
     twins = {cron.name for cron in overview.crons if cron.name == cron.task}
     return [*overview.crons, *(task for task in overview.tasks if task.name not in twins)]
+
+
+def _most_telling(rows: Sequence[Row], number: int) -> list[Row]:
+    """So many rows in their order: those where something waits, runs or has failed come first."""
+    ranked = sorted(range(len(rows)), key=lambda index: _is_quiet(rows[index]))
+    return [rows[index] for index in sorted(ranked[:number])]
+
+
+def _is_quiet(row: Row) -> bool:
+    is_busy = row.counts.queued or row.counts.running or row.counts.blocked
+    return not is_busy and (row.last is None or row.last.state is not JobState.FAILED)
 
 
 def _header(overview: Overview, zone: tzinfo | None) -> list[Text]:

@@ -212,7 +212,7 @@ def locks_table(locks: Sequence[LockRecord], now: datetime, width: int) -> Rende
 
 
 def _lock_rows(lock: LockRecord, now: datetime) -> list[tuple[Cell, ...]]:
-    waiting = str(len(lock.waiting))
+    waiting = str(lock.waiting_count)
     if not lock.holders:
         return [(lock.name, Text("free", style=QUIET), "-", "-", "-", "-", waiting)]
     return [

@@ -10,6 +10,9 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.leases import score_instant
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
+MOST_LOCKS = 1000  # that are read at once
+MOST_WAITING = 100  # job ids per lock, where many locks are read
+
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
@@ -30,39 +33,58 @@ class LockRecord:
     name: str
     holders: list[LockHolder]
     waiting: list[str]  # job ids, in order
+    more_waiting: int = 0  # jobs in line behind those
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self.waiting) + self.more_waiting
 
 
-def read_locks(keys: Keys, limit: int = 1000) -> Operation[list[LockRecord]]:
-    """The locks that are held or waited for, by name."""
+def read_locks(keys: Keys, limit: int = MOST_LOCKS) -> Operation[list[LockRecord]]:
+    """The locks that are held or waited for, by name; of many, those with the latest lease ends."""
     names = yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV"))
     records = yield from _read_records(
-        keys, sorted(name.decode(errors="replace") for name in names)
+        keys, sorted(name.decode(errors="replace") for name in names), MOST_WAITING
     )
     return [record for record in records if record.holders or record.waiting]
 
 
+def count_locks(keys: Keys) -> Operation[int]:
+    """How many locks are held or waited for."""
+    number: int = yield Command(("ZCARD", keys.locks()))
+    return number
+
+
 def read_lock(keys: Keys, name: str) -> Operation[LockRecord]:
     """One lock; empty lists when it is free."""
-    records = yield from _read_records(keys, [name])
+    records = yield from _read_records(keys, [name], 0)
     return records[0]
 
 
-def _read_records(keys: Keys, names: Sequence[str]) -> Operation[list[LockRecord]]:
-    """Two round trips, whatever the number of locks."""
+def _read_records(
+    keys: Keys, names: Sequence[str], most_waiting: int
+) -> Operation[list[LockRecord]]:
+    """Two round trips, whatever the number of locks. `most_waiting` 0: all that wait."""
     if not names:
         return []
     holding = [Command(("ZRANGE", keys.lock(name), 0, -1, "WITHSCORES")) for name in names]
-    waiting = [Command(("ZRANGE", keys.lock_waiting(name), 0, -1)) for name in names]
-    replies = yield Pipeline([*holding, *waiting])
-    ends = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in replies[: len(names)]]
+    lines = [keys.lock_waiting(name) for name in names]
+    waiting = [Command(("ZRANGE", line, 0, most_waiting - 1)) for line in lines]
+    lengths = [Command(("ZCARD", line)) for line in lines]
+    replies = yield Pipeline([*holding, *waiting, *lengths])
+    number = len(names)
+    ends = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in replies[:number]]
     holders = yield from _read_holders(keys, [end for some in ends for end in some])
     return [
         LockRecord(
             name,
             [holders[job_id] for job_id, _ in some],
             [item.decode(errors="replace") for item in line],
+            max(length - len(line), 0),
         )
-        for name, some, line in zip(names, ends, replies[len(names) :], strict=True)
+        for name, some, line, length in zip(
+            names, ends, replies[number : 2 * number], replies[2 * number :], strict=True
+        )
     ]
 
 

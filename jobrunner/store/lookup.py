@@ -1,12 +1,12 @@
 """Finding jobs: by id, unique prefix or `@last`, and lists by state and task."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jobrunner.clock import to_ms
 from jobrunner.errors import UsageError
-from jobrunner.model import Job, JobState, Priority
+from jobrunner.model import LIVE, Job, JobState, Priority
 from jobrunner.store.attempts import DONE_STATES
 from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
@@ -90,13 +90,38 @@ PAGE = 500  # records read per step while a filter drops some
 def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
     """The newest jobs that fit, by creation."""
     found: dict[str, Job] = {}
+    selection = yield from _without_empty_states(keys, selection)
     for index in _indexes(keys, selection):
         yield from _collect(keys, index, selection, found)
     if JobState.QUEUED in selection.states:
-        queued = yield from _queued_ids(keys, max(selection.limit, PAGE))
+        queued = yield from _queued_ids(keys, _queue_page(selection))
         _keep(found, (yield from read_jobs(keys, queued)), selection)
     jobs = sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)
     return jobs[: selection.limit]
+
+
+def _without_empty_states(keys: Keys, selection: Selection) -> Operation[Selection]:
+    """Without live states in which the task has no job: nothing tells that but all their records."""
+    if selection.task is None:
+        return selection
+    live = [state for state in selection.states if state in LIVE]
+    if not live:
+        return selection
+    fields = [f"{state}:{selection.task}" for state in live]
+    numbers = yield Command(("HMGET", keys.counts(), *fields))
+    empty = {state for state, number in zip(live, numbers, strict=True) if not count_of(number)}
+    return replace(selection, states=[s for s in selection.states if s not in empty])
+
+
+def _page(selection: Selection) -> int:
+    """Records to read per step: no more than asked for where each of them fits."""
+    return PAGE if selection.task else min(selection.limit, PAGE)
+
+
+def _queue_page(selection: Selection) -> int:
+    """Entries to read. A running job has one, too, and may not be wanted."""
+    fits = selection.task is None and JobState.RUNNING in selection.states
+    return selection.limit if fits else max(selection.limit, PAGE)
 
 
 def _indexes(keys: Keys, selection: Selection) -> list[str]:
@@ -117,15 +142,16 @@ def _collect(
 ) -> Operation[None]:
     """Read an index from its newest end until enough jobs fit."""
     lowest = to_ms(selection.since) if selection.since else "-inf"
+    page = _page(selection)
     kept = start = 0
     while kept < selection.limit:
         ids = yield Command(
-            ("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, PAGE)
+            ("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, page)
         )
         jobs = yield from read_jobs(keys, [item.decode(errors="replace") for item in ids])
         kept += _keep(found, jobs, selection)
-        start += PAGE
-        if len(ids) < PAGE:
+        start += page
+        if len(ids) < page:
             return
 
 

@@ -7,7 +7,7 @@ from jobrunner.store.attempts import StartedAs
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.due import promote_due
 from jobrunner.store.leases import LockLease, renew
-from jobrunner.store.locks import break_lock, read_lock, read_locks, wake_free_locks
+from jobrunner.store.locks import MOST_WAITING, break_lock, read_lock, read_locks, wake_free_locks
 from jobrunner.store.rescue import find_orphans
 from tests.store.factories import A_LOCK, A_WAITED_LOCK, LONG_AGO, QUEUES, Store
 
@@ -33,6 +33,20 @@ def test_a_held_lock_tells_holder_token_and_who_waits(store: Store) -> None:
     assert str(holder.token) == store.record(entry.job_id)["lock_token"]
     assert holder.since == store.job(entry.job_id).started_at
     assert record.waiting == [first, second]
+
+
+def test_a_long_line_is_counted_and_only_its_head_is_read_with_the_list(store: Store) -> None:
+    store.add_worker()
+    store.running(lock=A_LOCK)
+    names = [f"job{number:04}" for number in range(MOST_WAITING + 5)]
+    for number, name in enumerate(names):
+        store.command("ZADD", store.keys.lock_waiting("report"), number, name)
+
+    [record] = store.run(read_locks(store.keys))
+
+    assert (record.waiting, record.waiting_count) == (names[:MOST_WAITING], len(names))
+    assert store.run(read_lock(store.keys, "report")).waiting == names
+    store.command("DEL", store.keys.lock_waiting("report"))
 
 
 def test_locks_are_listed_by_name(store: Store) -> None:

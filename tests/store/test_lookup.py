@@ -1,6 +1,7 @@
 """Finding and listing jobs."""
 
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -8,6 +9,7 @@ from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState
 from jobrunner.store.lookup import Selection, find_id, history, list_jobs, recent_ids
+from jobrunner.store.requests import Command, Pipeline
 from tests.store.factories import LONG_AGO, Store, minutes
 
 
@@ -146,3 +148,35 @@ def test_the_history_of_a_task_is_newest_first_and_limited(store: Store) -> None
     found = store.run(history(store.keys, "backup", limit=2))
 
     assert [job.id for job in found] == ids[:0:-1]
+
+
+def records_read(store: Store, selection: Selection) -> int:
+    """How many records a list reads."""
+    operation, number = list_jobs(store.keys, selection), 0
+    request = next(operation)
+    with suppress(StopIteration):
+        while True:
+            if isinstance(request, Pipeline):
+                reads = [item for item in request.requests if isinstance(item, Command)]
+                number += [item.args[0] for item in reads].count("HGETALL")
+            request = operation.send(store.connection.execute(request))
+    return number
+
+
+def test_a_short_list_reads_few_records(store: Store) -> None:
+    store.add_worker()
+    for _ in range(30):
+        store.finished()
+        store.submit(delay=minutes(1))
+    for _ in range(30):
+        store.submit()
+
+    assert records_read(store, Selection(limit=5)) == 3 * 5
+
+
+def test_a_list_of_a_task_reads_no_state_in_which_it_has_no_job(store: Store) -> None:
+    for _ in range(30):
+        store.submit(delay=minutes(1))
+
+    assert records_read(store, Selection(task="other")) == 0
+    assert records_read(store, Selection(task="demo")) == 30

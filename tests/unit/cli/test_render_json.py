@@ -98,4 +98,5 @@ def test_a_lock_tells_its_holders_and_who_waits() -> None:
             }
         ],
         "waiting": ["p1", "p2"],
+        "waiting_count": 2,
     }

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from jobrunner.cli.columns import Column, fitted_widths
-from jobrunner.cli.render_status import status_screen, visible_rows
+from jobrunner.cli.render_status import MOST_ROWS, status_screen, visible_rows
 from jobrunner.model import JobState, Reason
 from jobrunner.store.overview import LiveCounts, Overview, QueueView
 from tests.unit.cli.values import MINUTE, NOW, a_cron, a_task, a_worker, an_end, an_overview
@@ -83,6 +83,19 @@ def test_rows_that_do_not_fit_the_height_are_counted() -> None:
 
     assert len(screen.splitlines()) <= 20
     assert "… 16 more rows" in screen
+
+
+def test_thousands_of_rows_are_cut_and_counted_and_those_that_tell_something_stay() -> None:
+    tasks = [a_task(name=f"task-{number:05}") for number in range(10_000)]
+    tasks[7000] = a_task(name="busy", counts=LiveCounts(running=1))
+    tasks[8000] = a_task(name="broken", last=an_end(state=JobState.FAILED))
+
+    screen = shown(an_overview(tasks=tasks), 80)
+
+    assert len(screen.splitlines()) < MOST_ROWS + 10
+    assert f"… {10_000 - MOST_ROWS + 1:,} more rows" in screen
+    assert "\nbusy " in screen
+    assert "\nbroken " in screen
 
 
 def test_a_missing_daemon_is_loud() -> None:
