@@ -10,8 +10,8 @@ import psutil
 
 from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.history import NOBODY
-from jobrunner.chaos.site import Site, Stuck, until
-from jobrunner.runner.proctable import descendants, started_at
+from jobrunner.chaos.site import Site, Stuck, until, workers_of
+from jobrunner.runner.proctable import can_run, descendants, started_at
 
 DEATH_S = 20.0
 
@@ -28,11 +28,9 @@ class Faults:
 
         The jobs of all these may run again for it. Raises Stuck when one lives on.
         """
-        victims = [*pids, *(pid for parent in pids for pid in descendants(parent))]
+        victims = freeze(pids)
         with self._lasting(f"kill-{name}", victims):
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _signal(pids, signal.SIGKILL)
             until(lambda: not _living(victims), DEATH_S, f"all are dead: {victims}")
 
     def kill_one(self, name: str, victims: Sequence[psutil.Process]) -> bool:
@@ -72,8 +70,8 @@ class Faults:
 
     def kill_supervisor(self, site: Site) -> bool:
         """All that its workers had started dies with it. It is not started again here."""
-        victims = [worker.pid for worker in site.workers()]
-        victims += [pid for worker in victims for pid in descendants(worker)]
+        freeze([site.pid])
+        victims = freeze([worker.pid for worker in site.workers()])
         with self._lasting("kill-supervisor", victims):
             site.signal(signal.SIGKILL)
             site.wait()
@@ -122,6 +120,20 @@ class Faults:
         if pid is None:
             raise Stuck("this round's server does not answer")
         return pid
+
+
+def freeze(pids: Sequence[int]) -> list[int]:
+    """Stop processes that will be killed, and the workers they started: the number of their
+    victims must not grow between the look and the kill. Returns all of these.
+    """
+    _stop(pids)
+    _stop([worker.pid for pid in pids for worker in workers_of(pid)])
+    return [*pids, *(pid for parent in pids for pid in descendants(parent))]
+
+
+def _stop(pids: Sequence[int]) -> None:
+    _signal(pids, signal.SIGSTOP)
+    until(lambda: not any(map(can_run, pids)), DEATH_S, f"all are stopped: {pids}")
 
 
 def _living(pids: Iterable[int]) -> list[int]:

@@ -88,6 +88,8 @@ def _has_cause(evidence: Evidence, job: Job, effects: Sequence[Effect]) -> bool:
 def _is_own_failure(evidence: Evidence, effects: Sequence[Effect]) -> bool:
     """Whether the last attempt failed by itself, or was killed before its end."""
     last = spans_of(effects)[-1:]
+    if not last:  # killed before its first line: nobody can tell which process it was
+        return any(fault.pids for fault in evidence.history.faults)
     return any(span.kind == EffectKind.ERROR or _is_excused(evidence, span) for span in last)
 
 

@@ -143,7 +143,7 @@ class Site:
             self.wait()
 
     def workers(self) -> list[psutil.Process]:
-        return [child for child in _children(self.pid) if "jobrunner.worker" in _words_of(child)]
+        return workers_of(self.pid)
 
     def hosts(self) -> list[psutil.Process]:
         """Processes that perform synchronous functions."""
@@ -186,6 +186,11 @@ def site_environ() -> dict[str, str]:
     """The environment for daemons under test: this process's, without what names a manifest."""
     own = ("JOBRUNNER_", "NOTIFY_SOCKET", "WATCHDOG_")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+def workers_of(supervisor: int) -> list[psutil.Process]:
+    """The workers among the children of a process."""
+    return [child for child in _children(supervisor) if "jobrunner.worker" in _words_of(child)]
 
 
 def _children(pid: int) -> list[psutil.Process]:

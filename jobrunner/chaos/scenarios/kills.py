@@ -5,6 +5,8 @@ from jobrunner.chaos.faults import Faults
 from jobrunner.chaos.load import Habits
 from jobrunner.chaos.scenario import Scenario
 
+# A server that is killed again while it starts may be away for some seconds, on a busy machine.
+LONG_LEASE_S = 10.0
 BUSY = Habits(clients=3, per_s=90, bulk=200, bulks=0.1)
 
 
@@ -58,7 +60,7 @@ SCENARIOS = (
         "kill-server",
         "The embedded server is killed under load and comes back with all its jobs.",
         kill_server,
-        lambda: Setting(is_embedded=True, habits=BUSY),
+        lambda: Setting(is_embedded=True, lease_s=LONG_LEASE_S, habits=BUSY),
         seconds=12,
         rounds=2,
         is_safe=False,

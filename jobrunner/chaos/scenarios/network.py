@@ -10,6 +10,7 @@ from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.load import Habits
 from jobrunner.chaos.proxy import FaultProxy
 from jobrunner.chaos.scenario import Scenario
+from jobrunner.chaos.scenarios.kills import LONG_LEASE_S
 from jobrunner.chaos.site import Site
 from jobrunner.chaos.tasks import Declaration, usual_tasks
 
@@ -17,7 +18,7 @@ from jobrunner.chaos.tasks import Declaration, usual_tasks
 # and a third may have passed since the last renewal. The rest is for machines that are busy.
 HARMLESS = 0.3
 LEASE_S = 5.0  # a tenth is the margin, in which a busy machine has to kill all jobs
-LONG_LEASE_S = 10.0  # for outages that must not cost it
+
 DELAY_S = 0.05  # of a slow network, each way
 CALM = Habits(per_s=30, bulks=0.02)  # clients go past the proxy, and never pause
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import chain, product, zip_longest
 
 from jobrunner.chaos.arena import Arena, Setting
-from jobrunner.chaos.faults import DEATH_S, Faults
+from jobrunner.chaos.faults import DEATH_S, Faults, freeze
 from jobrunner.chaos.history import NOBODY, Recorder
 from jobrunner.chaos.load import Habits
 from jobrunner.chaos.proxy import FaultProxy
@@ -18,7 +18,7 @@ from jobrunner.chaos.scenario import Scenario
 from jobrunner.chaos.site import Site, Stuck, until
 from jobrunner.chaos.tasks import Declaration, every_second, usual_tasks
 from jobrunner.chaos.wiretap import Trap, When
-from jobrunner.runner.proctable import descendants, started_at
+from jobrunner.runner.proctable import started_at
 
 FULL_S = 240.0  # so long a round takes every point; a shorter one as large a share of them
 FEWEST = 2  # points of each role, however short the round is
@@ -71,7 +71,7 @@ class Executioner:
         with self._mutex:
             if self._name is None or started_at(pid) is None:
                 raise ProcessLookupError
-            self._victims = [pid, *descendants(pid)]
+            self._victims = freeze([pid])
             self._recorder.begin(self._name, self._victims)
             os.kill(pid, signal.SIGKILL)  # never too late: a zombie can be killed, too
             self._name = None

@@ -11,8 +11,8 @@ from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.faults import Faults
 from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.scenario import Scenario
-from jobrunner.chaos.scenarios.kills import BUSY, kill_server
-from jobrunner.chaos.scenarios.network import HARMLESS, LONG_LEASE_S, lasting_leases
+from jobrunner.chaos.scenarios.kills import BUSY, LONG_LEASE_S, kill_server
+from jobrunner.chaos.scenarios.network import HARMLESS, lasting_leases
 from jobrunner.chaos.site import Stuck, until
 from jobrunner.chaos.tasks import Declaration
 from jobrunner.embedded.server import EmbeddedServer
@@ -124,7 +124,9 @@ SCENARIOS = (
         "kill-server-always",
         "The embedded server is killed under load with `durability: always`: nothing is lost.",
         kill_server,
-        lambda: Setting(Declaration(durability="always"), is_embedded=True, habits=BUSY),
+        lambda: Setting(
+            Declaration(durability="always"), is_embedded=True, lease_s=LONG_LEASE_S, habits=BUSY
+        ),
         seconds=12,
         rounds=2,
         is_safe=False,
