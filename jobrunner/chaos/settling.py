@@ -1,6 +1,7 @@
 """The end of a round: everything ends, and what is left is read as evidence."""
 
 from contextlib import suppress
+from functools import partial
 
 from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.evidence import Evidence
@@ -12,7 +13,7 @@ from jobrunner.store.crons import pause_cron
 from jobrunner.store.keyspace import Family, read_keyspace
 from jobrunner.store.records import read_jobs
 
-SETTLE_S = 90.0  # until all jobs have ended, once nothing is done to anybody any more
+SETTLE_S = 90.0  # until the next job has ended, once nothing is done to anybody any more
 QUIET_S = 20.0  # until nothing is left over of them
 BUGS = ("Traceback", "never retrieved", "never awaited", "ResourceWarning", "RuntimeWarning")
 PAGE = 500  # records read in one round trip
@@ -25,11 +26,23 @@ def settle(arena: Arena) -> Evidence:
     for cron in arena.setting.declaration.crons:
         arena.run(pause_cron(arena.keys, cron))
     with suppress(Stuck):  # what is left is a violation, and told as such
-        until(lambda: not _live(arena), SETTLE_S, "all jobs have ended")
+        _end_all(arena)
         until(lambda: not arena.run(audit(arena.keys)), QUIET_S, "nothing is left over")
     for site in arena.sites:
         arena.notes.problems += _complaints(site.logs())
     return read_evidence(arena)
+
+
+def _end_all(arena: Arena) -> None:
+    """Wait for as long as jobs end: a lock of one slot may have a long line. Raises Stuck."""
+    live = _live(arena)
+    while live:
+        until(partial(_has_changed, arena, live), SETTLE_S, "another job has ended")
+        live = _live(arena)
+
+
+def _has_changed(arena: Arena, before: dict[str, int]) -> bool:
+    return _live(arena) != before
 
 
 def _complaints(log: str) -> list[str]:

@@ -206,7 +206,7 @@ def _setting() -> Setting:
         **every_second(["skipping"], "hosted", params={"ms": 1500}, overlap="skip"),
         **every_second(["queueing"], "command", params={"ms": 200}, overlap="queue"),
     }
-    return Setting(Declaration(usual_tasks(), crons), habits=Habits(per_s=90))
+    return Setting(Declaration(usual_tasks(), crons), habits=Habits(per_s=60))
 
 
 SCENARIOS = (
