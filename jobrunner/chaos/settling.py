@@ -35,14 +35,18 @@ def settle(arena: Arena) -> Evidence:
 
 def _end_all(arena: Arena) -> None:
     """Wait for as long as jobs end: a lock of one slot may have a long line. Raises Stuck."""
-    live = _live(arena)
-    while live:
-        until(partial(_has_changed, arena, live), SETTLE_S, "another job has ended")
-        live = _live(arena)
+    left = _live_jobs(arena)
+    while left:
+        until(partial(_has_fewer, arena, left), SETTLE_S, "another job has ended")
+        left = _live_jobs(arena)
 
 
-def _has_changed(arena: Arena, before: dict[str, int]) -> bool:
-    return _live(arena) != before
+def _has_fewer(arena: Arena, than: int) -> bool:
+    return _live_jobs(arena) < than
+
+
+def _live_jobs(arena: Arena) -> int:
+    return sum(_live(arena).values())
 
 
 def _complaints(log: str) -> list[str]:
