@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -111,7 +110,7 @@ class CommandRunner:
             return self._end(attempt, cause, code, place, output.last_stderr)
 
     def _end(
-        self, attempt: Attempt, cause: Cause | None, code: int | None, place: Path, last_line: str
+        self, attempt: Attempt, cause: Cause | None, code: int | None, place: str, last_line: str
     ) -> _End:
         if isinstance(cause, StopReason):
             return _End(ENDED_BY[cause])

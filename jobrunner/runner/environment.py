@@ -77,7 +77,7 @@ def base_environment(environ: Mapping[str, str], layers: Iterable[Env] = ()) -> 
     }
 
 
-def environment_of(attempt: Attempt, base: Mapping[str, str], result_file: Path) -> Environment:
+def environment_of(attempt: Attempt, base: Mapping[str, str], result_file: str) -> Environment:
     """All variables of an attempt. Raises CannotStart for a file or secret that cannot be read."""
     environment = Environment(dict(base), secret_arguments(attempt))
     task = attempt.task
@@ -93,7 +93,7 @@ def environment_of(attempt: Attempt, base: Mapping[str, str], result_file: Path)
                 environment.variables[name] = value
     environment.variables |= _parameter_variables(attempt)
     environment.variables |= own_variables(attempt)
-    environment.variables[f"{OWN_PREFIX}RESULT"] = str(result_file)
+    environment.variables[f"{OWN_PREFIX}RESULT"] = result_file
     return environment
 
 

@@ -20,25 +20,28 @@ class BadResult(Exception):
 
 
 class ResultFiles:
-    """Private places for results; one folder for commands of the daemon's own user."""
+    """Private places for results; one folder for commands of the daemon's own user.
+
+    Places are texts, not paths: there is one per job, and paths cost as much as the files do.
+    """
 
     def __init__(self, worker: str) -> None:
         """The folders bear the worker's id, so that they can be found when it is killed."""
         self._prefix = _prefix(worker)
-        self._folder: Path | None = None
+        self._folder: str | None = None
         self._numbers = itertools.count()
 
-    def place(self, owner: Identity | None) -> Path:
+    def place(self, owner: Identity | None) -> str:
         """Where one attempt may write its result; nothing is there yet."""
         if owner is not None:
-            folder = Path(tempfile.mkdtemp(prefix=self._prefix))
+            folder = tempfile.mkdtemp(prefix=self._prefix)
             os.chown(folder, owner.uid, owner.gid)
-            return folder / "result.json"
+            return f"{folder}/result.json"
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix=self._prefix))
-        return self._folder / f"{next(self._numbers)}.json"
+            self._folder = tempfile.mkdtemp(prefix=self._prefix)
+        return f"{self._folder}/{next(self._numbers)}.json"
 
-    def read(self, place: Path) -> bytes | None:
+    def read(self, place: str) -> bytes | None:
         """The JSON that was written, None for nothing. Raises BadResult."""
         try:
             # The folder may belong to another user: no link, pipe or device is followed.
@@ -53,13 +56,14 @@ class ResultFiles:
             text = opened.read(LARGEST_RESULT + 1)
         return _checked(text)
 
-    def discard(self, place: Path) -> None:
+    def discard(self, place: str) -> None:
         """Remove what an attempt left there."""
-        if place.parent == self._folder:
+        folder = os.path.dirname(place)
+        if folder == self._folder:
             with contextlib.suppress(FileNotFoundError):
-                place.unlink()
+                os.unlink(place)
         else:
-            shutil.rmtree(place.parent, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Remove everything; at the end of the worker."""
