@@ -10,12 +10,14 @@ from pathlib import Path
 
 from benchmarks.catalog import PEERS
 from benchmarks.commands import RUNNERS
+from benchmarks.environments import versions
 from benchmarks.report import DOCUMENT, report, with_measured
 from benchmarks.required import judge
-from benchmarks.suite import measure_rows, rows_of
+from benchmarks.suite import Plan, measure_rows, rows_of
 from benchmarks.targets import TARGETS
 from benchmarks.trial import Amount
 from jobrunner.bench.conditions import conditions_now
+from jobrunner.bench.extent import Extent
 from jobrunner.clock import SystemClock
 
 CACHE = Path("~/.cache/jobrunner-bench")
@@ -27,16 +29,21 @@ REPEAT = 5
 def main() -> None:
     """The command line."""
     options = _parser().parse_args()
-    amount, commands = (QUICK, QUICK_COMMANDS) if options.quick else (FULL, FULL_COMMANDS)
-    repeat = options.repeat or (1 if options.quick else REPEAT)
+    plan = _plan(options.quick, options.repeat, options.cache.expanduser())
     conditions = conditions_now(SystemClock().now(), None, options.quick)
-    rows = rows_of(options.peers, amount, commands, options.cache.expanduser())
-    results = measure_rows(rows, repeat, _tell)
+    results = measure_rows(rows_of(options.peers, plan), plan.repeat, _tell)
     verdicts = judge(TARGETS, results.figures, [peer.name for peer in PEERS if peer.is_limit])
-    text = report(results, verdicts, conditions, _extent_text(amount, commands, repeat))
+    text = report(results, verdicts, conditions, _plan_text(plan))
     sys.stdout.write(text)
     if not (options.quick or options.peers):
         DOCUMENT.write_text(with_measured(DOCUMENT.read_text(), text))
+
+
+def _plan(is_quick: bool, repeat: int | None, cache: Path) -> Plan:
+    if is_quick:
+        own = Extent(QUICK.bulk, 1, is_quick=True)
+        return Plan(QUICK, QUICK_COMMANDS, own, repeat or 1, cache)
+    return Plan(FULL, FULL_COMMANDS, Extent(FULL.bulk), repeat or REPEAT, cache)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,11 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _extent_text(amount: Amount, commands: int, repeat: int) -> str:
+def _plan_text(plan: Plan) -> str:
     return (
-        f"Medians of {repeat} runs in rotation, with their ranges. A run: {amount.single:,} jobs "
-        f"submitted one by one and {amount.bulk:,} in bulk, then performed by one worker process; "
-        f"{amount.latencies:,} latencies; {commands:,} commands."
+        f"Medians of {plan.repeat} runs in rotation, with their ranges. A run: "
+        f"{plan.amount.single:,} jobs submitted one by one and {plan.amount.bulk:,} in bulk, then "
+        f"performed by one worker process; {plan.amount.latencies:,} latencies; "
+        f"{plan.commands:,} commands. Versions: {versions()}."
     )
 
 

@@ -29,6 +29,12 @@ def interpreter(name: str, cache: Path) -> Path:
     return python
 
 
+def versions() -> str:
+    """What is pinned, for people: `arq 0.28.0, redis 5.3.1, …; celery 5.7.0, …`."""
+    pins = tomllib.loads(PINS.read_text())
+    return "; ".join(", ".join(pins[name]).replace("==", " ") for name in sorted(pins))
+
+
 def _run(*program: str) -> None:
     try:
         done = subprocess.run(

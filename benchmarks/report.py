@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.catalog import ASYNC, COMMANDS, PEERS, SYNC
 from benchmarks.required import Verdict
-from benchmarks.suite import Results
+from benchmarks.suite import OWN_PARTS, Results
 from benchmarks.trial import BULK, P50, P99, RATE, SERVER, SINGLE, WORKER
 from jobrunner.bench.conditions import Conditions
 from jobrunner.bench.figures import Figure
@@ -30,7 +30,7 @@ def report(results: Results, verdicts: Sequence[Verdict], conditions: Conditions
     """All of it. `how` says how much was measured, and how often."""
     parts = [conditions_text(conditions, how)]
     parts += [case_table(case, results) for case in HEADINGS]
-    parts.append(verdict_table(verdicts))
+    parts += [own_table(results), verdict_table(verdicts)]
     return "\n".join(part for part in parts if part)
 
 
@@ -69,6 +69,21 @@ def case_table(case: str, results: Results) -> str:
     lines += [
         f"| {title_of(case, name)} | {why.replace('|', '/')} |" for name, why in failed.items()
     ]
+    return "\n".join(lines) + "\n"
+
+
+def own_table(results: Results) -> str:
+    """What jobrunner alone was measured by. Empty for nothing."""
+    failed = {part: why for (part, _), why in results.failures.items() if part in OWN_PARTS}
+    figures = [figure for figure in results.figures if figure.part in OWN_PARTS]
+    if not figures and not failed:
+        return ""
+    lines = ["| jobrunner alone | case | figure | measured |", "|---|---|---|---:|"]
+    lines += [
+        f"| {each.part} | {each.case} | {each.name}, {each.unit} | {cell(each)} |"
+        for each in figures
+    ]
+    lines += [f"| {part} | {why.replace('|', '/')} |" for part, why in failed.items()]
     return "\n".join(lines) + "\n"
 
 

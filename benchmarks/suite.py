@@ -1,7 +1,7 @@
 """Measures all rows in rotation, so that a slow minute of the machine hits all of them alike."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,35 +10,57 @@ from benchmarks.catalog import COMMANDS, PEERS, Peer
 from benchmarks.commands import RUNNERS
 from benchmarks.environments import interpreter
 from benchmarks.failure import PeerFailed
+from benchmarks.required import JOBRUNNER
 from benchmarks.trial import RATE, Amount, try_peer
+from jobrunner.bench.extent import Extent
 from jobrunner.bench.figures import Figure, Sample, figures_of
+from jobrunner.bench.suite import PARTS
+from jobrunner.chaos.site import Stuck
+from jobrunner.errors import JobrunnerError
+
+# What only jobrunner is measured by. Its throughput is measured beside that of its peers.
+OWN_PARTS = tuple(part for part in PARTS if part != "throughput")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One peer in one case."""
+    """One peer in one case, or jobrunner in one part of its own benchmark."""
 
-    case: str
+    part: str
     name: str
-    measure: Callable[[], Iterator[Sample]]
+    measure: Callable[[], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much each row does. `cache` has the environments of the peers."""
+
+    amount: Amount
+    commands: int
+    own: Extent
+    repeat: int
+    cache: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """`failures` says why a row, by case and name, has no figures, or not those of all runs."""
+    """`failures` says why a row, by part and name, has no figures, or not those of all runs."""
 
     figures: Sequence[Figure]
     failures: Mapping[tuple[str, str], str]
 
 
-def rows_of(names: Sequence[str], amount: Amount, commands: int, cache: Path) -> list[Row]:
+def rows_of(names: Sequence[str], plan: Plan) -> list[Row]:
     """The rows of these peers; all for none."""
     rows = [
-        Row(case, peer.name, partial(_try, peer, case, amount, cache))
-        for peer in PEERS
-        for case in peer.setups
+        *(
+            Row(case, peer.name, partial(_try, peer, case, plan))
+            for peer in PEERS
+            for case in peer.setups
+        ),
+        *(Row(COMMANDS, name, partial(_try_command, name, plan.commands)) for name in RUNNERS),
+        *(Row(part, JOBRUNNER, partial(PARTS[part], plan.own)) for part in OWN_PARTS),
     ]
-    rows += [Row(COMMANDS, name, partial(_try_command, name, commands)) for name in RUNNERS]
     return [row for row in rows if row.name in names or not names]
 
 
@@ -48,19 +70,20 @@ def measure_rows(rows: Sequence[Row], repeat: int, tell: Callable[[str], None]) 
     failures: dict[tuple[str, str], str] = {}
     for number in range(repeat):
         for row in rows:
-            if (row.case, row.name) in failures:
+            if (row.part, row.name) in failures:
                 continue
-            tell(f"run {number + 1} of {repeat}: {row.name}, {row.case}")
+            tell(f"run {number + 1} of {repeat}: {row.name}, {row.part}")
             try:
-                samples += [(row.case, sample) for sample in row.measure()]
-            except PeerFailed as failure:
-                failures[row.case, row.name] = str(failure)
+                samples += [(row.part, sample) for sample in row.measure()]
+            except (PeerFailed, JobrunnerError, Stuck) as failure:
+                failures[row.part, row.name] = " ".join(str(failure).split())
     return Results(figures_of(samples), failures)
 
 
-def _try(peer: Peer, case: str, amount: Amount, cache: Path) -> Iterator[Sample]:
-    python = interpreter(peer.environment, cache) if peer.environment else Path(sys.executable)
-    yield from try_peer(peer, case, python, amount)
+def _try(peer: Peer, case: str, plan: Plan) -> Iterator[Sample]:
+    is_other = bool(peer.environment)
+    python = interpreter(peer.environment, plan.cache) if is_other else Path(sys.executable)
+    yield from try_peer(peer, case, python, plan.amount)
 
 
 def _try_command(name: str, count: int) -> Iterator[Sample]:

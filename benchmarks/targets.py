@@ -7,6 +7,9 @@ from benchmarks.trial import BULK, P50, P99, RATE, SINGLE
 NOOP = Spot(ASYNC, JOBRUNNER, RATE)
 HOSTED = Spot(SYNC, JOBRUNNER, RATE)
 COMMAND = Spot(COMMANDS, JOBRUNNER, RATE)
+CRONS = "1,000 crons"
+MANY = "100,000 queued"
+IDLE = "idle daemon"
 ALL_RATES = (Spot(ASYNC, ANY, RATE), Spot(SYNC, ANY, RATE))
 
 
@@ -40,6 +43,11 @@ TARGETS = (
         at_least=1,
     ),
     Requirement(
+        "submit --batch: lines/s",
+        Spot("submit", "--batch lines", "rate"),
+        at_least=30_000,
+    ),
+    Requirement(
         "submit, bulk: × stock taskiq's kiq",
         Spot(ASYNC, JOBRUNNER, BULK),
         (Spot(ASYNC, "taskiq", SINGLE),),
@@ -52,5 +60,31 @@ TARGETS = (
     ),
     Requirement(
         "idle latency p99: × the best peer", Spot(ASYNC, JOBRUNNER, P99), _latency(P99), at_most=1
+    ),
+    Requirement("1,000 crons at once: p99 late, ms", Spot("fires", CRONS, "p99"), at_most=250),
+    Requirement("1,000 crons at once: first late, ms", Spot("fires", CRONS, "first"), at_most=20),
+    Requirement(
+        "1,000,000 queued: × the rate at 10,000",
+        Spot("depth", "1,000,000 queued", "rate"),
+        (Spot("depth", "10,000 queued", "rate"),),
+        at_least=0.85,
+    ),
+    Requirement("store per queued job, B", Spot("depth", MANY, "store, queued"), at_most=700),
+    Requirement("store per finished job, B", Spot("depth", MANY, "store, finished"), at_most=600),
+    Requirement("idle daemon, MB", Spot("memory", IDLE, "all"), at_most=150),
+    Requirement("supervisor, MB", Spot("memory", IDLE, "supervisor"), at_most=50),
+    Requirement("worker, resident, MB", Spot("memory", IDLE, "worker, resident"), at_most=95),
+    Requirement(
+        "idle daemon, % of a processor", Spot("memory", IDLE, "daemon's processor"), at_most=0.5
+    ),
+    Requirement(
+        "start to the end of the first job, ms",
+        Spot("recovery", "daemon's start", "first job has ended"),
+        at_most=1000,
+    ),
+    Requirement(
+        "status with 100,000 finished jobs: × imports alone",
+        Spot("cli", "status", "against imports alone"),
+        at_most=1.5,
     ),
 )

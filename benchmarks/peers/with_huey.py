@@ -46,4 +46,5 @@ def latency(count: int) -> list[float]:
 
 
 def work() -> NoReturn:
-    become("huey.bin.huey_consumer", "benchmarks.peers.with_huey.huey", "-k", "thread", "-w", "1")
+    how = ("--worker-type", "thread", "--workers", "1", "--quiet")  # no line per job
+    become("huey.bin.huey_consumer", "benchmarks.peers.with_huey.huey", *how)

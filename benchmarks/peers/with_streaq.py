@@ -2,14 +2,12 @@
 
 import asyncio
 from datetime import timedelta
-from typing import NoReturn
 
 from streaq import Worker
 
 from benchmarks.peers.protocol import (
     WAIT_S,
     Counter,
-    become,
     each_timed_async,
     is_async,
     timed_async,
@@ -66,5 +64,5 @@ def latency(count: int) -> list[float]:
     return asyncio.run(measure())
 
 
-def work() -> NoReturn:
-    become("streaq", "run", "benchmarks.peers.with_streaq:worker")
+def work() -> None:
+    worker.run_sync()  # not by its command line, which logs two lines per job

@@ -60,4 +60,5 @@ def latency(count: int) -> list[float]:
 
 
 def work() -> NoReturn:
-    become("taskiq", "worker", "benchmarks.peers.with_taskiq:broker", "--workers", "1")
+    quiet = ("--log-level", "WARNING")  # no line per job
+    become("taskiq", "worker", "benchmarks.peers.with_taskiq:broker", "--workers", "1", *quiet)
