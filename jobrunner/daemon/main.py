@@ -62,6 +62,9 @@ async def _serve(
     clock: Clock,
 ) -> None:
     await Supervisor(settings, plan, address, watch, notifier, clock).run()
+    # The loop gives its signals back as it closes: one more TERM would kill this process before it
+    # has stopped the embedded server.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 def _take_state_folder(

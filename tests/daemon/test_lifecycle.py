@@ -187,6 +187,20 @@ def test_no_socket_outlives_a_clean_stop(stopped: Project) -> None:
     assert "the daemon is not running" in stopped.cli("list").refused(4)
 
 
+def test_however_many_signals_ask_for_the_stop_the_server_is_stopped(
+    project: Projects,
+) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    server = demo.server_pid()
+
+    while daemon.process.poll() is None:
+        daemon.signal(signal.SIGTERM)
+
+    assert daemon.ended() == 0
+    assert not is_alive(server)
+
+
 # What outlives a restart.
 
 
