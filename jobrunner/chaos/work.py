@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from jobrunner.chaos.history import VARIABLE, EffectKind, Recorder
 from jobrunner.context import Context
+from jobrunner.runner.proctable import descendants
 
 BEAT_S = 0.05
 
@@ -70,7 +71,7 @@ class _Attempt:
 
     def fault(self, name: str) -> None:
         """It is about to kill this process."""
-        self._recorder.fault(name, [os.getpid()])
+        self._recorder.fault(name, [os.getpid(), *descendants(os.getpid())])
 
 
 async def quick(ctx: Context) -> None:
