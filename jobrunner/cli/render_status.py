@@ -25,7 +25,7 @@ MOST_ROWS = (
 def status_screen(
     overview: Overview, width: int, zone: tzinfo | None, height: int | None = None
 ) -> RenderableType:
-    """The screen for a terminal of that width; rows that `height` or `MOST_ROWS` cuts are counted."""
+    """The screen for a terminal of that width; rows that `height` or `MOST_ROWS` cuts count."""
     header = _header(overview, zone)
     footer = _footer(overview)
     rows = visible_rows(overview)

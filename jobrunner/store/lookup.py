@@ -101,7 +101,7 @@ def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
 
 
 def _without_empty_states(keys: Keys, selection: Selection) -> Operation[Selection]:
-    """Without live states in which the task has no job: nothing tells that but all their records."""
+    """Without live states in which the task has no job: their records would all be read."""
     if selection.task is None:
         return selection
     live = [state for state in selection.states if state in LIVE]
