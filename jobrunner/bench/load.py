@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 from jobrunner.client.sync import Client
@@ -32,14 +31,9 @@ class Load:
             self._process.stdout.readline()  # it submits from now on
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            said, _ = self._process.communicate("")
+            said = self._process.communicate("")[0]
             self.job_ids = json.loads(said or "[]")
 
 
