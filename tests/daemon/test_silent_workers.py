@@ -12,7 +12,7 @@ from tests.daemon.harness import Project, act, eventually, is_alive
 
 Projects = Callable[..., Project]
 
-LEASE_S = 0.7
+LEASE_S = 1.5  # the supervisor of a loaded machine has to look within the half of it
 MANIFEST = f"""
 name: demo
 workers: {{processes: 1, slots: 4}}
@@ -49,7 +49,7 @@ async def block(seconds: float) -> None:
     time.sleep(seconds)
     note("end")
 """
-LONG_S = 4 * LEASE_S
+LONG_S = 3 * LEASE_S
 
 
 @pytest.fixture

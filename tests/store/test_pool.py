@@ -109,7 +109,7 @@ async def test_a_dead_worker_is_rescued_and_another_takes_its_place(daemon: Daem
     (heir,) = await daemon.enlisted(1)
 
     assert heir.id != dead.id
-    assert daemon.pool.pids() == [heir.pid]
+    assert list(daemon.pool.living().values()) == [heir.pid]
 
 
 async def test_a_reload_starts_the_successor_and_lets_the_old_worker_finish_its_job(
@@ -129,7 +129,7 @@ async def test_a_reload_starts_the_successor_and_lets_the_old_worker_finish_its_
     (tmp_path / "go").touch()
     await daemon.state(job_id, JobState.COMPLETED)
     assert daemon.store.job(job_id).worker == old.id
-    await until(lambda: daemon.pool.pids() == [new.pid], WITHIN_S)
+    await until(lambda: list(daemon.pool.living().values()) == [new.pid], WITHIN_S)
 
 
 async def test_a_reload_may_change_the_number_of_workers(daemon: Daemon) -> None:
@@ -137,9 +137,9 @@ async def test_a_reload_may_change_the_number_of_workers(daemon: Daemon) -> None
     await daemon.enlisted(1)
 
     await daemon.pool.replace(2)
-    await until(lambda: len(daemon.pool.pids()) == 2, WITHIN_S)
+    await until(lambda: len(daemon.pool.living()) == 2, WITHIN_S)
     await daemon.pool.replace(1)
-    await until(lambda: len(daemon.pool.pids()) == 1, WITHIN_S)
+    await until(lambda: len(daemon.pool.living()) == 1, WITHIN_S)
 
 
 async def test_a_retired_worker_that_dies_is_rescued_and_has_no_heir(
@@ -154,7 +154,7 @@ async def test_a_retired_worker_that_dies_is_rescued_and_has_no_heir(
     os.kill(old.pid, signal.SIGKILL)
 
     await until(lambda: old.id in daemon.rescued, WITHIN_S)
-    assert daemon.pool.pids() == [new.pid]
+    assert list(daemon.pool.living().values()) == [new.pid]
     assert [worker.id for worker in await daemon.enlisted(1)] == [new.id]
 
 
@@ -199,7 +199,7 @@ async def test_a_stop_drains_and_gives_back_what_is_left(daemon: Daemon) -> None
     await daemon.pool.stop(timedelta(seconds=0.2))
 
     assert started_at(worker.pid) is None
-    assert daemon.pool.pids() == []
+    assert daemon.pool.living() == {}
     job = daemon.store.job(job_id)
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert daemon.workers() == []
