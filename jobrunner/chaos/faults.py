@@ -12,8 +12,12 @@ from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.site import Site, Stuck, until, workers_of
 from jobrunner.runner.proctable import can_run, descendants, started_at
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.requests import Command
 
 DEATH_S = 20.0
+WRITE_S = 30.0
+HELD_BACK = ("aof_buffer_length", "aof_pending_bio_fsync")  # of INFO persistence
 
 
 class Faults:
@@ -79,12 +83,22 @@ class Faults:
         return True
 
     def kill_server(self) -> bool:
-        """The store's server; no job may run again for that."""
+        """The store's server; no job may run again for that.
+
+        Not while it holds writes back, up to 2 s, for a disk that is at the last ones: with
+        `everysec` it may lose these (`machine-crash-everysec` sees to what is lost then).
+        """
+        until(self._has_written_all, WRITE_S, "the server has given all to the disk")
         pid = self.server_pid()
         with self._lasting("kill-server", NOBODY):
             os.kill(pid, signal.SIGKILL)
             until(lambda: not _living([pid]), DEATH_S, "the server is dead")
         return True
+
+    def _has_written_all(self) -> bool:
+        with StoreConnection(self._arena.address) as connection:  # the arena's is to survive
+            info = connection.execute(Command(("INFO", "persistence"))).decode()
+        return all(f"{name}:0\r" in info for name in HELD_BACK)
 
     def stop(self, process: psutil.Process, lasting_s: float, *, excuses: bool) -> None:
         """STOP a process for so many seconds, then CONT. `excuses`: its jobs may run again."""
