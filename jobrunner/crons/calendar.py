@@ -7,7 +7,8 @@ listed.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from croniter import croniter
 
 ONE_DAY = timedelta(days=1)
+REMEMBERED_DAYS = 2  # today and tomorrow
 RAREST_YEARS = 40  # between two dates that match: 29 February on a Monday, around the year 2100
 
 
@@ -76,11 +78,35 @@ class Run:
     end: int
 
 
+class Days:
+    """The days that an expression names.
+
+    A cron asks for the same day again at each of its fire times, and croniter takes some 80 µs for
+    an answer; so the last answers are remembered.
+    """
+
+    def __init__(self, croniters: Sequence["croniter"]) -> None:
+        """A day matches when one of them does."""
+        self._croniters = croniters
+        self._answers = deque[tuple[date, datetime]](maxlen=REMEMBERED_DAYS)  # asked from, found
+
+    def first_from(self, day: date) -> datetime | None:
+        """The midnight of the first matching day that is not before `day`."""
+        for asked, found in self._answers:
+            if asked <= day <= found.date():
+                return found
+        midnights = (_next_midnight(croniter, day) for croniter in self._croniters)
+        midnight = min(filter(None, midnights), default=None)
+        if midnight is not None:
+            self._answers.append((day, midnight))
+        return midnight
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The wall-clock times of an expression."""
 
-    days: tuple["croniter", ...]  # a day matches when one of them does
+    days: Days
     times: TimesOfDay
 
     def times_between(self, low: datetime, high: datetime) -> Iterator[datetime]:
@@ -91,35 +117,33 @@ class Calendar:
 
     def runs(self, low: datetime, high: datetime) -> Iterator[Run]:
         """The same times by day, without looking at each of them."""
-        midnight = self._day_from(low.date()) if low < high else None
-        while midnight is not None and midnight < high:
+        while low < high:
+            midnight = self.days.first_from(low.date())
+            if midnight is None or midnight >= high:
+                return
             first = self.times.count_before(low - midnight)
             end = self.times.count_before(high - midnight)
             if first < end:
                 yield Run(midnight, first, end)
-            midnight = self._day_from((midnight + ONE_DAY).date())
+            low = midnight + ONE_DAY
 
     def first_from(self, low: datetime) -> datetime | None:
         """The first time at or later than `low`; None within RAREST_YEARS years means never."""
-        midnight = self._day_from(low.date())
+        midnight = self.days.first_from(low.date())
         if midnight is not None and self.times.count_before(low - midnight) == len(self.times):
-            midnight = self._day_from((midnight + ONE_DAY).date())
+            midnight = self.days.first_from((midnight + ONE_DAY).date())
         if midnight is None:
             return None
         return midnight + self.times[self.times.count_before(low - midnight)]
 
-    def _day_from(self, day: date) -> datetime | None:
-        """The midnight of the first matching day that is not before `day`."""
-        return min(filter(None, (_next_midnight(days, day) for days in self.days)), default=None)
 
-
-def _next_midnight(days: "croniter", day: date) -> datetime | None:
+def _next_midnight(croniter: "croniter", day: date) -> datetime | None:
     from croniter import CroniterBadDateError
 
     # croniter looks strictly later than its start, which is cut to the minute.
     start = datetime.combine(day, time()) - timedelta(minutes=1)
     try:
-        found: datetime = days.get_next(datetime, start_time=start)
+        found: datetime = croniter.get_next(datetime, start_time=start)
     except CroniterBadDateError:
         return None
     return found
@@ -129,7 +153,7 @@ def build_calendar(fields: Fields) -> Calendar:
     """The calendar of parsed fields; it may turn out to have no day at all."""
     minutes, seconds = fields.minute.values, fields.second.values
     within_hour = tuple(minute * 60 + second for minute in minutes for second in seconds)
-    days = tuple(_croniter(expression) for expression in _day_expressions(fields))
+    days = Days([_croniter(expression) for expression in _day_expressions(fields)])
     return Calendar(days, TimesOfDay(fields.hour.values, within_hour))
 
 
