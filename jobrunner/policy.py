@@ -95,6 +95,15 @@ def decide_misfire(
     )
 
 
+def is_prompt(spec: "CronSpec", due: datetime, now: datetime) -> bool:
+    """Whether `decide_misfire` would find nothing to do but to fire `due`.
+
+    `due` is the cron's first fire time after the last handled one: noticed within grace, and before
+    there can be another.
+    """
+    return now - due < ONE_SECOND and now - due <= spec.grace
+
+
 def _skipped_until(cron: Cron, spec: "CronSpec", last_handled: datetime, now: datetime) -> datetime:
     """The instant after which every fire time makes a job."""
     stale_until = max(last_handled, now - spec.grace - RESOLUTION)
@@ -134,6 +143,8 @@ def jitter_delay(cron_name: str, fire_time: datetime, jitter: timedelta) -> time
 
     Decided by a hash, so that all daemons agree, and spread over crons and fire times.
     """
+    if not jitter:
+        return timedelta(0)
     digest = hashlib.sha256(f"{cron_name}\0{fire_time.timestamp():.0f}".encode()).digest()
     milliseconds = jitter // timedelta(milliseconds=1)
     chosen = int.from_bytes(digest[:8], "big") % (milliseconds + 1)

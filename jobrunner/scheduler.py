@@ -6,28 +6,30 @@ fire times, the next one goes on after the last handled one. It sleeps until the
 and is woken when an earlier one arrives; an instant that was missed (a lost wake-up, a clock that
 was set, a machine that was suspended) is found by the next tick, after five seconds at most. What
 "now" means is read from the clock once per tick, so that a jump never replays old fire times as if
-they were live: they are misfires, and the cron's misfire policy decides. A tick handles a bounded
-number of fire times per cron, so that a long row of them is caught up over several ticks.
+they were live: they are misfires, and the cron's misfire policy decides.
+
+A tick handles a bounded number of fire times and is followed by the next one at once, with due jobs
+promoted in between. So of thousands of crons with the same fire time the first jobs run while the
+others are still made, and nothing else in the daemon is held up. Crons take turns by their fire
+times, then by name; one with a long row to catch up waits after each piece for those due by then.
 """
 
 import asyncio
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from typing import TypeVar
 
-from jobrunner import message
-from jobrunner.clock import Clock, from_ms, rfc3339, to_ms
-from jobrunner.crons import Cron, NeverFires, next_fire
-from jobrunner.errors import IllegalTransition, InvalidArguments, JobNotFound, StoreUnavailable
+from jobrunner.clock import Clock, from_ms, rfc3339
+from jobrunner.crons import NeverFires, next_fire
+from jobrunner.errors import IllegalTransition, JobNotFound, StoreUnavailable
+from jobrunner.firing import ScheduledCron
 from jobrunner.lateness import LateFires
 from jobrunner.log import EventLog
-from jobrunner.manifest.spec import CronSpec, Overlap, Task
-from jobrunner.message import Message
+from jobrunner.manifest.spec import Overlap
 from jobrunner.model import JobState, Reason
-from jobrunner.params import check_arguments
-from jobrunner.policy import MisfireDecision, decide_misfire, jitter_delay
+from jobrunner.policy import MisfireDecision, decide_misfire, is_prompt
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection
@@ -43,29 +45,15 @@ from jobrunner.store.crons import (
 )
 from jobrunner.store.due import promote_due
 from jobrunner.store.keys import Keys
-from jobrunner.store.submission import Submission, submit
+from jobrunner.store.submission import submit
 
+T = TypeVar("T")
 PROMPT = timedelta(milliseconds=1)  # the shortest sleep while a batch of due jobs is left
 IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far shorter
-# A schedule of its own: a cron that is enabled again begins anew and catches nothing up.
-DISABLED = "disabled"
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduledCron:
-    """A cron of the manifest with its parsed schedule and its task."""
-
-    name: str
-    spec: CronSpec
-    cron: Cron
-    task: Task
-
-    @property
-    def schedule(self) -> str:
-        """What must not change for the last handled fire time to stay good."""
-        if not self.spec.enabled:
-            return DISABLED
-        return f"{self.cron.expression} {self.cron.timezone}"
+# Per tick, and per round trip: the jobs of the first begin some milliseconds after their fire time,
+# while those of the next are prepared, and nothing else in the daemon waits longer than that.
+FIRES_PER_TICK = 50
+CRONS_PER_TRIP = 100  # that are taken up
 
 
 @dataclass(slots=True)
@@ -74,6 +62,10 @@ class _Progress:
 
     handled: datetime
     previous: str  # id of its last job
+    due: datetime | None  # the first fire time after `handled`; None: there is none, or not known
+
+    def reach(self, handled: datetime) -> None:
+        self.handled, self.due = handled, None
 
 
 class Scheduler:
@@ -88,7 +80,8 @@ class Scheduler:
         self._wake = wake
         self._crons: dict[str, ScheduledCron] = {}
         self._progress: dict[str, _Progress] = {}
-        self._due: list[tuple[datetime, str]] = []  # heap of next fire times
+        # A heap by when to look at a cron. One that catches up is behind others of that instant.
+        self._due: list[tuple[datetime, bool, str]] = []
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
         self._late = LateFires(clock)
@@ -100,29 +93,31 @@ class Scheduler:
             await self._see_off(timed)
             progress = await self._enrol(list(timed.values()))
             self._crons, self._progress, self._due = timed, progress, []
-            for name, item in timed.items():
-                if item.spec.enabled:
-                    self._push_next(name)
-            await self._note_next(timed)
+            for name in timed:
+                self._push(name, self._clock.now())
+            for names in _portions(list(timed), CRONS_PER_TRIP):
+                await self._note_next(names)
         self._wake.set()
 
     async def _see_off(self, coming: Mapping[str, ScheduledCron]) -> None:
         """Fire what a schedule that goes still asked for: its successor begins now."""
         now, staying = self._clock.now(), _unchanged(self._crons, coming)
-        while leaving := {name for at, name in self._due if at <= now} - staying:
-            self._due = [(at, name) for at, name in self._due if name not in leaving]
+        while leaving := {name for at, _, name in self._due if at <= now} - staying:
+            portion = set(sorted(leaving)[:FIRES_PER_TICK])
+            self._due = [entry for entry in self._due if entry[2] not in portion]
             heapq.heapify(self._due)
-            await self._handle(sorted(leaving), now)
+            await self._handle({name: self._decide(name, now) for name in sorted(portion)}, now)
 
     async def _enrol(self, crons: Sequence[ScheduledCron]) -> dict[str, _Progress]:
-        now = self._clock.now()
-        enrolments = [Enrolment(item.name, item.schedule, now) for item in crons]
-        since = await self._connection.run(enrol(self._keys, enrolments))
-        records = await self._connection.run(read_crons(self._keys, [i.name for i in crons]))
-        return {
-            record.name: _Progress(handled, record.job or "")
-            for record, handled in zip(records, since, strict=True)
-        }
+        now, progress = self._clock.now(), dict[str, _Progress]()
+        for portion in _portions(crons, CRONS_PER_TRIP):
+            enrolments = [Enrolment(item.name, item.schedule, now) for item in portion]
+            since = await self._connection.run(enrol(self._keys, enrolments))
+            records = await self._connection.run(read_crons(self._keys, [i.name for i in portion]))
+            for item, record, handled in zip(portion, records, since, strict=True):
+                due = _due_after(item, handled)
+                progress[item.name] = _Progress(handled, record.job or "", due)
+        return progress
 
     async def fire_at_boot(self, crons: Sequence[ScheduledCron], boot_id: str) -> None:
         """Make the jobs of `@reboot` crons, once per boot of this machine.
@@ -138,18 +133,8 @@ class Scheduler:
                 continue
             [record] = await run(read_crons(self._keys, [item.name]))
             if not record.is_paused:
-                await run(submit(self._keys, [self._boot_job(item, boot_id)]))
+                await run(submit(self._keys, [item.boot_job(boot_id, self._clock.now())]))
             await run(note_boot(self._keys, item.name, boot_id))
-
-    def _boot_job(self, item: ScheduledCron, boot_id: str) -> Submission:
-        return Submission(
-            f"{item.name}@boot-{boot_id[:8]}",
-            item.spec.task,
-            self._message(item, self._clock.now()),
-            item.task.queue,
-            item.task.priority,
-            cron=item.name,
-        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Tick until stopped. `wake`, given to the constructor, ends a sleep."""
@@ -170,7 +155,7 @@ class Scheduler:
         """Handle what is due; returns when the next thing will be."""
         async with self._turn:
             self._late.look(now)
-            await self._handle(self._pop_due(now), now)
+            await self._handle(self._decide_due(now), now)
             self._late.tell()
         promotion = await self._connection.run(promote_due(self._keys))
         if promotion.is_more_due:
@@ -183,102 +168,72 @@ class Scheduler:
             instants.append(now + (promotion.next_due_at - promotion.at))
         return min(instants)
 
-    async def _handle(self, names: Sequence[str], now: datetime) -> None:
-        """Fire the fire times of these crons, which were taken out of the heap, up to `now`."""
-        if not names:
+    def _decide_due(self, now: datetime) -> dict[str, MisfireDecision]:
+        """Take crons that are due out of the heap and decide about them, enough for a tick."""
+        decisions, fires = dict[str, MisfireDecision](), 0
+        while fires < FIRES_PER_TICK and self._due and self._due[0][0] <= now:
+            name = heapq.heappop(self._due)[-1]
+            decisions[name] = self._decide(name, now)
+            fires += max(1, len(decisions[name].fire))
+        return decisions
+
+    def _decide(self, name: str, now: datetime) -> MisfireDecision:
+        item, progress = self._crons[name], self._progress[name]
+        if progress.due is not None and is_prompt(item.spec, progress.due, now):
+            return MisfireDecision([progress.due])
+        return decide_misfire(item.cron, item.spec, progress.handled, now)
+
+    async def _handle(self, decisions: Mapping[str, MisfireDecision], now: datetime) -> None:
+        """Fire what was decided at `now` about these crons, which were taken out of the heap."""
+        if not decisions:
             return
+        names = list(decisions)
         try:
-            moved: Sequence[str] = names
-            while moved:
-                moved = await self._propose(moved, now)
+            while decisions:
+                moved = await self._propose(decisions, now)
+                # Others were faster.
+                decisions = {name: self._decide(name, now) for name in moved}
         except StoreUnavailable:
             # What is not noted as handled is proposed again by the next tick.
             self._push_back(names, now)
             raise
         for name in names:
-            self._push_next(name)
+            progress = self._progress[name]
+            progress.due = _due_after(self._crons[name], progress.handled)
+            self._push(name, now)
         await self._note_next(names)
 
-    async def _propose(self, names: Sequence[str], now: datetime) -> list[str]:
-        """Decide about these crons; returns those to decide again, as others were faster."""
-        decisions = {name: self._decide(name, now) for name in names}
-        fires = [item for name in names for item in self._fires_of(name, decisions[name])]
+    async def _propose(
+        self, decisions: Mapping[str, MisfireDecision], now: datetime
+    ) -> Mapping[str, datetime]:
+        """Fire; returns the crons to be decided again, with their last handled fire time."""
+        fires = [
+            item for name, decided in decisions.items() for item in self._crons[name].fires(decided)
+        ]
         moved = await self._fire(fires)
         for name, decision in decisions.items():
             handled = decision.fire[-1] if decision.is_partial else now
             progress = self._progress[name]
-            progress.handled = moved.get(name) or max(progress.handled, handled)
-        return list(moved)
-
-    def _decide(self, name: str, now: datetime) -> MisfireDecision:
-        item = self._crons[name]
-        return decide_misfire(item.cron, item.spec, self._progress[name].handled, now)
-
-    def _pop_due(self, now: datetime) -> list[str]:
-        names = []
-        while self._due and self._due[0][0] <= now:
-            names.append(heapq.heappop(self._due)[1])
-        return names
+            progress.reach(moved.get(name) or max(progress.handled, handled))
+        return moved
 
     def _push_back(self, names: Sequence[str], at: datetime) -> None:
         for name in names:
-            heapq.heappush(self._due, (at, name))
+            heapq.heappush(self._due, (at, False, name))
 
-    def _push_next(self, name: str) -> None:
-        try:
-            at = next_fire(self._crons[name].cron, self._progress[name].handled)
-        except NeverFires:
-            return
-        heapq.heappush(self._due, (at, name))
+    def _push(self, name: str, now: datetime) -> None:
+        due = self._progress[name].due
+        if due is not None:
+            # What is left of a long row waits for a turn of the crons that are due by now.
+            heapq.heappush(self._due, (max(due, now), due <= now, name))
 
-    async def _note_next(self, names: Mapping[str, object] | Sequence[str]) -> None:
+    async def _note_next(self, names: Sequence[str]) -> None:
         now = self._clock.now()
-        at = {name: instant for instant, name in self._due}
-        upcoming = {name: at.get(name) for name in names}
+        upcoming = {name: self._progress[name].due for name in names}
         for name, instant in upcoming.items():
             if instant is not None and instant <= now:
                 upcoming[name] = None  # missed while no daemon ran; the next tick handles it
         await self._connection.run(note_next_fires(self._keys, upcoming))
-
-    def _fires_of(self, name: str, decision: MisfireDecision) -> list[Fire]:
-        item = self._crons[name]
-        fires = [self._fire_of(item, fire_time) for fire_time in decision.fire]
-        if decision.skipped is not None:
-            span = decision.skipped
-            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
-            row = self._fire_of(item, span.last)
-            row = replace(row, skip=Reason.MISFIRE, detail=detail, first=span.first)
-            fires.insert(0, row)
-        return fires[:1] + [
-            replace(fire, after=before.fire_time) for before, fire in pairwise(fires)
-        ]
-
-    def _fire_of(self, item: ScheduledCron, fire_time: datetime) -> Fire:
-        task = item.task
-        return Fire(
-            item.name,
-            fire_time,
-            item.spec.task,
-            self._message(item, fire_time),
-            task.queue,
-            task.priority,
-            delay=jitter_delay(item.name, fire_time, item.spec.jitter),
-            overlap=item.spec.overlap,
-        )
-
-    def _message(self, item: ScheduledCron, fire_time: datetime) -> bytes:
-        """The job's message, with arguments as of the fire time's day in the cron's zone."""
-        today = fire_time.astimezone(item.cron.zone).date()
-        arguments = dict(item.spec.params)
-        try:
-            arguments = check_arguments(
-                item.spec.task, item.task.param_specs(), arguments, from_text=False, today=today
-            )
-        except InvalidArguments as error:
-            # The worker checks again and fails the job for it, where people look for it.
-            EventLog().warning("found bad arguments", cron=item.name, error=error)
-        body = Message(item.spec.task, arguments, cron=item.name, fire_time=to_ms(fire_time))
-        return message.encode(body)
 
     async def _fire(self, fires: Sequence[Fire]) -> dict[str, datetime]:
         """Propose fire times, in order per cron; again for those that saw an old previous job.
@@ -337,3 +292,16 @@ def _unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, Schedule
     """Names of the crons that keep their schedule."""
     both = before.keys() & after.keys()
     return {name for name in both if before[name].schedule == after[name].schedule}
+
+
+def _due_after(item: ScheduledCron, handled: datetime) -> datetime | None:
+    """The fire time that comes next; None when none does."""
+    try:
+        return next_fire(item.cron, handled) if item.spec.enabled else None
+    except NeverFires:
+        return None
+
+
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -13,7 +13,7 @@ LAYERS: list[set[str]] = [
     {"crons"},
     {"policy", "lateness"},
     {"store"},
-    {"embedded", "state", "tasks", "runner", "notify", "systemd"},
+    {"embedded", "state", "tasks", "runner", "notify", "systemd", "firing"},
     {"discover", "locate", "explain"},
     {"client"},
     {"broker"},

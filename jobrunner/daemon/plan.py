@@ -13,11 +13,11 @@ from pathlib import Path
 from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
 from jobrunner.discover import discover
 from jobrunner.errors import ManifestError, Problem
+from jobrunner.firing import ScheduledCron
 from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
 from jobrunner.manifest.spec import CronSpec, Manifest
-from jobrunner.scheduler import ScheduledCron
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
 

@@ -28,13 +28,14 @@ from jobrunner.daemon.pruner import Pruner
 from jobrunner.daemon.serverwatch import ServerWatch
 from jobrunner.daemon.vouching import Voucher
 from jobrunner.errors import ManifestError, StoreUnavailable
+from jobrunner.firing import ScheduledCron
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
 from jobrunner.notify import Notifier
 from jobrunner.rescuer import Rescuer
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.proctable import boot_id
-from jobrunner.scheduler import ScheduledCron, Scheduler
+from jobrunner.scheduler import Scheduler
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import ensure_groups
 from jobrunner.store.backoff import Backoff

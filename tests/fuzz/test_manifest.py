@@ -13,9 +13,9 @@ from hypothesis import event, given
 from jobrunner.crons import InvalidCron
 from jobrunner.daemon.plan import Plan, parse, published
 from jobrunner.errors import ManifestError, Problem
+from jobrunner.firing import ScheduledCron
 from jobrunner.manifest.load import LoadedManifest, load_manifest, read_manifest, with_found_tasks
 from jobrunner.manifest.spec import Manifest
-from jobrunner.scheduler import ScheduledCron
 from tests.fuzz import garbage
 from tests.fuzz.extent import tries
 from tests.fuzz.manifests import damaged_texts, documents, manifests, written

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobrunner.crons import FireSpan, fire_times, parse_cron
+from jobrunner.crons import FireSpan, fire_times, next_fire, parse_cron
 from jobrunner.manifest.spec import CatchUp, CronSpec, Misfire, Retry
 from jobrunner.policy import (
     FIRES_AT_ONCE,
@@ -13,6 +13,7 @@ from jobrunner.policy import (
     MisfireDecision,
     decide_misfire,
     fair_share,
+    is_prompt,
     jitter_delay,
     retry_delay,
     should_retry,
@@ -257,3 +258,31 @@ def test_shares_never_exceed_the_free_slots() -> None:
 def test_every_ten_claims_in_a_row_have_their_share() -> None:
     for claimed in range(100):
         assert sum(fair_share(10, claimed)) == 1
+
+
+@pytest.mark.parametrize("misfire", list(Misfire))
+@pytest.mark.parametrize("expression", ["* * * * * *", "*/2 * * * * *", "0 0 12 * * *"])
+def test_a_fire_time_noticed_promptly_is_all_that_is_decided(
+    expression: str, misfire: Misfire
+) -> None:
+    cron = parse_cron(expression, "Europe/Berlin", "x")
+    prompt = 0
+
+    for grace in (timedelta(0), timedelta(milliseconds=300), timedelta(minutes=1)):
+        spec = CronSpec(task="t", cron=expression, misfire=misfire, grace=grace)
+        for handled in (ago(seconds=3), ago(seconds=2), ago(seconds=1), ago(days=1)):
+            due = next_fire(cron, handled)
+            for late_ms in (0, 1, 299, 300, 301, 999, 1000, 1001, 2500):
+                now = due + timedelta(milliseconds=late_ms)
+                if is_prompt(spec, due, now):
+                    prompt += 1
+                    assert decide_misfire(cron, spec, handled, now) == MisfireDecision([due])
+
+    assert prompt == 4 * (1 + 4 + 6)
+
+
+def test_a_fire_time_of_a_second_ago_is_not_prompt_as_others_may_have_followed() -> None:
+    spec = CronSpec(task="t", cron="* * * * * *", grace="1m")
+
+    assert is_prompt(spec, ago(seconds=0.999), NOON)
+    assert not is_prompt(spec, ago(seconds=1), NOON)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from jobrunner.daemon.plan import parse
+from jobrunner.firing import ScheduledCron
 from jobrunner.manifest.spec import CronSpec, Task
 from jobrunner.model import Job, JobState
-from jobrunner.scheduler import ScheduledCron, Scheduler
+from jobrunner.scheduler import Scheduler
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.crons import CronRecord, read_crons

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from jobrunner.firing import ScheduledCron
 from jobrunner.model import JobState
-from jobrunner.scheduler import ScheduledCron
 from jobrunner.store.attempts import Entry
 from jobrunner.store.cancelling import cancel_unclaimed
 from jobrunner.store.connection import AsyncStoreConnection

@@ -8,8 +8,8 @@ import pytest
 
 from jobrunner.clock import rfc3339
 from jobrunner.crons import fire_times
+from jobrunner.firing import ScheduledCron
 from jobrunner.model import Reason
-from jobrunner.scheduler import ScheduledCron
 from jobrunner.store.address import StoreAddress
 from tests.clock import START, FakeClock
 from tests.store.factories import Store

@@ -1,0 +1,93 @@
+"""What a cron's fire times are to the store: which job each makes, or the record of why none."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from jobrunner import message
+from jobrunner.clock import rfc3339, to_ms
+from jobrunner.crons import Cron
+from jobrunner.errors import InvalidArguments
+from jobrunner.log import EventLog
+from jobrunner.manifest.spec import CronSpec, Task
+from jobrunner.message import Message
+from jobrunner.model import Reason
+from jobrunner.params import check_arguments
+from jobrunner.policy import MisfireDecision, jitter_delay
+from jobrunner.store.crons import Fire
+from jobrunner.store.submission import Submission
+
+# A schedule of its own: a cron that is enabled again begins anew and catches nothing up.
+DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledCron:
+    """A cron of the manifest with its parsed schedule and its task."""
+
+    name: str
+    spec: CronSpec
+    cron: Cron
+    task: Task
+
+    @property
+    def schedule(self) -> str:
+        """What must not change for the last handled fire time to stay good."""
+        if not self.spec.enabled:
+            return DISABLED
+        return f"{self.cron.expression} {self.cron.timezone}"
+
+    def fires(self, decision: MisfireDecision) -> list[Fire]:
+        """What was decided, oldest first; each of a row is to follow the one before it."""
+        fires = [self._fire(fire_time) for fire_time in decision.fire]
+        if decision.skipped is not None:
+            span = decision.skipped
+            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
+            row = self._fire(span.last)
+            row = replace(row, skip=Reason.MISFIRE, detail=detail, first=span.first)
+            fires.insert(0, row)
+        return fires[:1] + [
+            replace(fire, after=before.fire_time) for before, fire in pairwise(fires)
+        ]
+
+    def boot_job(self, boot_id: str, now: datetime) -> Submission:
+        """The one job of an `@reboot` cron for a boot of this machine."""
+        return Submission(
+            f"{self.name}@boot-{boot_id[:8]}",
+            self.spec.task,
+            self._message(now),
+            self.task.queue,
+            self.task.priority,
+            cron=self.name,
+        )
+
+    def _fire(self, fire_time: datetime) -> Fire:
+        return Fire(
+            self.name,
+            fire_time,
+            self.spec.task,
+            self._message(fire_time),
+            self.task.queue,
+            self.task.priority,
+            delay=jitter_delay(self.name, fire_time, self.spec.jitter),
+            overlap=self.spec.overlap,
+        )
+
+    def _message(self, fire_time: datetime) -> bytes:
+        """The job's message, with arguments as of the fire time's day in the cron's zone."""
+        arguments = self._arguments(fire_time) if self.task.params or self.spec.params else {}
+        body = Message(self.spec.task, arguments, cron=self.name, fire_time=to_ms(fire_time))
+        return message.encode(body)
+
+    def _arguments(self, fire_time: datetime) -> dict[str, Any]:
+        today = fire_time.astimezone(self.cron.zone).date()
+        given = dict(self.spec.params)
+        try:
+            return check_arguments(
+                self.spec.task, self.task.param_specs(), given, from_text=False, today=today
+            )
+        except InvalidArguments as error:
+            # The worker checks again and fails the job for it, where people look for it.
+            EventLog().warning("found bad arguments", cron=self.name, error=error)
+            return given

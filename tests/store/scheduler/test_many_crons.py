@@ -1,0 +1,139 @@
+"""Many crons on the same second: fired in portions, in a fair order, at a known cost."""
+
+from dataclasses import replace
+from datetime import date, datetime
+
+import pytest
+
+from jobrunner.crons.calendar import Days
+from jobrunner.firing import ScheduledCron
+from jobrunner.scheduler import CRONS_PER_TRIP, FIRES_PER_TICK
+from jobrunner.store.address import StoreAddress
+from jobrunner.store.submission import submit
+from tests.clock import FakeClock
+from tests.store.factories import Store, minutes
+from tests.store.scheduler.scheduling import Daemon, a_cron, a_daemon, at, queue, record
+from tests.store.switch import Switch
+
+pytestmark = pytest.mark.anyio
+
+ROUND_TRIPS_PER_TICK = 3  # fire, note the next fire times, promote
+
+
+def crons(count: int) -> list[ScheduledCron]:
+    return [a_cron(f"tick-{number:03}") for number in range(count)]
+
+
+def fired_crons(store: Store) -> list[str]:
+    """In the order of their jobs."""
+    return [job_id.partition("@")[0] for job_id in queue(store)]
+
+
+async def test_a_tick_fires_a_portion_and_comes_back_at_once_for_the_rest(
+    store: Store, daemon: Daemon
+) -> None:
+    await daemon.take_up(*crons(FIRES_PER_TICK + 1))
+
+    assert await daemon.tick_at(at(0, 5)) <= at(0, 5)
+
+    assert len(queue(store)) == FIRES_PER_TICK
+    assert await daemon.tick() == at(0, 10)
+    assert len(queue(store)) == FIRES_PER_TICK + 1
+
+
+async def test_due_jobs_do_not_wait_for_the_last_of_many_crons(
+    store: Store, daemon: Daemon
+) -> None:
+    await daemon.take_up(*crons(FIRES_PER_TICK + 1))
+    submission = store.submission(delay=minutes(1))
+    store.run(submit(store.keys, [submission]))
+    store.make_due(submission.id)
+
+    await daemon.tick_at(at(0, 5))
+
+    assert submission.id in queue(store)
+    assert len(queue(store)) == FIRES_PER_TICK + 1
+
+
+async def test_who_was_due_first_fires_first_and_those_of_one_second_by_name(
+    store: Store, daemon: Daemon
+) -> None:
+    early = a_cron("z-early", cron="4 * * * *", misfire="once")
+    many = crons(FIRES_PER_TICK)
+    await daemon.take_up(*reversed(many), early)
+
+    await daemon.tick_at(at(0, 5))
+    await daemon.tick()
+
+    assert fired_crons(store) == ["z-early", *(item.name for item in many)]
+
+
+async def test_what_a_killed_scheduler_had_not_fired_is_fired_by_the_next_one(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    many = crons(2 * FIRES_PER_TICK)
+    async with a_daemon(address, clock, *many) as killed:
+        await killed.tick_at(at(0, 5))
+
+    async with a_daemon(address, clock, *many) as heir:
+        while await heir.tick() <= clock.now():
+            pass
+
+    assert sorted(fired_crons(store)) == [item.name for item in many]
+
+
+async def test_a_thousand_fires_cost_three_round_trips_per_portion(
+    store: Store, address: StoreAddress, clock: FakeClock, socket_path: str
+) -> None:
+    count = 1000
+    with Switch(socket_path, address) as switch:
+        async with a_daemon(switch.address, clock, *crons(count)) as daemon:
+            before = switch.round_trips
+            clock.set_to(at(0, 5))
+            while await daemon.tick() <= clock.now():
+                pass
+
+            ticks = count / FIRES_PER_TICK
+            assert switch.round_trips - before == ticks * ROUND_TRIPS_PER_TICK
+    assert len(queue(store)) == count
+
+
+async def test_crons_are_taken_up_in_portions(
+    store: Store, address: StoreAddress, clock: FakeClock, socket_path: str
+) -> None:
+    with Switch(socket_path, address) as switch:
+        async with a_daemon(switch.address, clock) as daemon:
+            before = switch.round_trips
+            await daemon.take_up(*crons(2 * CRONS_PER_TRIP + 1))
+
+            assert switch.round_trips - before == 3 * 3  # enrol, read, note the next fire times
+    assert record(store, "tick-000").next_fire_at == at(0, 5)
+    assert record(store, f"tick-{2 * CRONS_PER_TRIP:03}").next_fire_at == at(0, 5)
+
+
+# What a fire costs the processor.
+
+
+class CountingDays(Days):
+    """Counts how often a day is looked for: once for each fire time that is computed."""
+
+    asked = 0
+
+    def first_from(self, day: date) -> datetime | None:
+        self.asked += 1
+        return super().first_from(day)
+
+
+async def test_a_fire_computes_one_fire_time_the_next_one(store: Store, daemon: Daemon) -> None:
+    item = a_cron(cron="0 * * * *")
+    assert item.cron.rule is not None
+    days = CountingDays(item.cron.rule.calendar.days._croniters)
+    calendar = replace(item.cron.rule.calendar, days=days)
+    rule = replace(item.cron.rule, calendar=calendar)
+    await daemon.take_up(replace(item, cron=replace(item.cron, rule=rule)))
+    days.asked = 0
+
+    await daemon.tick_at(at(1))
+
+    assert len(queue(store)) == 1
+    assert days.asked == 1
