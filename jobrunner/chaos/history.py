@@ -11,7 +11,8 @@ write it:
     asked cancel|retry|delete JOB                       a client asked for it
 
 The pids of a fault say whose attempts may run a second time for it: those of these processes, of
-all (`*`), or of none (`-`). A fault is written before it is done, the end of one after it is over.
+all (`*`), or of none (`-`). A fault is written before it is done, the end of one after it is over;
+what a `fault` names ends by it, so it excuses these processes ever after.
 """
 
 import os
@@ -146,8 +147,7 @@ class _Reader:
                 what, job = words
                 self._history.asked[what, job].append(place)
             case "fault":
-                name, pids = words
-                self._history.faults.append(Fault(name, place, place, _pids(pids)))
+                self._history.faults.append(_instant(place, *words))
             case "begin":
                 name, pids = words
                 self._lasting[name] = Fault(name, place, None, _pids(pids))
@@ -162,6 +162,12 @@ class _Reader:
         """With the faults that were never over."""
         self._history.faults.extend(self._lasting.values())
         return self._history
+
+
+def _instant(place: int, name: str, pids: str) -> Fault:
+    """Who is named dies of it, but may write a line or two before: its end is not known."""
+    named = _pids(pids)
+    return Fault(name, place, None if named else place, named)
 
 
 def _effect(place: int, kind: EffectKind, words: Sequence[str]) -> Effect:

@@ -41,7 +41,7 @@ def test_what_recorders_write_is_read_in_the_order_of_the_lines(tmp_path: Path) 
         Effect(3, EffectKind.END, "a", 1, 7, 100, 10),
     ]
     assert history.asked == {("cancel", "a"): [1]}
-    assert history.faults == [Fault("kill-worker", 2, 2, frozenset({10, 11}))]
+    assert history.faults == [Fault("kill-worker", 2, None, frozenset({10, 11}))]
 
 
 def test_a_command_writes_the_same_lines_as_a_function(tmp_path: Path) -> None:

@@ -94,7 +94,13 @@ def test_a_job_does_not_fail_by_what_was_done_to_others(trial: Trial, fault: str
 
 
 def test_a_job_does_not_fail_by_what_was_over_before(trial: Trial) -> None:
-    assert trial.broken(["fault kill-command 100", *CUT], failed(Reason.ERROR)) == ["I1"]
+    over = ["begin kill-command 100", "over kill-command -"]
+
+    assert trial.broken([*over, *CUT], failed(Reason.ERROR)) == ["I1"]
+
+
+def test_what_a_fault_names_may_write_a_line_before_it_dies(trial: Trial) -> None:
+    assert trial.broken(["fault poison 100", *CUT], failed(Reason.ERROR)) == []
 
 
 def test_a_job_is_lost_after_as_many_losses_as_it_may_have(trial: Trial) -> None:
