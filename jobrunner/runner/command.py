@@ -3,35 +3,33 @@
 An attempt ends with its whole process tree: what the command leaves behind is stopped like the
 command itself. Output is read up to the end of the pipes, or only for a moment when a process out
 of our reach holds them open.
+
+The usual attempt needs no asyncio task: it is begun by a call and ended by the callback that saw
+the exit. One that has to wait for something else, since it is stopped or has left processes, gets a
+task for that (`_Running._end`).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
 from jobrunner.model import JobError, Reason
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
+from jobrunner.runner.child import Child
 from jobrunner.runner.environment import Environment, environment_of
-from jobrunner.runner.exits import on_exit
 from jobrunner.runner.failures import CannotStart, exit_error, timeout_error
 from jobrunner.runner.identity import Identity, identity_of
 from jobrunner.runner.output import Output, masked_error
-from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
+from jobrunner.runner.readiness import Readiness, make_readers
 from jobrunner.runner.results import BadResult, ResultFiles
-from jobrunner.runner.spawn import KEEP_UMASK, Launch, spawn
-from jobrunner.runner.tree import Tree
-from jobrunner.runner.waiting import Cause, TimedOut, first_of
-from jobrunner.store.logs import Stream
-
-DRAIN_S = 1.0  # for the end of the pipes, once the tree is gone
-UNKILLABLE_S = 1.0  # for a leader that KILL did not end: it hangs in the kernel
+from jobrunner.runner.spawn import KEEP_UMASK, Launch
+from jobrunner.runner.waiting import Cause, TimedOut
 
 
 class _End(NamedTuple):
@@ -45,7 +43,7 @@ class _End(NamedTuple):
 
 
 class CommandRunner:
-    """Runs the commands of one worker."""
+    """Runs the commands of one worker. Belongs to the loop in which it was made."""
 
     def __init__(
         self,
@@ -59,70 +57,79 @@ class CommandRunner:
         self._results = results
         self._environ = environ
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._readers = make_readers(self._loop)
 
-    async def run(
-        self,
-        attempt: Attempt,
-        output: Output,
-        stop: Stop,
-        on_started: Callable[[Tree], None] | None = None,
-    ) -> Outcome:
+    async def run(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
         """Perform one attempt; whatever the task or the system does wrong is its outcome.
 
-        `on_started` is told the process tree once it runs. When the calling asyncio task is
-        cancelled, the tree is killed at once.
+        When the calling asyncio task is cancelled, the process tree is killed at once.
         """
-        started = self._clock.monotonic()
-        try:
-            end = await self._perform(attempt, output, stop, on_started)
-        except CannotStart as failure:
-            end = _failed(failure.error)
-        return Outcome(
-            end.ended,
-            timedelta(seconds=self._clock.monotonic() - started),
-            end.result,
-            masked_error(end.error, output) if end.error else None,
-            end.reason,
-            end.exit_code,
-        )
+        done: asyncio.Future[Outcome] = self._loop.create_future()
 
-    async def _perform(
-        self,
-        attempt: Attempt,
-        output: Output,
-        stop: Stop,
-        on_started: Callable[[Tree], None] | None,
-    ) -> _End:
-        with ExitStack() as cleanup:
-            identity = identity_of(attempt.task)
-            place = self._results.place(identity)
-            cleanup.callback(self._results.discard, place)
+        def settle(outcome: Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        running = self.begin(attempt, output, stop, settle)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            if running is not None:
+                running.abandon()
+            raise
+
+    def begin(
+        self, attempt: Attempt, output: Output, stop: Stop, ended: Callable[[Outcome], None]
+    ) -> "_Running | None":
+        """Start an attempt; `ended` is told the outcome, once, in a later pass of the loop.
+
+        None when it could not be started.
+        """
+        began_at = self._clock.monotonic()
+
+        def tell(end: _End) -> None:
+            duration = timedelta(seconds=self._clock.monotonic() - began_at)
+            ended(_outcome(end, duration, output))
+
+        try:
+            running = self._start(attempt, output, stop, tell)
+        except CannotStart as failure:
+            self._loop.call_soon(tell, _failed(failure.error))
+            return None
+        running.watch()
+        return running
+
+    def close(self) -> None:
+        """Watch nothing any more; no command may be under way."""
+        if isinstance(self._readers, Readiness):
+            self._readers.close()
+
+    def _start(
+        self, attempt: Attempt, output: Output, stop: Stop, tell: Callable[[_End], None]
+    ) -> "_Running":
+        identity = identity_of(attempt.task)
+        place = self._results.place(identity)
+        try:
             environment = environment_of(attempt, self._environ, place)
             output.mask(environment.secrets)
             launch = _launch(attempt, environment, identity)
-            running = cleanup.enter_context(
-                _Running(launch, output, self._processes, attempt.job_id)
-            )
-            if on_started is not None:
-                on_started(running.tree)
-            cause = await running.wait(stop, attempt.task.timeout)
-            code = await running.end(cause, attempt.task.kill_grace.total_seconds())
-            return self._end(attempt, cause, code, place, output.last_stderr)
+            child = Child(launch, output, attempt.job_id, self._processes, self._readers)
+        except BaseException:
+            self._results.discard(place)
+            raise
+        return _Running(attempt, output, stop, child, self._results, place, tell)
 
-    def _end(
-        self, attempt: Attempt, cause: Cause | None, code: int | None, place: str, last_line: str
-    ) -> _End:
-        if isinstance(cause, StopReason):
-            return _End(ENDED_BY[cause])
-        if cause is TimedOut.TIMED_OUT or code is None:
-            return _failed(timeout_error(attempt.task.timeout), Reason.TIMEOUT)
-        if code not in attempt.task.success_codes:
-            return _failed(exit_error(code, last_line))
-        try:
-            result = self._results.read(place)
-        except BadResult as error:
-            return _failed(JobError(type="result", message=str(error)))
-        return _End(Ended.COMPLETED, result=result, exit_code=code)
+
+def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
+    return Outcome(
+        end.ended,
+        duration,
+        end.result,
+        masked_error(end.error, output) if end.error else None,
+        end.reason,
+        end.exit_code,
+    )
 
 
 def _failed(error: JobError, reason: Reason = Reason.ERROR) -> _End:
@@ -164,72 +171,107 @@ def _argv(attempt: Attempt) -> list[str]:
     return [substitute(word, attempt.arguments) for word in words]
 
 
+@dataclass(slots=True, eq=False)
 class _Running:
-    """A started command: its process, its tree and its pipes."""
+    """An attempt from its start to its end."""
 
-    def __init__(
-        self, launch: Launch, output: Output, processes: ProcessRegistry, job_id: str
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._processes = processes
-        self._exited: asyncio.Future[int] = self._loop.create_future()
-        self._pipes = [PipeReader(stream, output) for stream in (Stream.STDOUT, Stream.STDERR)]
+    attempt: Attempt
+    output: Output
+    stop: Stop
+    child: Child
+    results: ResultFiles
+    place: str  # of its result
+    tell: Callable[[_End], None]
+    timer: asyncio.TimerHandle | None = None
+    ending: asyncio.Task[None] | None = None  # from when it has to wait for its end
+    is_over: bool = False
+
+    def watch(self) -> None:
+        """See to its end from now on."""
         try:
-            pid = spawn(launch, *(pipe.write_end for pipe in self._pipes))
+            self.child.watch(self._on_exited)
         except BaseException:
-            self._close_pipes()
+            self.abandon()
             raise
-        self.tree = processes.add(pid, job_id, f"JOBRUNNER_JOB_ID={job_id}")
-        on_exit(self._loop, pid, self._note_exit)
-        for pipe in self._pipes:
-            pipe.start(self._loop)
+        timeout = self.attempt.task.timeout
+        if timeout is not None:
+            loop = asyncio.get_running_loop()
+            self.timer = loop.call_later(
+                timeout.total_seconds(), self._end_soon, TimedOut.TIMED_OUT
+            )
+        self.stop.on_set(self._end_soon)
 
-    def __enter__(self) -> Self:
-        return self
+    def abandon(self) -> None:
+        """Kill the tree at once; nobody wants to know the outcome any more."""
+        self.child.tree.kill()
+        if self.ending is not None:
+            self.ending.cancel()
+        self._let_go()
+        self.results.discard(self.place)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self.tree.kill()
-        self._processes.remove(self.tree)
-        self._close_pipes()
+    def _on_exited(self) -> None:
+        if self.is_over or self.ending is not None:
+            return  # `_end` looks for the exit code itself
+        try:
+            has_ended = self.child.has_ended()
+        except OSError:
+            has_ended = False  # no descriptor was free, say: `_end` looks again, and tells
+        if has_ended:
+            self._finish(None)
+        else:
+            self._end_soon(None)
 
-    async def wait(self, stop: Stop, timeout: timedelta | None) -> Cause | None:
-        """Wait until the command ends or is to be stopped; tells which."""
-        return await first_of(self._exited, stop, timeout)
+    def _end_soon(self, cause: Cause | None) -> None:
+        if self.ending is None:
+            self.ending = asyncio.create_task(self._end(cause))
 
-    async def end(self, cause: Cause | None, grace_s: float) -> int | None:
-        """Stop what still runs and read the last output; the exit code, None if there is none.
+    async def _end(self, cause: Cause | None) -> None:
+        """Stop what still runs, and read what is left of the output.
 
         Whose lease is lost gets no grace: another worker may start the job at any time.
         """
-        if cause is not None or self.tree.is_alive():
-            await self.tree.stop(0 if cause is StopReason.LEASE_LOST else grace_s)
-        if not self._exited.done():
-            await asyncio.wait([self._exited], timeout=UNKILLABLE_S)
-        await self._drain()
-        return self._exited.result() if self._exited.done() else None
-
-    async def _drain(self) -> None:
-        open_pipes = [pipe for pipe in self._pipes if not pipe.drain()]
-        if not open_pipes:
-            return
-        ends = [pipe.end(self._loop) for pipe in open_pipes]
-        _, pending = await asyncio.wait(ends, timeout=DRAIN_S)
-        if pending:
-            EventLog().warning(
-                "stopped reading output that a process out of reach holds open",
-                group=self.tree.leader,
+        kill_grace = self.attempt.task.kill_grace.total_seconds()
+        try:
+            await self.child.end(
+                0 if cause is StopReason.LEASE_LOST else kill_grace, is_stopped=cause is not None
             )
+        except Exception as error:
+            self._let_go()
+            self.tell(self._could_not(error))
+        else:
+            self._finish(cause)
 
-    def _note_exit(self, code: int) -> None:
-        self.tree.note_leader_reaped()
-        self._exited.set_result(code)
+    def _finish(self, cause: Cause | None) -> None:
+        self._let_go()
+        try:
+            end = self._end_by(cause)
+            self.results.discard(self.place)
+        except Exception as error:
+            end = self._could_not(error)
+        self.tell(end)
 
-    def _close_pipes(self) -> None:
-        for pipe in self._pipes:
-            pipe.close()
+    def _let_go(self) -> None:
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.stop.forget(self._end_soon)
+        self.child.close()
+
+    def _could_not(self, error: Exception) -> _End:
+        """A bug of ours must not leave the attempt without an end."""
+        EventLog().error("failed to end a command", job_id=self.attempt.job_id, exc_info=True)
+        return _failed(JobError(Reason.ERROR, f"jobrunner could not perform it: {error!r}"))
+
+    def _end_by(self, cause: Cause | None) -> _End:
+        task, code = self.attempt.task, self.child.exit_code
+        if isinstance(cause, StopReason):
+            return _End(ENDED_BY[cause])
+        if cause is TimedOut.TIMED_OUT or code is None:
+            return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
+        if code not in task.success_codes:
+            return _failed(exit_error(code, self.output.last_stderr))
+        try:
+            result = self.results.read(self.place)
+        except BadResult as error:
+            return _failed(JobError(type="result", message=str(error)))
+        return _End(Ended.COMPLETED, result=result, exit_code=code)

@@ -7,24 +7,25 @@ import threading
 from collections.abc import Callable
 
 from jobrunner.log import EventLog
+from jobrunner.runner.readiness import Readers
 
 STATUS_LOST = 255  # somebody else in this process has reaped the child
 
 
-def on_exit(loop: asyncio.AbstractEventLoop, pid: int, callback: Callable[[int], None]) -> None:
+def on_exit(readers: Readers, pid: int, callback: Callable[[int], None]) -> None:
     """Reap a child when it ends; then call back in the loop with its exit code, or -signal."""
     fd = _pidfd(pid)
     if fd is None:
-        args = (loop, pid, callback)
+        args = (asyncio.get_running_loop(), pid, callback)
         threading.Thread(target=_wait_in_thread, args=args, daemon=True).start()
         return
 
     def ended() -> None:
-        loop.remove_reader(fd)
+        readers.remove_reader(fd)
         os.close(fd)
         callback(_reap(pid))
 
-    loop.add_reader(fd, ended)
+    readers.add_reader(fd, ended)
 
 
 def _pidfd(pid: int) -> int | None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 
 from jobrunner.runner.output import Output
+from jobrunner.runner.readiness import Readers
 from jobrunner.store.logs import Stream
 
 READ_BYTES = 64 << 10
@@ -19,30 +20,34 @@ class PipeReader:
         self.is_at_end = False
         self._stream = stream
         self._output = output
-        self._loop: asyncio.AbstractEventLoop | None = None  # while it reads by itself
+        self._readers: Readers | None = None  # while it reads by itself
         self._end: asyncio.Future[None] | None = None
         self._is_watched = False
         self._waits_for_room = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read from now on; the process has its copy of the write end."""
-        os.close(self.write_end)
-        self.write_end = -1
-        self._loop = loop
+    def start(self, readers: Readers) -> None:
+        """Read from now on what comes; the end is seen only after `release`."""
+        self._readers = readers
         self.watch()
+
+    def release(self) -> None:
+        """Close our write end, now that the process has its own copy, or has had it."""
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
 
     def watch(self) -> None:
         """Read what comes as it comes."""
-        if self._loop is not None and not self._is_watched and not self.is_at_end:
+        if self._readers is not None and not self._is_watched and not self.is_at_end:
             self._is_watched = True
-            self._loop.add_reader(self.read_end, self._on_readable)
+            self._readers.add_reader(self.read_end, self._on_readable)
 
     def pause(self) -> None:
         """Leave what comes in the pipe, for `drain`."""
         self._waits_for_room = False
-        if self._loop is not None and self._is_watched:
+        if self._readers is not None and self._is_watched:
             self._is_watched = False
-            self._loop.remove_reader(self.read_end)
+            self._readers.remove_reader(self.read_end)
 
     def switch(self, output: Output | None) -> None:
         """Give what comes from now on to another attempt; None drops it."""
@@ -63,11 +68,11 @@ class PipeReader:
     def close(self) -> None:
         """Read no more; who still writes gets SIGPIPE."""
         self.pause()
-        self._loop = None
-        for end in (self.read_end, self.write_end):
-            if end >= 0:
-                os.close(end)
-        self.read_end = self.write_end = -1
+        self._readers = None
+        self.release()
+        if self.read_end >= 0:
+            os.close(self.read_end)
+            self.read_end = -1
         self.is_at_end = True
 
     def _on_readable(self) -> None:
@@ -114,10 +119,11 @@ class OutputPipes:
         stdout, stderr = self._pipes
         return stdout.write_end, stderr.write_end
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, readers: Readers) -> None:
         """Read from now on; the process has its copies of the write ends."""
         for pipe in self._pipes:
-            pipe.start(loop)
+            pipe.release()
+            pipe.start(readers)
 
     def switch(self, output: Output | None) -> None:
         """Give what comes from now on to another attempt; None drops it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 DEAD_STATES = (b"Z", b"X")
 STOPPED_STATES = (b"T", b"t")  # by a signal, by a debugger
+READ_BYTES = 16 << 10  # enough for most files at once
 
 
 def boot_id() -> str:
@@ -72,11 +73,23 @@ def children(pid: int) -> list[int]:
     return [int(child) for found in lists for child in found.split()]
 
 
-def main_children(pid: int) -> list[int]:
-    """Children of the process's main thread: to it go the orphans, and it started most others."""
-    if sys.platform != "linux":
+def open_main_children(pid: int) -> int | None:
+    """A descriptor for `read_children` of a process; None where there is no such thing.
+
+    It tells the children of the main thread: to it go the orphans, and it started most others.
+    """
+    try:
+        return os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+    except OSError:
+        return None
+
+
+def read_children(opened: int) -> list[int]:
+    """The children now; empty when the process is gone."""
+    try:
+        return [int(child) for child in _read_all(opened).split()]
+    except OSError:
         return []
-    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
 
 def descendants(pid: int) -> list[int]:
@@ -133,10 +146,23 @@ def _environment(pid: int) -> list[bytes]:
 def _read(path: str) -> bytes:
     """A file of /proc; empty when the process is gone or not ours."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        opened = os.open(path, os.O_RDONLY)
     except OSError:
         return b""
+    try:
+        return _read_all(opened)
+    except OSError:
+        return b""
+    finally:
+        os.close(opened)
+
+
+def _read_all(opened: int) -> bytes:
+    """From the beginning; /proc tells again what is so now."""
+    text = b""
+    while part := os.pread(opened, READ_BYTES, len(text)):
+        text += part
+    return text
 
 
 def _started_at_elsewhere(pid: int) -> float | None:

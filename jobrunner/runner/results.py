@@ -1,6 +1,5 @@
 """The files by which commands give back a JSON result (`JOBRUNNER_RESULT`)."""
 
-import contextlib
 import itertools
 import os
 import shutil
@@ -50,18 +49,25 @@ class ResultFiles:
             return None
         except OSError as error:
             raise BadResult(f"the result cannot be read: {error.strerror}") from error
-        with open(file, "rb") as opened:
+        try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise BadResult("the result is not a regular file")
-            text = opened.read(LARGEST_RESULT + 1)
+            with open(file, "rb", closefd=False) as opened:
+                text = opened.read(LARGEST_RESULT + 1)
+        finally:
+            os.close(file)
         return _checked(text)
 
     def discard(self, place: str) -> None:
         """Remove what an attempt left there."""
         folder = os.path.dirname(place)
         if folder == self._folder:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 os.unlink(place)
+            except FileNotFoundError:
+                return
+            except OSError:
+                shutil.rmtree(place, ignore_errors=True)  # a folder, of all things
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import os
 import signal
+import weakref
 
 from jobrunner.log import EventLog
 from jobrunner.runner.proctable import (
     carries,
     descendants,
     group_members,
-    main_children,
+    open_main_children,
+    read_children,
     started_at,
 )
 
@@ -29,13 +31,17 @@ class Reaper:
     """The process that orphans go to, seen from one worker: a subreaper above it."""
 
     def __init__(self, pid: int, marker: bytes) -> None:
-        self._pid = pid
+        self._children = open_main_children(pid)
+        if self._children is not None:
+            weakref.finalize(self, os.close, self._children)
         self._marker = frozenset({marker})  # of everything the worker starts
         self._strangers: set[int] = set()  # children that are not: workers, the server
 
     def orphans(self) -> list[int]:
         """Children of the reaper that this worker's jobs have left."""
-        adopted = set(main_children(self._pid))
+        if self._children is None:
+            return []
+        adopted = set(read_children(self._children))
         self._strangers &= adopted
         orphans = [pid for pid in adopted - self._strangers if carries(pid, self._marker)]
         self._strangers |= adopted.difference(orphans)

@@ -1,9 +1,10 @@
 """One job from its claim to the end of the attempt: the phases, in order.
 
 plan → (lock and start record) → run → finish. Each attempt is one slot and one asyncio task of the
-performer's own; but a plain function takes the fast path: nothing is awaited between the claim of a
-job and the first line of its function, nor between its last line and the batch of ends. There an
-asynchronous function has only the task that runs it, and a synchronous one, in its host, none.
+performer's own; but what needs neither lock nor early record takes the fast path: nothing is
+awaited between the claim of a job and the first line of its function, nor between its last line and
+the batch of ends. There an asynchronous function has only the task that runs it; a synchronous one,
+in its host, has none, and neither has a command, from its start to its exit.
 """
 
 import asyncio
@@ -85,8 +86,13 @@ class Performer:
         running = Running(entry, Stop())
         self._running.add(running)
         self._is_idle.clear()
-        if not self._begin_function(running):
-            running.task = asyncio.create_task(self._perform(running, self._end_of(running)))
+        try:
+            if self._begin_at_once(running):
+                return
+            ending = self._end_of(running)
+        except Exception as error:
+            ending = _raise(error)  # answered like one of the longer way
+        running.task = asyncio.create_task(self._perform(running, ending))
 
     def stop_job(self, job_id: str, reason: StopReason) -> None:
         """Stop a job's attempt if it is ours."""
@@ -107,8 +113,8 @@ class Performer:
         is_cancelled = what is StartedAs.CANCELLED
         self.stop_job(job_id, StopReason.CANCEL if is_cancelled else StopReason.LEASE_LOST)
 
-    def _begin_function(self, running: Running) -> bool:
-        """The fast path; false for all that needs more than a function to be called."""
+    def _begin_at_once(self, running: Running) -> bool:
+        """The fast path; false for all that needs more than to be begun."""
         entry = running.entry
         try:
             body = message.decode(entry.message)
@@ -122,7 +128,6 @@ class Performer:
             return False
         attempt = plan.attempt(entry, job, str(entry.fence), self._worker)
         output = self._runners.output_of(attempt)
-        begun = self.starter.begin(entry, plan.name)
 
         def ended(outcome: Outcome) -> None:
             begun.is_ended = True
@@ -130,13 +135,14 @@ class Performer:
                 self.finisher.add(plan.finish_of(entry, job, outcome))
                 self._free(running)
             else:
-                ending = self._end_function(running, plan, job, output, outcome)
+                ending = self._end_after_output(running, plan, job, output, outcome)
                 running.task = asyncio.create_task(self._perform(running, ending))
 
         running.task = self._runners.begin(attempt, output, running.stop, ended)
+        begun = self.starter.begin(entry, plan.name)
         return True
 
-    async def _end_function(
+    async def _end_after_output(
         self, running: Running, plan: TaskPlan, job: PreparedJob, output: Output, outcome: Outcome
     ) -> Finish | None:
         await output.close()
@@ -284,6 +290,10 @@ class Performer:
 
 
 _LOCK_LOST = JobError(type="lost", message="it was stopped since its lock was lost")
+
+
+async def _raise(error: Exception) -> Finish | None:
+    raise error
 
 
 def _refused(entry: Entry, body: Message, reason: Reason, what: str) -> Finish:

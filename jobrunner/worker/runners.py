@@ -63,6 +63,7 @@ class Runners:
             for name, task in manifest.tasks.items()
             if task.python is not None and not manifest.is_async(name)
         }
+        self._command_tasks = {name for name, task in manifest.tasks.items() if not task.python}
         self._known = Functions()
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -103,18 +104,23 @@ class Runners:
         return await self._functions.run(attempt, invoke, output, stop)
 
     def can_begin(self, task: str) -> bool:
-        """Whether a task is a function that `begin` can call."""
-        return task in self._sync_tasks or (
-            bool(self._async_tasks.get(task)) and task in self._known.callees
+        """Whether `begin` can perform a task: all but functions that could not be imported."""
+        return (
+            task in self._command_tasks
+            or task in self._sync_tasks
+            or (bool(self._async_tasks.get(task)) and task in self._known.callees)
         )
 
     def begin(
         self, attempt: Attempt, output: Output, stop: Stop, ended: Callable[[Outcome], None]
     ) -> "asyncio.Task[None] | None":
-        """Call a function for an attempt; `ended` is told the outcome, once, in the loop.
+        """Begin an attempt; `ended` is told the outcome, once, in a later pass of the loop.
 
         Returns the function's task if it runs in this loop.
         """
+        if attempt.task.python is None:
+            self._commands.begin(attempt, output, stop, ended)
+            return None
         if attempt.task_name in self._sync_tasks:
             self._hosts.begin(attempt, output, stop, ended)
             return None
@@ -128,6 +134,7 @@ class Runners:
     async def close(self) -> None:
         """Let the log writer finish, and the user's handlers for the end of a worker."""
         self._logs.close()
+        self._commands.close()
         self._results.close()
         await self._hosts.close()
         if self._known.injector is not None:

@@ -1,5 +1,7 @@
 """A job's way through a worker: plan, attempt, end."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -223,3 +225,17 @@ async def test_a_job_that_we_fail_to_perform_ends_as_failed_and_not_never(
     assert "WRONGTYPE" in job.error.message
     assert worker.freed == 1
     store.command("DEL", store.keys.lock("report"))
+
+
+async def test_a_command_whose_start_goes_wrong_in_an_unknown_way_fails_its_job(
+    worker: Performing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No folder for results can be made: that is nothing a task did wrong.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    job = await worker.perform("shell")
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.message.startswith("jobrunner could not perform it: FileNotFoundError")
+    assert worker.performer.busy == 0

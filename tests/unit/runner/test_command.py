@@ -7,7 +7,7 @@ import os
 import pwd
 import signal
 import stat
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,15 @@ def registry() -> ProcessRegistry:
     return ProcessRegistry(f"worker-{os.getpid()}", reaper)
 
 
+def make_runner(registry: ProcessRegistry, results: ResultFiles) -> CommandRunner:
+    return CommandRunner(registry, results, base_environment(os.environ), SystemClock())
+
+
 @pytest.fixture
-def runner(registry: ProcessRegistry, results: ResultFiles) -> Iterator[CommandRunner]:
-    yield CommandRunner(registry, results, base_environment(os.environ), SystemClock())
+async def runner(registry: ProcessRegistry, results: ResultFiles) -> AsyncIterator[CommandRunner]:
+    runner = make_runner(registry, results)
+    yield runner
+    runner.close()
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:  # orphans came to this process
             pass
@@ -396,6 +402,23 @@ async def test_a_process_out_of_reach_that_holds_stdout_does_not_hang_the_job(
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+async def test_a_folder_in_place_of_a_result_fails_the_attempt_and_is_removed(
+    run: Run, sink: MemorySink
+) -> None:
+    outcome = await run(shell='mkdir "$JOBRUNNER_RESULT"; echo "$JOBRUNNER_RESULT"')
+
+    assert message_of(outcome) == "the result is not a regular file"
+    assert not Path(sink.texts()[0]).exists()
+
+
+async def test_streams_of_a_short_command_keep_the_order_of_its_steps(
+    run: Run, sink: MemorySink
+) -> None:
+    await run(shell="echo one; sleep 0.02; echo two >&2; sleep 0.02; echo three")
+
+    assert sink.texts() == ["one", "two", "three"]
+
+
 async def test_cancelling_the_attempt_itself_kills_the_tree(
     runner: CommandRunner, output: Output, make_attempt: MakeAttempt, tmp_path: Path
 ) -> None:
@@ -412,20 +435,21 @@ async def test_cancelling_the_attempt_itself_kills_the_tree(
 
 
 async def test_the_process_is_on_record_while_it_runs(
-    runner: CommandRunner, registry: ProcessRegistry, output: Output, make_attempt: MakeAttempt
+    runner: CommandRunner,
+    registry: ProcessRegistry,
+    output: Output,
+    sink: MemorySink,
+    make_attempt: MakeAttempt,
 ) -> None:
-    seen = []
+    outcomes: list[Outcome] = []
 
-    await runner.run(
-        make_attempt(command=["true"]),
-        output,
-        Stop(),
-        on_started=lambda tree: seen.append((tree.leader, registry.group_of("job"))),
-    )
+    runner.begin(make_attempt(shell="echo $$"), output, Stop(), outcomes.append)
 
-    (leader, group) = seen[0]
+    group = registry.group_of("job")
+    await eventually(lambda: bool(outcomes))
+    await output.close()
     assert group is not None
-    assert group.pid == leader
+    assert sink.texts() == [str(group.pid)]
     assert registry.group_of("job") is None
 
 
@@ -525,12 +549,14 @@ async def test_only_the_group_may_be_changed(run: Run, sink: MemorySink) -> None
 
 
 def test_commands_run_on_uvloop(
-    runner: CommandRunner, sink: MemorySink, make_attempt: MakeAttempt
+    registry: ProcessRegistry, results: ResultFiles, sink: MemorySink, make_attempt: MakeAttempt
 ) -> None:
     async def perform() -> Outcome:
+        runner = make_runner(registry, results)
         output = Output("job", 1, "1", sink, SystemClock())
         outcome = await runner.run(make_attempt(shell="echo hello; exit 3"), output, Stop())
         await output.close()
+        runner.close()
         return outcome
 
     outcome = uvloop.run(perform())
