@@ -13,7 +13,7 @@ from jobrunner.store.requests import Command, Operation, Pipeline
 
 CRONS = (10, 1_000, 10_000)
 QUICK_CRONS = (10, 100)
-LEAD_S = 5.0  # from the manifest's writing to the fire time, for the daemon's start
+LEAD_S = 15.0  # from the manifest's writing to the fire time: a busy machine is slow to start it
 LEAD_PER_CRON_S = 0.003
 
 
