@@ -2,18 +2,29 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from jobrunner.log import EventLog
 from jobrunner.runner.exits import on_exit
 from jobrunner.runner.output import Output
 from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
+from jobrunner.runner.programs import Programs
 from jobrunner.runner.readiness import Readers
 from jobrunner.runner.spawn import Launch, spawn
 from jobrunner.store.logs import Stream
 
 DRAIN_S = 1.0  # for the end of the pipes, once the tree is gone
 UNKILLABLE_S = 1.0  # for a leader that KILL did not end: it hangs in the kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all children of a worker share."""
+
+    processes: ProcessRegistry
+    readers: Readers
+    programs: Programs = field(default_factory=Programs)
 
 
 class Child:
@@ -24,27 +35,22 @@ class Child:
     """
 
     def __init__(
-        self,
-        launch: Launch,
-        output: Output,
-        job_id: str,
-        processes: ProcessRegistry,
-        readers: Readers,
+        self, launch: Launch, output: Output, job_id: str, surroundings: Surroundings
     ) -> None:
         """Start it; raises CannotStart."""
         self.exit_code: int | None = None  # once it has exited
-        self._readers = readers
-        self._processes = processes
+        self._readers = surroundings.readers
+        self._processes = surroundings.processes
         self._exited: asyncio.Future[None] | None = None
         self._pipes: list[PipeReader] = []
         try:
             for stream in (Stream.STDOUT, Stream.STDERR):
                 self._pipes.append(PipeReader(stream, output))
-            pid = spawn(launch, *(pipe.write_end for pipe in self._pipes))
+            pid = spawn(launch, surroundings.programs, *(pipe.write_end for pipe in self._pipes))
         except BaseException:
             self._close_pipes()
             raise
-        self.tree = processes.add(pid, job_id, f"JOBRUNNER_JOB_ID={job_id}")
+        self.tree = self._processes.add(pid, job_id, f"JOBRUNNER_JOB_ID={job_id}")
 
     def watch(self, on_exited: Callable[[], None]) -> None:
         """Read its output from now on, and tell of its exit, in the loop."""

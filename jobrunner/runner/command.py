@@ -20,7 +20,7 @@ from jobrunner.log import EventLog
 from jobrunner.model import JobError, Reason
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
-from jobrunner.runner.child import Child
+from jobrunner.runner.child import Child, Surroundings
 from jobrunner.runner.environment import Environment, environment_of
 from jobrunner.runner.failures import CannotStart, exit_error, timeout_error
 from jobrunner.runner.identity import Identity, identity_of
@@ -53,12 +53,12 @@ class CommandRunner:
         clock: Clock,
     ) -> None:
         """`environ` is what every command gets; see `base_environment`."""
-        self._processes = processes
         self._results = results
         self._environ = environ
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._readers = make_readers(self._loop)
+        self._surroundings = Surroundings(processes, self._readers)
 
     async def run(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
         """Perform one attempt; whatever the task or the system does wrong is its outcome.
@@ -114,7 +114,7 @@ class CommandRunner:
             environment = environment_of(attempt, self._environ, place)
             output.mask(environment.secrets)
             launch = _launch(attempt, environment, identity)
-            child = Child(launch, output, attempt.job_id, self._processes, self._readers)
+            child = Child(launch, output, attempt.job_id, self._surroundings)
         except BaseException:
             self._results.discard(place)
             raise

@@ -7,14 +7,12 @@ becomes the command. Never by `preexec_fn`: that forks the whole worker, eight t
 runs Python in a copy of a process with threads.
 """
 
-import errno
 import math
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +20,7 @@ from typing import NoReturn
 from jobrunner.manifest.parts import Limits
 from jobrunner.runner.failures import NOT_EXECUTABLE, NOT_FOUND, CannotStart
 from jobrunner.runner.identity import Identity
+from jobrunner.runner.programs import Programs
 
 KEEP_UMASK = -1
 CPU_GRACE_S = 5  # between XCPU, which a program may answer, and KILL
@@ -46,13 +45,13 @@ class Launch:
         return self.nice is not None or bool(_rlimits(self.limits))
 
 
-def spawn(launch: Launch, stdout: int, stderr: int) -> int:
+def spawn(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
     """Start the process and return its pid, for the caller to reap; raises CannotStart."""
     try:
         if launch.needs_gate:
             return _spawn_gated(launch, stdout, stderr)
         if _is_plain(launch):
-            return _posix_spawn(launch, stdout, stderr)
+            return _spawn_plain(launch, programs, stdout, stderr)
         return _popen(launch, launch.argv, subprocess.DEVNULL, stdout, stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _refuse(error, launch)
@@ -67,32 +66,33 @@ def _is_plain(launch: Launch) -> bool:
     )
 
 
-def _posix_spawn(launch: Launch, stdout: int, stderr: int) -> int:
+def _spawn_plain(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
+    # posix_spawnp would look along the daemon's PATH.
+    name, path = launch.argv[0], launch.env.get("PATH", os.defpath)
+    program = programs.find(name, path)
+    try:
+        return _posix_spawn(program, launch, stdout, stderr)
+    except OSError:
+        programs.forget()
+        if (now_at := programs.find(name, path)) == program:
+            raise
+        return _posix_spawn(now_at, launch, stdout, stderr)
+
+
+def _posix_spawn(program: str, launch: Launch, stdout: int, stderr: int) -> int:
     files = (
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, stdout, 1),
         (os.POSIX_SPAWN_DUP2, stderr, 2),
     )
     return os.posix_spawn(
-        _find_program(launch.argv[0], launch.env),
+        program,
         launch.argv,
         launch.env,
         file_actions=files,
         setsid=True,
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them; a command must not
     )
-
-
-def _find_program(name: str, env: Mapping[str, str]) -> str:
-    """Where the command's own PATH has the program."""
-    # posix_spawnp would look along the daemon's PATH.
-    if "/" in name:
-        return name
-    for folder in env.get("PATH", os.defpath).split(os.pathsep):
-        path = f"{folder or '.'}/{name}"
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _popen(launch: Launch, argv: list[str], stdin: int, stdout: int, stderr: int) -> int:

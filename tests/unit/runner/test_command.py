@@ -411,6 +411,22 @@ async def test_a_folder_in_place_of_a_result_fails_the_attempt_and_is_removed(
     assert not Path(sink.texts()[0]).exists()
 
 
+async def test_a_program_that_has_moved_along_path_is_found_at_once(
+    run: Run, tmp_path: Path
+) -> None:
+    env = {"PATH": f"{tmp_path}/a:{tmp_path}/b:{os.environ['PATH']}"}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").write_text(f"#!/bin/sh\necho {folder}\n")
+        (tmp_path / folder / "tool").chmod(0o755)
+    await run(command=["tool"], env=env, cwd=os.getcwd())
+
+    (tmp_path / "a" / "tool").unlink()
+    outcome = await run(command=["tool"], env=env, cwd=os.getcwd())
+
+    assert outcome.ended is Ended.COMPLETED
+
+
 async def test_streams_of_a_short_command_keep_the_order_of_its_steps(
     run: Run, sink: MemorySink
 ) -> None:
