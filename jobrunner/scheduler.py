@@ -82,6 +82,7 @@ class Scheduler:
         self._progress: dict[str, _Progress] = {}
         # A heap by when to look at a cron. One that catches up is behind others of that instant.
         self._due: list[tuple[datetime, bool, str]] = []
+        self._fired: list[str] = []  # crons whose next fire time is not looked for yet
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
         self._late = LateFires(clock)
@@ -93,6 +94,7 @@ class Scheduler:
             await self._see_off(timed)
             progress = await self._enrol(list(timed.values()))
             self._crons, self._progress, self._due = timed, progress, []
+            self._fired = []
             for name in timed:
                 self._push(name, self._clock.now())
             for names in _portions(list(timed), CRONS_PER_TRIP):
@@ -102,11 +104,13 @@ class Scheduler:
     async def _see_off(self, coming: Mapping[str, ScheduledCron]) -> None:
         """Fire what a schedule that goes still asked for: its successor begins now."""
         now, staying = self._clock.now(), _unchanged(self._crons, coming)
+        self._look_ahead(len(self._fired), now)
         while leaving := {name for at, _, name in self._due if at <= now} - staying:
             portion = set(sorted(leaving)[:FIRES_PER_TICK])
             self._due = [entry for entry in self._due if entry[2] not in portion]
             heapq.heapify(self._due)
             await self._handle({name: self._decide(name, now) for name in sorted(portion)}, now)
+            self._look_ahead(len(self._fired), now)
 
     async def _enrol(self, crons: Sequence[ScheduledCron]) -> dict[str, _Progress]:
         now, progress = self._clock.now(), dict[str, _Progress]()
@@ -156,10 +160,15 @@ class Scheduler:
         async with self._turn:
             self._late.look(now)
             await self._handle(self._decide_due(now), now)
+            if not self._is_due(now):
+                # Only now, as it takes as long as firing: no job waits for another cron's future.
+                await self._note_next(self._look_ahead(CRONS_PER_TRIP, now))
             self._late.tell()
         promotion = await self._connection.run(promote_due(self._keys))
         if promotion.is_more_due:
             return now + PROMPT
+        if self._fired:
+            return now
         instants = [now + IDLE]
         if self._due:
             instants.append(self._due[0][0])
@@ -168,10 +177,13 @@ class Scheduler:
             instants.append(now + (promotion.next_due_at - promotion.at))
         return min(instants)
 
+    def _is_due(self, now: datetime) -> bool:
+        return bool(self._due) and self._due[0][0] <= now
+
     def _decide_due(self, now: datetime) -> dict[str, MisfireDecision]:
         """Take crons that are due out of the heap and decide about them, enough for a tick."""
         decisions, fires = dict[str, MisfireDecision](), 0
-        while fires < FIRES_PER_TICK and self._due and self._due[0][0] <= now:
+        while fires < FIRES_PER_TICK and self._is_due(now):
             name = heapq.heappop(self._due)[-1]
             decisions[name] = self._decide(name, now)
             fires += max(1, len(decisions[name].fire))
@@ -197,11 +209,7 @@ class Scheduler:
             # What is not noted as handled is proposed again by the next tick.
             self._push_back(names, now)
             raise
-        for name in names:
-            progress = self._progress[name]
-            progress.due = _due_after(self._crons[name], progress.handled)
-            self._push(name, now)
-        await self._note_next(names)
+        self._fired += names
 
     async def _propose(
         self, decisions: Mapping[str, MisfireDecision], now: datetime
@@ -221,6 +229,15 @@ class Scheduler:
         for name in names:
             heapq.heappush(self._due, (at, False, name))
 
+    def _look_ahead(self, most: int, now: datetime) -> list[str]:
+        """Put crons that have fired back into the heap, the first ones first; returns them."""
+        names, self._fired = self._fired[:most], self._fired[most:]
+        for name in names:
+            progress = self._progress[name]
+            progress.due = _due_after(self._crons[name], progress.handled)
+            self._push(name, now)
+        return names
+
     def _push(self, name: str, now: datetime) -> None:
         due = self._progress[name].due
         if due is not None:
@@ -228,6 +245,8 @@ class Scheduler:
             heapq.heappush(self._due, (max(due, now), due <= now, name))
 
     async def _note_next(self, names: Sequence[str]) -> None:
+        if not names:
+            return
         now = self._clock.now()
         upcoming = {name: self._progress[name].due for name in names}
         for name, instant in upcoming.items():
