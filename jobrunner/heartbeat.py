@@ -30,6 +30,7 @@ from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, LockLease, Re
 LEASE_LOST_EXIT = 75  # EX_TEMPFAIL: the supervisor starts another worker
 
 
+RETRY_EVERY = 1 / 15  # of the TTL: a second of the usual one
 # The last renewal may take so long, though trust is over. Of the margin; the rest is for killing.
 LAST_TRY = 1 / 3
 # Later than planned by more than this the thread was held up, of the TTL; then an answer may take
@@ -99,6 +100,7 @@ class Heartbeat:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._is_lost = False
+        self._has_failed = False  # the last renewal
         self._busy = 0
         self._ask_until = 0.0  # the thread was held up, and asks the store before it ends its trust
         self._renewed_at = clock.monotonic()
@@ -203,8 +205,11 @@ class Heartbeat:
         self._wake.set()
 
     def _take_up(self, asked: _Asked) -> None:
+        has_failed, self._has_failed = self._has_failed, not isinstance(asked.answer, Renewal)
         if not isinstance(asked.answer, Renewal):
-            EventLog().warning("could not renew the lease", worker=self._worker, error=asked.answer)
+            if not has_failed:
+                error = asked.answer
+                EventLog().warning("could not renew the lease", worker=self._worker, error=error)
             self._end_trust()
         elif not asked.answer.is_alive:
             self._lose_lease("another daemon ended it")
@@ -274,14 +279,18 @@ class Heartbeat:
         os._exit(LEASE_LOST_EXIT)
 
     def _ask_at(self) -> float:
-        """When the next renewal is due: a third of a TTL after the last, and as trust ends."""
+        """When the next renewal is due: a third of a TTL after the last, and as trust ends.
+
+        Soon after one that failed: a store that comes and goes must not be missed each time.
+        """
+        share = RETRY_EVERY if self._has_failed else RENEW_EVERY
         with self._mutex:
             kept = [held for held in self._locks.values() if held.end_by is None]
         due = [
-            min(max(self._asked_at, held.renewed_at) + held.ttl_s * RENEW_EVERY, held.trusted_until)
+            min(max(self._asked_at, held.renewed_at) + held.ttl_s * share, held.trusted_until)
             for held in kept
         ]
-        return min([self._asked_at + self._ttl_s * RENEW_EVERY, self._trusted_until, *due])
+        return min([self._asked_at + self._ttl_s * share, self._trusted_until, *due])
 
     def _last_try_until(self, asked: _Asked) -> float:
         """Until when an answer may take: the first end of trust, or a moment for a last try."""

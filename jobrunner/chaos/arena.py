@@ -44,7 +44,7 @@ class Setting:
     declaration: Declaration = field(default_factory=Declaration)
     sites: int = 1
     hosts: Sequence[str] = ()  # names of machines the sites believe to be on
-    lease_s: float = 3.0
+    lease_s: float = 6.0  # a busy machine may hold up a heartbeat for a second or two
     is_embedded: bool = False  # the daemon has its server; else the arena has it
     habits: Habits | None = field(default_factory=Habits)  # None: no clients
 

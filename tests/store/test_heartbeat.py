@@ -370,6 +370,20 @@ def test_an_outage_shorter_than_the_lease_costs_nothing(
         assert child.process.poll() is None
 
 
+def test_a_renewal_that_failed_is_tried_again_long_before_the_next_one_is_due(
+    store: Store, address: StoreAddress, socket_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.add_worker()
+    with Switch(socket_path, address) as switch:
+        switch.down()
+        with beating(switch.address, store, ttl=timedelta(seconds=30)):
+            assert eventually(lambda: "could not renew the lease" in caplog.text)
+
+            switch.up()
+
+            assert eventually(lambda: has_beaten(store))  # after 2 s, and not after 10
+
+
 def test_a_process_that_does_not_react_to_its_lost_lease_is_ended(
     store: Store, address: StoreAddress
 ) -> None:
