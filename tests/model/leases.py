@@ -127,13 +127,15 @@ def unrenewed(model: Model, keys: Texts, args: Texts) -> list[Any]:
     silent = [
         worker
         for worker, key in zip(workers, keys[2:], strict=True)
-        if worker in model.workers and _is_silent(model, key, int(little))
+        if worker in model.workers and _is_silent(model, worker, key, int(little))
     ]
     soon = model.now + int(little)
     short = [name for name, end in model.locks.items() if end < soon]
     return [silent, sorted(short, key=lambda name: (model.locks[name], name)), model.now]
 
 
-def _is_silent(model: Model, key: str, little: int) -> bool:
+def _is_silent(model: Model, worker: str, key: str, little: int) -> bool:
     renewed_at = model.hashes.get(key, {}).get("renewed_at")
-    return renewed_at is not None and model.now - int(renewed_at) > little
+    if renewed_at is None:  # held up ever since it was enlisted
+        return model.now - (model.workers[worker] - 2 * little) > little
+    return model.now - int(renewed_at) > little

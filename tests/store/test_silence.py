@@ -53,6 +53,15 @@ def test_a_worker_that_has_yet_to_renew_for_the_first_time_is_not_silent(store: 
     assert find(store, "w1") == []
 
 
+def test_a_worker_that_is_held_up_before_its_first_renewal_is_silent(store: Store) -> None:
+    for worker, seconds_left in (("w1", 7), ("w2", 8)):
+        store.add_worker(worker)
+        end = store.now_ms() + seconds_left * 1000
+        store.command("ZADD", store.keys.workers(), end, worker)
+
+    assert find(store, "w1", "w2") == [Silence("w1", [])]
+
+
 def test_a_buried_worker_is_not_silent_but_dead(store: Store) -> None:
     store.add_worker()
     beat(store, seconds_ago=8)

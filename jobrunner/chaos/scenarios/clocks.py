@@ -14,14 +14,17 @@ HOUR_S = 3600
 # Delays and retries are due at an instant of the store's clock: with that set back by an hour
 # they wait for an hour, as they must, and longer than a round.
 CALM = Habits(clients=2, per_s=30, bulks=0.02, delayed=0)
+LEASE_S = 3.0
+SEEN_S = 1.5  # a step there and back between two looks of a rescuer would be seen by nobody
 SET_BACK_S = 2.0  # the true time again, for so long before the round ends
 
 
 def _play(arena: Arena, change: Callable[[Clocks, int], None]) -> None:
     clocks = Clocks(arena)
     arena.start()
-    for _ in arena.moments(per_s=0.4):
+    for _ in arena.moments(per_s=0.7):
         change(clocks, arena.rng.choice([-HOUR_S, 0, HOUR_S, 7, -7]))
+        time.sleep(SEEN_S)
     change(clocks, 0)
     time.sleep(SET_BACK_S)
 
@@ -51,7 +54,7 @@ def sleep_for_an_hour(arena: Arena) -> None:
 def _setting() -> Setting:
     crons = every_second(["each"], "work", params={"ms": 20}, misfire="once", grace="2s")
     tasks = {name: kind for name, kind in usual_tasks().items() if name != "flaky"}
-    return Setting(Declaration(tasks, crons), habits=CALM)
+    return Setting(Declaration(tasks, crons), lease_s=LEASE_S, habits=CALM)
 
 
 SCENARIOS = (
