@@ -216,9 +216,8 @@ def test_a_job_in_a_cron_sees_the_parameters_of_its_fire_time(project: Projects)
     demo = project(manifest)
     demo.start()
 
-    eventually(lambda: len(of(demo, "far")) >= 1)
+    [job, *_] = eventually(lambda: of(demo, "far"))
 
-    [job, *_] = of(demo, "far")
     demo.ended(job.id)
     kiritimati = _fire_time(job) + timedelta(hours=14)
     assert [line.text for line in demo.client.logs(job.id)] == [str(kiritimati.date())]
