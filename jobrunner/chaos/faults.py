@@ -33,7 +33,7 @@ class Faults:
         The jobs of all these may run again for it. Raises Stuck when one lives on.
         """
         victims = freeze(pids)
-        with self._lasting(f"kill-{name}", victims):
+        with self._recorder.lasting(f"kill-{name}", victims):
             _signal(pids, signal.SIGKILL)
             until(lambda: not _living(victims), DEATH_S, f"all are dead: {victims}")
 
@@ -66,7 +66,7 @@ class Faults:
         if not commands:
             return False
         pid = self._arena.rng.choice(commands).pid
-        with self._lasting("kill-group", [pid]):
+        with self._recorder.lasting("kill-group", [pid]):
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # a command leads its group
             until(lambda: not _living([pid]), DEATH_S, f"the command {pid} is dead")
@@ -76,7 +76,7 @@ class Faults:
         """All that its workers had started dies with it. It is not started again here."""
         freeze([site.pid])
         victims = freeze([worker.pid for worker in site.workers()])
-        with self._lasting("kill-supervisor", victims):
+        with self._recorder.lasting("kill-supervisor", victims):
             site.signal(signal.SIGKILL)
             site.wait()
             until(lambda: not _living(victims), DEATH_S, f"all are dead: {victims}")
@@ -90,7 +90,7 @@ class Faults:
         """
         until(self._has_written_all, WRITE_S, "the server has given all to the disk")
         pid = self.server_pid()
-        with self._lasting("kill-server", NOBODY):
+        with self._recorder.lasting("kill-server"):
             os.kill(pid, signal.SIGKILL)
             until(lambda: not _living([pid]), DEATH_S, "the server is dead")
         return True
@@ -104,7 +104,10 @@ class Faults:
         """STOP a process for so many seconds, then CONT. `excuses`: its jobs may run again."""
         name = "stop" if excuses else "stop-shortly"
         victims = [process.pid, *descendants(process.pid)]
-        with self._lasting(name, victims if excuses else NOBODY), suppress(psutil.NoSuchProcess):
+        with (
+            self._recorder.lasting(name, victims if excuses else NOBODY),
+            suppress(psutil.NoSuchProcess),
+        ):
             process.suspend()
             time.sleep(lasting_s)
             process.resume()
@@ -116,17 +119,10 @@ class Faults:
         The server goes on, to be told of its new clock; with nobody to ask it, it sleeps as well.
         """
         pids = [pid for site in self._arena.sites for pid in (site.pid, *descendants(site.pid))]
-        with self._lasting("suspend", NOBODY):
+        with self._recorder.lasting("suspend"):
             _signal(pids, signal.SIGSTOP)
             yield
             _signal(pids, signal.SIGCONT)
-
-    @contextmanager
-    def _lasting(self, name: str, pids: Sequence[int] | str) -> Iterator[None]:
-        """In the history from before it begins until after it is over."""
-        self._recorder.begin(name, pids)
-        yield
-        self._recorder.over(name)
 
     def server_pid(self) -> int:
         """Raises Stuck when there is no server of this round, or it does not answer."""

@@ -17,7 +17,8 @@ what a `fault` names ends by it, so it excuses these processes ever after.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -106,6 +107,13 @@ class Recorder:
     def over(self, name: str) -> None:
         """It is over."""
         self._write("over", name, NOBODY)
+
+    @contextmanager
+    def lasting(self, name: str, pids: Sequence[int] | str = NOBODY) -> Iterator[None]:
+        """In the file from before it begins until after it is over."""
+        self.begin(name, pids)
+        yield
+        self.over(name)
 
     def asked(self, what: str, job: str) -> None:
         """A client is about to ask for it."""

@@ -36,13 +36,12 @@ def cut_short(arena: Arena) -> None:
     site = arena.site
     for _ in arena.moments(per_s=2):
         name = arena.rng.choice(["drain-deadline", "second-signal"])
-        arena.recorder.begin(name, site.pids())
-        site.signal(signal.SIGTERM)
-        if name == "second-signal":
-            time.sleep(arena.rng.uniform(0, LATE_S))
+        with arena.recorder.lasting(name, site.pids()):
             site.signal(signal.SIGTERM)
-        _expect_end(arena, site.wait())
-        arena.recorder.over(name)
+            if name == "second-signal":
+                time.sleep(arena.rng.uniform(0, LATE_S))
+                site.signal(signal.SIGTERM)
+            _expect_end(arena, site.wait())
         site.start()
 
 

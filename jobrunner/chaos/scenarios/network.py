@@ -75,11 +75,10 @@ def resets(arena: Arena) -> None:
 def slow_network(arena: Arena) -> None:
     """Each request takes so much longer."""
     [proxy] = start_behind_proxies(arena)
-    arena.recorder.begin("slow", NOBODY)
-    proxy.slow(DELAY_S)
-    time.sleep(arena.seconds)
-    proxy.slow(0)
-    arena.recorder.over("slow")
+    with arena.recorder.lasting("slow"):
+        proxy.slow(DELAY_S)
+        time.sleep(arena.seconds)
+        proxy.slow(0)
 
 
 def start_behind_proxies(arena: Arena) -> Sequence[FaultProxy]:
@@ -112,11 +111,10 @@ def _be_away(
     """An outage, of a random kind by default; the attempts of `pids` may run again for it."""
     outage = outage or arena.rng.choice(list(Outage))
     name = f"{how}-{outage}"
-    arena.recorder.begin(name, pids)
-    outage.begin(proxy)
-    time.sleep(lasting_s)
-    proxy.restore()
-    arena.recorder.over(name)
+    with arena.recorder.lasting(name, pids):
+        outage.begin(proxy)
+        time.sleep(lasting_s)
+        proxy.restore()
 
 
 def _workers(site: Site) -> list[int]:
