@@ -22,6 +22,7 @@ from jobrunner.chaos.tasks import Declaration, Kind
 from jobrunner.client.sync import Client
 from jobrunner.model import JobState, new_job_id
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.checks import info_fields
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.requests import Command
 
@@ -205,7 +206,7 @@ class Stage:
     def info(self, section: str) -> dict[str, str]:
         """What the server tells about itself."""
         reply: Any = self.execute("INFO", section)
-        return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+        return info_fields(reply)
 
 
 def _namespace(url: str) -> StoreAddress:

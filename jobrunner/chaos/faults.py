@@ -12,6 +12,7 @@ from jobrunner.chaos.arena import Arena
 from jobrunner.chaos.history import NOBODY
 from jobrunner.chaos.site import Site, Stuck, until, workers_of
 from jobrunner.runner.proctable import can_run, descendants, started_at
+from jobrunner.store.checks import info_fields
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.requests import Command
 
@@ -97,8 +98,8 @@ class Faults:
 
     def _has_written_all(self) -> bool:
         with StoreConnection(self._arena.address) as connection:  # the arena's is to survive
-            info = connection.execute(Command(("INFO", "persistence"))).decode()
-        return all(f"{name}:0\r" in info for name in HELD_BACK)
+            info = info_fields(connection.execute(Command(("INFO", "persistence"))))
+        return all(info[name] == "0" for name in HELD_BACK)
 
     def stop(self, process: psutil.Process, lasting_s: float, *, excuses: bool) -> None:
         """STOP a process for so many seconds, then CONT. `excuses`: its jobs may run again."""

@@ -15,6 +15,7 @@ from jobrunner.chaos.settling import settle
 from jobrunner.chaos.site import Stuck
 from jobrunner.errors import JobTimeout, StoreUnavailable
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.checks import info_fields
 from jobrunner.store.requests import Command
 
 OWN = "scenario"  # the rule of what a scenario saw by itself
@@ -111,7 +112,6 @@ def _outcome(scenario: Scenario, seed: int, arena: Arena, evidence: Evidence) ->
 
 
 def _server_of(arena: Arena) -> str:
-    text = arena.connection.execute(Command(("INFO", "server"))).decode()
-    told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    told = info_fields(arena.connection.execute(Command(("INFO", "server"))))
     valkey = told.get("valkey_version")
     return f"Valkey {valkey}" if valkey else f"Redis {told['redis_version']}"

@@ -62,7 +62,7 @@ def check_server(connection: StoreConnection, clock: Clock) -> list[ServerFindin
 
 def read_facts(connection: StoreConnection, clock: Clock) -> ServerFacts:
     """Ask the server. Raises StoreUnavailable."""
-    info = _fields(connection.execute(Command(("INFO",))))
+    info = info_fields(connection.execute(Command(("INFO",))))
     asked_at = clock.now().timestamp()
     seconds, microseconds = connection.execute(Command(("TIME",)))
     answered_at = clock.now().timestamp()
@@ -84,7 +84,8 @@ def judge(facts: ServerFacts) -> list[ServerFinding]:
     ]
 
 
-def _fields(reply: bytes) -> dict[str, str]:
+def info_fields(reply: bytes) -> dict[str, str]:
+    """What `INFO` told, by name."""
     lines = reply.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 

@@ -3,8 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 from jobrunner.chaos.arena import Arena, Setting
@@ -17,6 +16,7 @@ from jobrunner.chaos.site import Stuck, until
 from jobrunner.chaos.tasks import Declaration
 from jobrunner.embedded.server import EmbeddedServer
 from jobrunner.errors import StoreUnavailable
+from jobrunner.store.checks import info_fields
 from jobrunner.store.requests import Command
 
 FULL_LEASE_S = 4.0  # a full server renews leases
@@ -28,7 +28,7 @@ NOWHERE = ("127.0.0.1", 1)  # nobody listens there: what the replica has stays a
 def restart_server(arena: Arena) -> None:
     """SHUTDOWN, as for an update, and a new start."""
     for _ in arena.moments(per_s=0.7):
-        with _lasting(arena, "restart-server"):
+        with arena.recorder.lasting("restart-server"):
             _server(arena).stop()
             _server(arena).ensure()
 
@@ -37,7 +37,7 @@ def stop_server(arena: Arena) -> None:
     """STOP, for a part of a lease, and CONT."""
     for _ in arena.moments(per_s=0.5):
         pid = Faults(arena).server_pid()
-        with _lasting(arena, "stop-server"):
+        with arena.recorder.lasting("stop-server"):
             os.kill(pid, signal.SIGSTOP)
             _bear(arena)
             os.kill(pid, signal.SIGCONT)
@@ -46,7 +46,7 @@ def stop_server(arena: Arena) -> None:
 def fill_server(arena: Arena) -> None:
     """No memory for anything more, for longer than a lease."""
     for _ in arena.moments(per_s=0.5):
-        with _lasting(arena, "full-server"):
+        with arena.recorder.lasting("full-server"):
             arena.execute("CONFIG", "SET", "maxmemory", _used_memory(arena) + LITTLE_ROOM)
             until(lambda: _refuses(arena, "OOM"), FILL_S, "the server is full")
             time.sleep(FULL_LEASE_S * 1.2)
@@ -71,20 +71,12 @@ def hang_up(arena: Arena) -> None:
 def refuse_writes(arena: Arena) -> None:
     """A failover that is taken back: the server is a replica, which cannot be written to."""
     for _ in arena.moments(per_s=0.5):
-        with _lasting(arena, "replica"):
+        with arena.recorder.lasting("replica"):
             arena.execute("REPLICAOF", *NOWHERE)
             if not _refuses(arena, "READONLY"):
                 arena.notes.problems.append("a replica took a write")
             _bear(arena)
             arena.execute("REPLICAOF", "NO", "ONE")
-
-
-@contextmanager
-def _lasting(arena: Arena, name: str) -> Iterator[None]:
-    """No job may run again for it."""
-    arena.recorder.begin(name, NOBODY)
-    yield
-    arena.recorder.over(name)
 
 
 def _bear(arena: Arena) -> None:
@@ -99,8 +91,8 @@ def _server(arena: Arena) -> EmbeddedServer:
 
 
 def _used_memory(arena: Arena) -> int:
-    lines = arena.connection.execute(Command(("INFO", "memory"))).decode().splitlines()
-    return int(dict(line.split(":", 1) for line in lines if ":" in line)["used_memory"])
+    info = info_fields(arena.connection.execute(Command(("INFO", "memory"))))
+    return int(info["used_memory"])
 
 
 def _refuses(arena: Arena, code: str) -> bool:
