@@ -1,7 +1,9 @@
-"""Several operations in the round trips of the longest one."""
+"""Several operations in the round trips of the longest one; several reads at one instant."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script
 
 
@@ -33,3 +35,16 @@ def together(*operations: Operation[Any]) -> Operation[list[Any]]:
 
 def _parts(request: Request) -> list[Command | Script]:
     return request.requests if isinstance(request, Pipeline) else [request]
+
+
+def at_once(reads: Iterable[Command]) -> Operation[list[Any]]:
+    """The replies of reads between which nothing changes; in one round trip.
+
+    A transaction, not a script: long replies would take a script many times longer.
+    """
+    replies = yield Pipeline([Command(("MULTI",)), *reads, Command(("EXEC",))])
+    found: list[Any] = replies[-1]
+    for reply in found:
+        if isinstance(reply, ReplyError):
+            raise reply
+    return found

@@ -1,7 +1,10 @@
 """Finding and listing jobs."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
+from typing import TypeVar
 
 import pytest
 
@@ -9,8 +12,10 @@ from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState
 from jobrunner.store.lookup import Selection, find_id, history, list_jobs, recent_ids
-from jobrunner.store.requests import Command, Pipeline
+from jobrunner.store.requests import Command, Operation, Pipeline
 from tests.store.factories import LONG_AGO, Store, minutes
+
+T = TypeVar("T")
 
 
 def find(store: Store, text: str) -> str:
@@ -148,6 +153,48 @@ def test_the_history_of_a_task_is_newest_first_and_limited(store: Store) -> None
     found = store.run(history(store.keys, "backup", limit=2))
 
     assert [job.id for job in found] == ids[:0:-1]
+
+
+def seen_while_it_moves(
+    store: Store, operation: Operation[T], turn: int, move: Callable[[], object]
+) -> T:
+    """The result of a look during which, before its request of that number, a job moves on."""
+    request = next(operation)
+    try:
+        for number in count():
+            if number == turn:
+                move()
+            request = operation.send(store.connection.execute(request))
+    except StopIteration as end:
+        found: T = end.value
+    return found
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("task", ["demo", None])
+def test_a_job_that_ends_during_a_look_is_in_the_list(
+    store: Store, turn: int, task: str | None
+) -> None:
+    store.add_worker()
+    entry = store.claimed()
+    look = list_jobs(store.keys, Selection(task=task))
+
+    found = seen_while_it_moves(store, look, turn, lambda: store.finish(entry))
+
+    assert [job.id for job in found] == [entry.job_id]
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_a_job_that_becomes_due_during_a_search_by_prefix_is_found(store: Store, turn: int) -> None:
+    store.add_worker()
+    job_id = store.submit(delay=minutes(1))
+    search = find_id(store.keys, job_id[:4])
+
+    def become_due() -> None:
+        store.make_due(job_id)
+        store.promote(job_id)
+
+    assert seen_while_it_moves(store, search, turn, become_due) == job_id
 
 
 def records_read(store: Store, selection: Selection) -> int:
