@@ -18,8 +18,9 @@ help: ## Show this help
 run: $(STAMP) ## Start the daemon on the example jobs.yaml with the embedded server
 	@$(BIN)/jobrunner run --file jobs.yaml
 
+# In the order of the folders: the longest, of few tests, come first.
 test: $(STAMP) ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 fuzz: $(STAMP) ## Try bad input of every kind: tens of thousands of tries, in some minutes
 	@JOBRUNNER_FUZZ=full $(BIN)/python -m pytest tests/fuzz --numprocesses auto

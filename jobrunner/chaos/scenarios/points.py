@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -115,6 +116,7 @@ class Points:
         self._start_again()
         self._site.wait_until_ready()
         time.sleep(min(WARM_S, self._arena.seconds / 4))
+        until(lambda: all(map(self._passed_by, Role)), STARTING_S, "workers call the store")
 
     def aims(self) -> list[Aim]:
         """Each point that has passed, and both sides of it, in random order."""
@@ -123,11 +125,13 @@ class Points:
         return found
 
     def _aims_of(self, role: Role) -> Iterator[Aim]:
-        passed = self._proxy.points(lambda pid: self._is(role, pid))
-        for (point, count), when in product(sorted(passed.items()), When):
+        for (point, count), when in product(sorted(self._passed_by(role).items()), When):
             is_common = count >= COMMON
             nth = self._arena.rng.randint(1, min(MOST_NTH, count // COMMON)) if is_common else 1
             yield Aim(role, point, when, nth, is_common)
+
+    def _passed_by(self, role: Role) -> Counter[str]:
+        return self._proxy.points(lambda pid: self._is(role, pid))
 
     def kill_at(self, aim: Aim) -> bool:
         """Kill once, and start what was killed; false when the point did not come."""
