@@ -138,8 +138,8 @@ class Performer:
                 ending = self._end_after_output(running, plan, job, output, outcome)
                 running.task = asyncio.create_task(self._perform(running, ending))
 
-        running.task = self._runners.begin(attempt, output, running.stop, ended)
         begun = self.starter.begin(entry, plan.name)
+        running.task = self._runners.begin(attempt, output, running.stop, ended)
         return True
 
     async def _end_after_output(

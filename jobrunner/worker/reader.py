@@ -158,8 +158,7 @@ class Reader:
         entries = [item for item in found if isinstance(item, Entry)]
         # The waiting read may bring one job per queue and level, more than there are slots.
         free = max(0, self._free)
-        for entry in entries[:free]:
-            self._take_slot(entry)
+        await self._begin_all(entries[:free])
         if damaged:
             await until_done(
                 self._connection,
@@ -168,6 +167,22 @@ class Reader:
             )
         if entries[free:]:
             await self._give_back(entries[free:])
+
+    async def _begin_all(self, entries: Sequence[Entry]) -> None:
+        """Begin the first half a pass of the loop before the second.
+
+        Short jobs have ended by then: the next claim is on its way while the second half runs, and
+        neither the server nor this worker waits for the other.
+        """
+        half = len(entries) // 2
+        for entry in entries[:half]:
+            self._take_slot(entry)
+        try:
+            if half:
+                await asyncio.sleep(0)
+        finally:  # also of a reader that is cancelled: they are claimed
+            for entry in entries[half:]:
+                self._take_slot(entry)
 
     def _take_slot(self, entry: Entry) -> None:
         self._free -= 1
