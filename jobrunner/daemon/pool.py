@@ -25,7 +25,9 @@ from jobrunner.worker.settings import WorkerSettings, encode_settings
 
 RETIRE_SIGNAL = signal.SIGHUP
 STOP_NOW_SIGNAL = signal.SIGINT  # not TERM again: two that arrive together are one
-STEADY_AFTER_S = 30.0  # a worker that lived this long is no sign of trouble when it dies
+# A worker that lived this long could do its work: its jobs must not wait because it was killed, as
+# often as that may happen. No less than the longest delay, which bounds what starts may cost.
+STEADY_AFTER_S = 2.0
 GIVE_UP_AFTER_S = 15.0  # past that: longer than a worker needs to give back what is left
 
 
