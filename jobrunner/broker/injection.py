@@ -67,8 +67,8 @@ class Injector:
     def invoke_of(self, callee: Callee, attempt: Attempt) -> Invoke:
         """As `direct_invoke`, for a function whose parameters or surroundings need taskiq."""
 
-        def invoke(context: Context) -> Awaitable[Any]:
-            return self.invoke(callee, attempt.arguments, context, attempt.labels)
+        def invoke(make_context: Callable[[], Context]) -> Awaitable[Any]:
+            return self.invoke(callee, attempt.arguments, make_context(), attempt.labels)
 
         return invoke
 

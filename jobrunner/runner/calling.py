@@ -41,11 +41,13 @@ class Callee:
         """Whether it runs in an event loop."""
         return inspect.iscoroutinefunction(self.function)
 
-    def keywords(self, arguments: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def keywords(
+        self, arguments: Mapping[str, Any], make_context: Callable[[], Context]
+    ) -> dict[str, Any]:
         """The arguments as the function wants them. Raises InvalidArguments."""
         keywords = self.converted(arguments)
         if self.context_parameter is not None:
-            keywords[self.context_parameter] = context
+            keywords[self.context_parameter] = make_context()
         return keywords
 
     def converted(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ is left behind after `kill_grace`: nothing in this process can stop it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -27,16 +26,16 @@ from jobrunner.runner.progress import ProgressReport
 from jobrunner.runner.tracebacks import exception_error, exception_names
 from jobrunner.runner.waiting import Cause, TimedOut, stopped
 
-Invoke = Callable[[Context], Awaitable[Any]]
+# Gets what makes the context, for functions that want one.
+Invoke = Callable[[Callable[[], Context]], Awaitable[Any]]
 
 
 def direct_invoke(callee: Callee, attempt: Attempt) -> Invoke:
     """Call a function that needs nothing from taskiq."""
 
-    def invoke(context: Context) -> Awaitable[Any]:
-        awaitable: Awaitable[Any] = callee.function(
-            *attempt.args, **callee.keywords(attempt.arguments, context)
-        )
+    def invoke(make_context: Callable[[], Context]) -> Awaitable[Any]:
+        keywords = callee.keywords(attempt.arguments, make_context)
+        awaitable: Awaitable[Any] = callee.function(*attempt.args, **keywords)
         return awaitable
 
     return invoke
@@ -74,10 +73,8 @@ class FunctionRunner:
         done: Callable[[Outcome], None],
     ) -> "asyncio.Task[None]":
         """Begin an attempt; `done` is called once with its outcome, in the loop."""
-        loop = asyncio.get_running_loop()
-        progress = ProgressReport(loop, partial(self._write_progress, attempt))
-        running = _RunningFunction(attempt, output, progress, self._clock, done)
-        return running.start(loop, invoke, stop)
+        running = _RunningFunction(attempt, output, self._write_progress, self._clock, done)
+        return running.start(asyncio.get_running_loop(), invoke, stop)
 
 
 class _RunningFunction:
@@ -87,18 +84,19 @@ class _RunningFunction:
         self,
         attempt: Attempt,
         output: Output,
-        progress: ProgressReport,
+        write_progress: Callable[[Attempt, bytes], None],
         clock: Clock,
         done: Callable[[Outcome], None],
     ) -> None:
         self._attempt = attempt
         self._output = output
-        self._progress = progress
+        self._write_progress = write_progress
+        self._progress: ProgressReport | None = None
         self._clock = clock
         self._done: Callable[[Outcome], None] | None = done
         self._cause: Cause | None = None
         self._has_begun = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._started = clock.monotonic()
 
     def start(
@@ -106,20 +104,19 @@ class _RunningFunction:
     ) -> "asyncio.Task[None]":
         """Run the function in a task of its own, with its own output."""
         self._output.mask(secret_arguments(self._attempt))
-        surroundings = copy_context()
-        surroundings.run(current_output.set, self._output)
-        self._task = loop.create_task(self._perform(invoke), context=surroundings)
+        self._task = loop.create_task(self._perform(invoke))
         timeout = self._attempt.task.timeout
         if timeout is not None:
             later = loop.call_later(timeout.total_seconds(), self._stop, TimedOut.TIMED_OUT)
-            self._timers.append(later)
+            self._timers = (later,)
         stop.on_set(self._stop)
         return self._task
 
     async def _perform(self, invoke: Invoke) -> None:
         self._has_begun = True
+        current_output.set(self._output)  # in the task's own copy of the surroundings
         try:
-            value = await invoke(self._context())
+            value = await invoke(self._make_context)
             outcome = self._completed(value)
         except asyncio.CancelledError as error:
             # Cancelled by us, or a function that was cancelled by something of its own.
@@ -131,8 +128,10 @@ class _RunningFunction:
             outcome = self._raised(error)
         self._settle(outcome)
 
-    def _context(self) -> Context:
+    def _make_context(self) -> Context:
         attempt = self._attempt
+        write = partial(self._write_progress, attempt)
+        self._progress = ProgressReport(self._task.get_loop(), write)
         return Context(
             job_id=attempt.job_id,
             task=attempt.task_name,
@@ -153,7 +152,8 @@ class _RunningFunction:
             self._settle(stopped(cause, self._duration(), self._attempt.task.timeout))
             return
         grace = self._attempt.task.kill_grace.total_seconds()
-        self._timers.append(self._task.get_loop().call_later(grace, self._leave_behind))
+        later = self._task.get_loop().call_later(grace, self._leave_behind)
+        self._timers = (*self._timers, later)
 
     def _leave_behind(self) -> None:
         EventLog().error(
@@ -170,7 +170,8 @@ class _RunningFunction:
             return
         for timer in self._timers:
             timer.cancel()
-        self._progress.close()
+        if self._progress is not None:
+            self._progress.close()
         if self._cause is not None:
             outcome = stopped(self._cause, self._duration(), self._attempt.task.timeout)
         done(outcome)

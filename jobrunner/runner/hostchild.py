@@ -151,9 +151,7 @@ class FunctionHost:
             context = self._context(call)
             invoked = self._taskiq().invoke(callee, call.arguments, context, call.labels)
             return self._loop.run(invoked)
-        keywords = callee.converted(call.arguments)
-        if callee.context_parameter is not None:
-            keywords[callee.context_parameter] = self._context(call)
+        keywords = callee.keywords(call.arguments, lambda: self._context(call))
         value = callee.function(*call.args, **keywords)
         return self._loop.run(value) if asyncio.iscoroutine(value) else value
 

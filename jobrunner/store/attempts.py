@@ -209,11 +209,12 @@ def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finishe
     names.append(keys.tally())
     states, woken = yield Script("finish", names, args)
     return Finished(
-        [JobState(state.decode()) if state else None for state in states],
+        [_STATES.get(state) for state in states],
         [job_id.decode() for job_id in woken],
     )
 
 
+_STATES = {state.encode(): state for state in JobState}
 DONE_STATES = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED)
 
 
@@ -225,12 +226,22 @@ def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument])
         names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
     if end.cron:
         names.append(keys.cron(end.cron))
-    args += [entry.job_id, entry.entry_id, end.state, end.reason or ""]
-    args += [end.result, end.error, end.detail]
-    args += [entry.attempts + end.counts_attempt, end.duration_ms]
-    args.append("" if end.retry_delay_ms is None else end.retry_delay_ms)
-    args.append("" if end.result_life_ms is None else end.result_life_ms)
-    args += [lock.slots if lock else 0, lock.name if lock else "", 1 if end.cron else ""]
+    args += (  # one step: it is done for each job
+        entry.job_id,
+        entry.entry_id,
+        end.state,
+        end.reason or "",
+        end.result,
+        end.error,
+        end.detail,
+        entry.attempts + end.counts_attempt,
+        end.duration_ms,
+        "" if end.retry_delay_ms is None else end.retry_delay_ms,
+        "" if end.result_life_ms is None else end.result_life_ms,
+        lock.slots if lock else 0,
+        lock.name if lock else "",
+        1 if end.cron else "",
+    )
 
 
 class Requeued(StrEnum):

@@ -23,8 +23,7 @@ from jobrunner.store.attempts import Entry, Finish, HeldLock
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedJob:
+class PreparedJob(msgspec.Struct, frozen=True):
     """A claimed job whose arguments were found good."""
 
     body: Message

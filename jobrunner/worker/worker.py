@@ -7,6 +7,7 @@ once, writes what had ended before, and goes; the supervisor starts another.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,9 @@ from jobrunner.worker.settings import WorkerSettings
 
 # After the drain, what is left has its kill_grace; this bounds the writing after it.
 GIVE_BACK_S = 10.0
+# Objects made and not yet dropped before the collector of cycles looks at them. By default it looks
+# at 700: at what each batch of jobs is made of, and drops by itself a moment later.
+COLLECT_AFTER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class Worker:
         install_capture(self._loop)
         await self._runners.take_up(load_functions(self._manifest))
         await self._enlist()
+        _collect_rarely()
         self._heartbeat.start()
         background = self._start_background()
         writing_logs = asyncio.create_task(self._runners.write_logs())
@@ -286,3 +291,10 @@ class Worker:
         entries = [item for item in found if isinstance(item, Entry)]
         give_back = partial(requeue, self._keys, entries, is_lost=False)
         await until_done(writing, give_back, "give jobs back")
+
+
+def _collect_rarely() -> None:
+    """Spare the collector of cycles all that lives as long as this process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)

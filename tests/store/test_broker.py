@@ -106,7 +106,7 @@ async def perform(
     context = Context(
         job_id=job_id, task="demo", attempt=1, fence="1", queue="default", report=report
     )
-    return await injector.invoke_of(callee_of(function), attempt)(context)
+    return await injector.invoke_of(callee_of(function), attempt)(lambda: context)
 
 
 @pytest.fixture

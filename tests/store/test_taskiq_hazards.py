@@ -167,7 +167,7 @@ async def test_jobs_that_run_together_have_each_its_own_context(broker: JobBroke
     async def perform(job_id: str) -> Any:
         attempt = Attempt(job_id, "who", Task(), 1, "1", "default", "w1", "shop", Path("/"))
         context = Context(job_id=job_id, task="who", attempt=1, fence="1", queue="default")
-        return await injector.invoke_of(callee_of(who), attempt)(context)
+        return await injector.invoke_of(callee_of(who), attempt)(lambda: context)
 
     assert list(await asyncio.gather(perform("job1"), perform("job2"))) == ["job1", "job2"]
     assert broker.custom_dependency_context == {}

@@ -86,7 +86,7 @@ def test_the_context_goes_to_the_parameter_that_asks_for_it(function: Callable[.
     callee = callee_of(function)
     given = context()
 
-    assert callee.keywords({}, given) == {"ctx": given}
+    assert callee.keywords({}, lambda: given) == {"ctx": given}
     assert not callee.uses_taskiq
 
 
