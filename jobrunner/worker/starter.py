@@ -16,6 +16,7 @@ from jobrunner.store.keys import Keys
 from jobrunner.worker.outage import until_done
 
 LATE_AFTER_S = 0.04  # under what a person notices; above almost every short job
+LOOK_EVERY_S = 0.01  # at most: jobs that begin in a row shall not each have a look of their own
 
 
 @dataclass(slots=True)
@@ -68,8 +69,7 @@ class Starter:
         while True:
             await self._has_begun.wait()
             pause = self._begun[0].began_at + LATE_AFTER_S - self._clock.monotonic()
-            if pause > 0:
-                await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause, LOOK_EVERY_S))
             late = self._take_late()
             if late:
                 await self._write(late)
@@ -79,7 +79,7 @@ class Starter:
     def _take_late(self) -> list[Begun]:
         limit = self._clock.monotonic() - LATE_AFTER_S
         late = []
-        while self._begun and self._begun[0].began_at <= limit:
+        while self._begun and (self._begun[0].is_ended or self._begun[0].began_at <= limit):
             item = self._begun.popleft()
             if not item.is_ended:
                 late.append(item)
