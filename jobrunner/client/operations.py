@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 from jobrunner import message
 from jobrunner.client.catalog import Catalog
@@ -16,6 +17,7 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.logs import LogLine, read_log
+from jobrunner.store.published import PublishedTask
 from jobrunner.store.records import job_not_found
 from jobrunner.store.removal import delete_jobs
 from jobrunner.store.requests import Command, Operation, Pipeline
@@ -48,33 +50,17 @@ class Operations:
         them on disk. Raises JobNotFound, InvalidArguments, UsageError, StoreUnavailable.
         """
         submissions = []
+        tasks: dict[str, PublishedTask] = {}
+        today = self.clock.now().astimezone()
         for request in requests:
-            submissions.append((yield from self._submission(request)))
+            name = request.target or request.task
+            if name not in tasks:
+                tasks[name] = yield from self.catalog.task(request.task, request.target)
+            submissions.append(_submission(request, tasks[name], today))
         submitted = yield from submit(self.keys, submissions)
         if durable and submitted:
             yield from _confirm_durable(self.keys, submitted)
         return submitted
-
-    def _submission(self, request: JobRequest) -> Operation[Submission]:
-        task = yield from self.catalog.task(request.task, request.target)
-        arguments = check_arguments(
-            task.name,
-            task.params,
-            request.params,
-            from_text=request.from_text,
-            today=self.clock.now().astimezone(),
-        )
-        return Submission(
-            request.id,
-            task.name,
-            message.encode(Message(task.name, arguments, labels=dict(request.labels))),
-            queue=request.queue or task.queue,
-            priority=request.priority_or(task.priority),
-            delay=request.delay_duration(),
-            due_at=request.at,
-            key=request.key,
-            after=request.after,
-        )
 
     def cancel(self, job_id: str) -> Operation[bool]:
         """Cancel a job; whether it has ended now. If not, its worker has been told."""
@@ -99,6 +85,25 @@ class Operations:
         if not page.lines and not (yield Command(("EXISTS", self.keys.job(job_id)))):
             raise job_not_found(job_id)
         return page.lines
+
+
+def _submission(request: JobRequest, task: PublishedTask, today: date) -> Submission:
+    arguments: dict[str, Any] = {}
+    if task.params or request.params:
+        arguments = check_arguments(
+            task.name, task.params, request.params, from_text=request.from_text, today=today
+        )
+    return Submission(
+        request.id,
+        task.name,
+        message.encode(Message(task.name, arguments, labels=dict(request.labels))),
+        queue=request.queue or task.queue,
+        priority=request.priority_or(task.priority),
+        delay=request.delay_duration(),
+        due_at=request.at,
+        key=request.key,
+        after=request.after,
+    )
 
 
 def _confirm_durable(keys: Keys, submitted: Sequence[Submitted]) -> Operation[None]:

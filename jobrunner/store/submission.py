@@ -1,8 +1,9 @@
 """Submitting jobs, and submitting finished ones again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from jobrunner.clock import to_ms
 from jobrunner.errors import IllegalTransition, UsageError
@@ -14,8 +15,8 @@ from jobrunner.store.requests import Argument, Operation, Script
 BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+# One of each per job: a structure is made in a fraction of the time of a frozen dataclass.
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """A job to be made. The client makes the id, so that a lost reply can be answered by repeating.
 
     `delay` counts from the store's clock, `due_at` is absolute (aware); at most one of
@@ -35,7 +36,7 @@ class Submission:
     fire_time: datetime | None = None  # of the cron, for which a backfill makes it
 
     def __post_init__(self) -> None:
-        if sum(x is not None for x in (self.delay, self.due_at, self.after)) > 1:
+        if (self.delay is not None) + (self.due_at is not None) + (self.after is not None) > 1:
             raise UsageError(
                 "a job can have only one of a delay, a due time and an upstream job",
                 fix="submit it with one of them",
@@ -49,8 +50,7 @@ class Submission:
         return "" if self.due_at is None else str(to_ms(self.due_at))
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """What became of a submission. `is_new` is false when its id or key was known: then `id` is
     the earlier job's, and `state` is None for a known key."""
 
