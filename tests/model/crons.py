@@ -1,11 +1,12 @@
 """The model of crons: one job per fire time, or the record of why there is none."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from jobrunner.model import JobState
-from tests.model.arguments import place_of
+from tests.model.arguments import place_of, rows
 from tests.model.jobs import add
-from tests.model.state import Model, ModelJob
+from tests.model.state import Model, ModelJob, Place
 
 Texts = Sequence[str]
 
@@ -27,36 +28,46 @@ def resume(model: Model, keys: Texts, _: Texts) -> int:
     return 1
 
 
-def fire(model: Model, keys: Texts, args: Texts) -> list[str]:
-    job_id, fire_time, previous = args[1], int(args[7]), args[10]
-    cron = model.hashes.setdefault(keys[0], {})
+def fire(model: Model, keys: Texts, args: Texts) -> list[list[str]]:
+    names, replies = iter(keys[7:-1]), []
+    for row in rows(args, 2, 15):
+        cron, _, place, _ = islice(names, 4)
+        if row[10]:
+            next(names)  # the spare record
+        elif row[9] and row[8] != "allow":
+            next(names), next(names)  # of the previous job
+        replies.append(_fire_one(model, model.hashes.setdefault(cron, {}), place_of(place), row))
+    return replies
+
+
+def _fire_one(model: Model, cron: dict[str, str], place: Place, row: Texts) -> list[str]:
+    job_id, fire_time, previous, reason = row[0], int(row[6]), row[9], row[10]
     if int(cron.get("handled", fire_time - 1)) >= fire_time:
         return ["handled"]
     if "paused" in cron:
         cron["handled"] = str(fire_time)
         return ["paused"]
-    reason = args[11]
     if not reason and cron.get("job", "") != previous:
         return ["changed", cron.get("job", "")]
     cron["handled"], cron_before = str(fire_time), cron.get("job", "")
     if job_id in model.jobs:
         if not reason:
             return ["handled"]
-        job_id = args[13]
-    job = ModelJob(job_id, args[2], args[4], args[5], model.now, message=args[3])
-    job.cron, job.fire_time = args[6], fire_time
-    reason, detail, is_behind = _overlap(model, args)
+        job_id = row[12]
+    job = ModelJob(job_id, row[1], row[3], row[4], model.now, message=row[2])
+    job.cron, job.fire_time = row[5], fire_time
+    reason, detail, is_behind = _overlap(model, row)
     if reason:
         _skip(model, job, cron, reason, detail)
     else:
-        _make(model, job, int(args[8]), previous if is_behind else None, place_of(keys[2]))
+        _make(model, job, int(row[7]), previous if is_behind else None, place)
         cron["job"] = job_id
     return [job.state, cron_before]
 
 
-def _overlap(model: Model, args: Texts) -> tuple[str, str, bool]:
+def _overlap(model: Model, row: Texts) -> tuple[str, str, bool]:
     """Why the job is skipped, and else whether it waits for the previous one."""
-    policy, previous, reason, detail = args[9:13]
+    policy, previous, reason, detail = row[8:12]
     if reason or policy == "allow" or not model.is_live(previous):
         return reason, detail, False
     if policy == "skip":
@@ -81,9 +92,7 @@ def _skip(model: Model, job: ModelJob, cron: dict[str, str], reason: str, detail
     cron.pop("last_duration_ms", None)
 
 
-def _make(
-    model: Model, job: ModelJob, delay: int, behind: str | None, place: tuple[str, str]
-) -> None:
+def _make(model: Model, job: ModelJob, delay: int, behind: str | None, place: Place) -> None:
     if behind is not None:
         job.state, job.after, job.awaits = JobState.BLOCKED, behind, "end"
         job.blocked_since = model.now

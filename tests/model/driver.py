@@ -119,14 +119,17 @@ def _sorted_last(reply: Any) -> Any:
     return [*reply[:-1], sorted(reply[-1])] if isinstance(reply[-1], list) else reply
 
 
+def _label_of_submit(reply: str | list[str]) -> str:
+    if isinstance(reply, str):
+        return reply
+    return "no_upstream" if reply[1] == "no_upstream" else "repeated"
+
+
 def _labels(name: str, reply: Any) -> list[str]:
     """What the reply says, by one word per job where there are several."""
     match name:
         case "submit":
-            return [
-                state if int(new) else "repeated" if state != "no_upstream" else state
-                for _, state, new in reply
-            ]
+            return [_label_of_submit(one) for one in reply]
         case "start":
             return [what for what, _ in reply]
         case "finish":
@@ -135,7 +138,9 @@ def _labels(name: str, reply: Any) -> list[str]:
             return ["buried" if reply is None else "some" if reply else "none"]
         case "renew":
             return ["alive" if reply[0] == "1" else "buried", *(["lock lost"] * len(reply[1]))]
-        case "settle" | "fire":
+        case "fire":
+            return [what for what, *_ in reply]
+        case "settle":
             return [reply[0]]
         case "wake":
             return ["woken" if reply else "nobody"]

@@ -1,6 +1,7 @@
 """Random interleavings of clients, workers, schedulers, rescuers, time and crashes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -267,28 +268,24 @@ class StoreMachine(RuleBasedStateMachine):
         knows: bool,
         most: int | None,
     ) -> None:
-        """Fire times are handled again by other daemons, in any order."""
+        """Fire times are handled again by other daemons; who is behind sends several at once."""
         self.fires += 1
         at = from_ms(START_MS) + CRON_EVERY * max(1, self.fires - back)
         previous = self.model.hashes.get("cron:nightly", {}).get("job", "") if knows else ""
-        self.act(
-            self.work.fire(
-                Fire(
-                    "nightly",
-                    at,
-                    task,
-                    b"m",
-                    "default",
-                    Priority.NORMAL,
-                    timedelta(milliseconds=delay),
-                    overlap,
-                    previous,
-                    skip,
-                    "why" if skip else "",
-                )
-            ),
-            most,
+        first = Fire(
+            "nightly",
+            at,
+            task,
+            b"m",
+            "default",
+            Priority.NORMAL,
+            timedelta(milliseconds=delay),
+            overlap,
+            previous,
+            skip,
+            "why" if skip else "",
         )
+        self.act(self.work.fire(_row_of(first, 1 + back)), most)
 
     @rule(
         schedule=st.sampled_from(["s1", "s2"]),
@@ -398,3 +395,13 @@ class StoreMachine(RuleBasedStateMachine):
 def pick(items: Sequence[T], number: int) -> T:
     """One of them, from the newest on."""
     return items[-1 - number % len(items)]
+
+
+def _row_of(first: Fire, count: int) -> list[Fire]:
+    """Fire times that follow one another; each one's job precedes the next."""
+    row = [first]
+    for _ in range(count - 1):
+        last = row[-1]
+        previous = last.previous if last.skip else last.job_id
+        row.append(replace(last, fire_time=last.fire_time + CRON_EVERY, previous=previous))
+    return row

@@ -187,14 +187,15 @@ class Work:
         cron = job.cron if job else None
         return Finish(entry, job.task if job else "?", state, reason, lock=lock, cron=cron)
 
-    def fire(self, item: Fire) -> Operation[None]:
-        (fired,) = yield from fire(self._keys, [item])
-        if fired.what in ("queued", "scheduled", "blocked", "skipped"):
-            at = round(item.fire_time.timestamp() * 1000)
-            self._ledger.fired[item.cron, at] += 1
-            self._ledger.acknowledged.add(item.job_id)
-        if fired.what == "blocked" and item.overlap == "replace":
-            yield from cancel(self._keys, fired.previous, Reason.REPLACED)
+    def fire(self, items: Sequence[Fire]) -> Operation[None]:
+        replies = yield from fire(self._keys, items)
+        for item, fired in zip(items, replies, strict=True):
+            if fired.what in ("queued", "scheduled", "blocked", "skipped"):
+                at = round(item.fire_time.timestamp() * 1000)
+                self._ledger.fired[item.cron, at] += 1
+                self._ledger.acknowledged.add(item.job_id)
+            if fired.what == "blocked" and item.overlap == "replace":
+                yield from cancel(self._keys, fired.previous, Reason.REPLACED)
 
     def stand_in_line(self, job_id: str) -> Operation[None]:
         """Ask where a job stands, whatever its state."""
