@@ -12,6 +12,7 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.records import job_not_found, read_job
 from jobrunner.store.requests import Argument, Operation, Script
 
+_STATES = {state.value.encode(): state for state in JobState}
 BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
 
 
@@ -42,12 +43,22 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
                 fix="submit it with one of them",
             )
 
-    @property
-    def due(self) -> str:
-        """As `submit.lua` wants it: '', '+<ms>' or milliseconds since the epoch."""
+    def options(self) -> list[Argument]:
+        """What else than most jobs have, as `submit.lua` wants it: names and values in turn."""
+        found: list[Argument] = []
         if self.delay is not None:
-            return f"+{max(0, round(self.delay / timedelta(milliseconds=1)))}"
-        return "" if self.due_at is None else str(to_ms(self.due_at))
+            found += ["due", f"+{max(0, round(self.delay / timedelta(milliseconds=1)))}"]
+        if self.due_at is not None:
+            found += ["due", to_ms(self.due_at)]
+        if self.key:
+            found += ["key", self.key]
+        if self.after:
+            found += ["after", self.after]
+        if self.cron:
+            found += ["cron", self.cron]
+        if self.fire_time is not None:
+            found += ["fire_time", to_ms(self.fire_time)]
+        return found
 
 
 class Submitted(msgspec.Struct, frozen=True, gc=False):
@@ -69,18 +80,18 @@ def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Subm
     for start in range(0, len(submissions), BATCH):
         batch = submissions[start : start + BATCH]
         replies = yield _submit_script(keys, batch)
-        for submission, (job_id, state, is_new) in zip(batch, replies, strict=True):
-            if state == b"no_upstream":
-                raise job_not_found(submission.after or "")
-            results.append(
-                Submitted(
-                    job_id.decode(),
-                    submission.task,
-                    JobState(state.decode()) if state else None,
-                    bool(is_new),
-                )
-            )
+        results += [_submitted(item, reply) for item, reply in zip(batch, replies, strict=True)]
     return results
+
+
+def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
+    """Raises JobNotFound."""
+    if isinstance(reply, bytes):
+        return Submitted(submission.id, submission.task, _STATES[reply], is_new=True)
+    job_id, state = reply
+    if state == b"no_upstream":
+        raise job_not_found(submission.after or "")
+    return Submitted(job_id.decode(), submission.task, _STATES.get(state), is_new=False)
 
 
 def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
@@ -92,9 +103,9 @@ def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
             names.append(keys.unique(item.key))
         if item.after:
             names += [keys.job(item.after), keys.watchers(item.after)]
-        args += [item.id, item.task, item.message, item.queue, item.priority, item.due]
-        args += [item.key or "", item.after or "", item.cron or ""]
-        args.append("" if item.fire_time is None else to_ms(item.fire_time))
+        options = item.options()
+        args += [item.id, item.task, item.message, item.queue, item.priority, len(options) // 2]
+        args += options
     names.append(keys.tally())
     return Script("submit", names, args)
 

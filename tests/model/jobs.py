@@ -1,6 +1,6 @@
 """The model of jobs between their attempts: submit, promote, settle, retry, delete, watch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobrunner.model import LIVE, TERMINAL, JobState, Reason
@@ -10,21 +10,30 @@ from tests.model.state import Model, ModelJob
 Texts = Sequence[str]
 
 
-def submit(model: Model, _: Texts, args: Texts) -> list[list[Any]]:
-    return [_submit_one(model, row) for row in rows(args, 2, 10)]
+def submit(model: Model, _: Texts, args: Texts) -> list[str | list[str]]:
+    replies = []
+    at = 2
+    for _job in range(int(args[0])):
+        options_at = at + 6
+        end = options_at + 2 * int(args[at + 5])
+        options = dict(zip(args[options_at:end:2], args[options_at + 1 : end : 2], strict=True))
+        replies.append(_submit_one(model, args[at : at + 5], options))
+        at = end
+    return replies
 
 
-def _submit_one(model: Model, row: Texts) -> list[Any]:
-    job_id, task, message, queue, priority, due, key, after, cron, fire_time = row
+def _submit_one(model: Model, row: Texts, options: Mapping[str, str]) -> str | list[str]:
+    job_id, task, message, queue, priority = row
+    due, key, after = options.get("due"), options.get("key"), options.get("after")
     if job_id in model.jobs:
-        return [job_id, model.jobs[job_id].state, 0]
+        return [job_id, model.jobs[job_id].state]
     if key in model.unique:
-        return [model.unique[key], "", 0]
+        return [model.unique[key], ""]
     if after and after not in model.jobs:
-        return [job_id, "no_upstream", 0]
+        return [job_id, "no_upstream"]
     job = ModelJob(job_id, task, queue, priority, model.now, message=message)
-    job.key, job.cron = key or None, cron or None
-    job.fire_time = int(fire_time) if fire_time else None
+    job.key, job.cron = key, options.get("cron")
+    job.fire_time = int(options["fire_time"]) if "fire_time" in options else None
     if key:
         model.unique[key] = job_id
     if due:
@@ -37,7 +46,7 @@ def _submit_one(model: Model, row: Texts) -> list[Any]:
     else:
         model.push(job, job.place, n=0, lost=0, fence=1, base=0)
     add(model, job)
-    return [job_id, job.state, 1]
+    return job.state
 
 
 def add(model: Model, job: ModelJob) -> None:

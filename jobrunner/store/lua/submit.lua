@@ -6,25 +6,36 @@
 --   its record hash, its watchers set
 -- KEYS last: tally list
 -- ARGV[1] number of jobs  ARGV[2] wake channel
--- ARGV per job: id, task, message, queue, priority, due, key, after, cron, fire time (ms) or ''
---   due: '' now, '+<ms>' from now, or milliseconds since the epoch; not together with after
--- Returns per job: id, state, 1 if this call made it else 0. State 'no_upstream': nothing was made.
+-- ARGV per job: id, task, message, queue, priority, number of options; per option: name, value
+--   due: '+<ms>' from now, or milliseconds since the epoch; not together with after
+--   key, after, cron, fire_time (milliseconds since the epoch)
+-- Returns per job: its state if this call made it, else {id, state} of the earlier one, the state
+--   '' for a known key; {id, 'no_upstream'}: nothing was made.
 local now = now_ms()
 local replies = {}
+local no_options = {}
 local queues, last = {}, {} -- written once per call
 local key_at, arg_at = 6, 3
 for _ = 1, tonumber(ARGV[1]) do
-  local id, task, message, queue, priority, due, unique, after, cron, fire_time =
-    unpack(ARGV, arg_at, arg_at + 9)
-  arg_at = arg_at + 10
+  local id, task, message, queue, priority, more = unpack(ARGV, arg_at, arg_at + 5)
+  arg_at = arg_at + 6
+  local options = no_options
+  if more ~= '0' then
+    options = {}
+    for _ = 1, tonumber(more) do
+      options[ARGV[arg_at]] = ARGV[arg_at + 1]
+      arg_at = arg_at + 2
+    end
+  end
+  local due, unique, after = options.due, options.key, options.after
   local record, stream = KEYS[key_at], KEYS[key_at + 1]
   key_at = key_at + 2
   local unique_key, upstream, watchers
-  if unique ~= '' then
+  if unique then
     unique_key = KEYS[key_at]
     key_at = key_at + 1
   end
-  if after ~= '' then
+  if after then
     upstream, watchers = KEYS[key_at], KEYS[key_at + 1]
     key_at = key_at + 2
   end
@@ -32,29 +43,29 @@ for _ = 1, tonumber(ARGV[1]) do
   local known = redis.call('HGET', record, 'state')
   local first_id = unique_key and not known and redis.call('GET', unique_key)
   if known then
-    replies[#replies + 1] = {id, known, 0}
+    replies[#replies + 1] = {id, known}
   elseif first_id then
-    replies[#replies + 1] = {first_id, '', 0}
+    replies[#replies + 1] = {first_id, ''}
   elseif upstream and redis.call('EXISTS', upstream) == 0 then
-    replies[#replies + 1] = {id, 'no_upstream', 0}
+    replies[#replies + 1] = {id, 'no_upstream'}
   else
     local state = 'queued'
     local fields = {'task', task, 'queue', queue, 'priority', priority, 'created_at', now,
       'message', message}
-    if cron ~= '' then
+    if options.cron then
       fields[#fields + 1] = 'cron'
-      fields[#fields + 1] = cron
+      fields[#fields + 1] = options.cron
     end
-    if fire_time ~= '' then
+    if options.fire_time then
       fields[#fields + 1] = 'fire_time'
-      fields[#fields + 1] = fire_time
+      fields[#fields + 1] = options.fire_time
     end
     if unique_key then
       redis.call('SET', unique_key, id)
       fields[#fields + 1] = 'key'
       fields[#fields + 1] = unique
     end
-    if due ~= '' then
+    if due then
       local delay = string.match(due, '^%+(%d+)$')
       local due_at = delay and now + tonumber(delay) or tonumber(due)
       fields[#fields + 1] = 'due_at'
@@ -92,7 +103,7 @@ for _ = 1, tonumber(ARGV[1]) do
     count(state, task, 1)
     local sums = tally_of(task)
     sums.submitted = (sums.submitted or 0) + 1
-    replies[#replies + 1] = {id, state, 1}
+    replies[#replies + 1] = state
   end
 end
 for queue in pairs(queues) do
