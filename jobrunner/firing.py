@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from jobrunner import message
 from jobrunner.clock import rfc3339, to_ms
-from jobrunner.crons import Cron
+from jobrunner.crons import Cron, FireSpan
 from jobrunner.errors import InvalidArguments
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import CronSpec, Task
@@ -38,18 +37,22 @@ class ScheduledCron:
             return DISABLED
         return f"{self.cron.expression} {self.cron.timezone}"
 
-    def fires(self, decision: MisfireDecision) -> list[Fire]:
-        """What was decided, oldest first; each of a row is to follow the one before it."""
-        fires = [self._fire(fire_time) for fire_time in decision.fire]
+    def fires(self, decision: MisfireDecision, previous: str) -> list[Fire]:
+        """What was decided, oldest first; each of a row is to follow the one before it.
+
+        `previous` is the id of the cron's last job; each job precedes the next.
+        """
+        fires = []
         if decision.skipped is not None:
-            span = decision.skipped
-            detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
-            row = self._fire(span.last)
-            row = replace(row, skip=Reason.MISFIRE, detail=detail, first=span.first)
-            fires.insert(0, row)
-        return fires[:1] + [
-            replace(fire, after=before.fire_time) for before, fire in pairwise(fires)
-        ]
+            fires.append(self._skip(decision.skipped, previous))
+        for fire_time in decision.fire:
+            if not fires:
+                fires.append(self._fire(fire_time, previous, None))
+                continue
+            before = fires[-1]
+            known = previous if before.skip else before.job_id
+            fires.append(self._fire(fire_time, known, before.fire_time))
+        return fires
 
     def boot_job(self, boot_id: str, now: datetime) -> Submission:
         """The one job of an `@reboot` cron for a boot of this machine."""
@@ -62,7 +65,13 @@ class ScheduledCron:
             cron=self.name,
         )
 
-    def _fire(self, fire_time: datetime) -> Fire:
+    def _skip(self, span: FireSpan, previous: str) -> Fire:
+        """The record of a row of skipped fire times."""
+        detail = f"{span.count} fire times from {rfc3339(span.first)} to {rfc3339(span.last)}"
+        row = self._fire(span.last, previous, None)
+        return replace(row, skip=Reason.MISFIRE, detail=detail, first=span.first)
+
+    def _fire(self, fire_time: datetime, previous: str, after: datetime | None) -> Fire:
         return Fire(
             self.name,
             fire_time,
@@ -72,6 +81,8 @@ class ScheduledCron:
             self.task.priority,
             delay=jitter_delay(self.name, fire_time, self.spec.jitter),
             overlap=self.spec.overlap,
+            previous=previous,
+            after=after,
         )
 
     def _message(self, fire_time: datetime) -> bytes:

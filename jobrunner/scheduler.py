@@ -86,6 +86,7 @@ class Scheduler:
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
         self._late = LateFires(clock)
+        self._log = EventLog()
 
     async def take_up(self, crons: Sequence[ScheduledCron]) -> None:
         """Schedule these crons from now on, and no others. Raises StoreUnavailable."""
@@ -147,7 +148,7 @@ class Scheduler:
             try:
                 wake_at = await self.tick(self._clock.now())
             except StoreUnavailable as error:
-                EventLog().warning("could not schedule", error=error)
+                self._log.warning("could not schedule", error=error)
                 delay = self._backoff.next_delay()
                 self._late.lose_store(until=self._clock.now() + timedelta(seconds=delay))
                 await asyncio.sleep(delay)
@@ -216,7 +217,9 @@ class Scheduler:
     ) -> Mapping[str, datetime]:
         """Fire; returns the crons to be decided again, with their last handled fire time."""
         fires = [
-            item for name, decided in decisions.items() for item in self._crons[name].fires(decided)
+            item
+            for name, decided in decisions.items()
+            for item in self._crons[name].fires(decided, self._progress[name].previous)
         ]
         moved = await self._fire(fires)
         for name, decision in decisions.items():
@@ -259,9 +262,9 @@ class Scheduler:
 
         Returns the crons to be decided again, with their last handled fire time.
         """
-        pending, moved = list(fires), dict[str, datetime]()
+        pending, moved = fires, dict[str, datetime]()
         while pending:
-            replies = await self._connection.run(fire(self._keys, self._with_previous(pending)))
+            replies = await self._connection.run(fire(self._keys, pending))
             again = []
             for item, reply in zip(pending, replies, strict=True):
                 if reply.what == "moved":
@@ -270,8 +273,10 @@ class Scheduler:
                     self._progress[item.cron].previous = reply.previous
                     again.append(item)
                 else:
-                    await self._after_fire(item, reply.what, reply.previous)
-            pending = [item for item in again if item.cron not in moved]
+                    self._note_fire(item, reply.what)
+                    if reply.what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
+                        await self._replace(reply.previous)
+            pending = self._with_previous([item for item in again if item.cron not in moved])
         return moved
 
     def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
@@ -280,31 +285,29 @@ class Scheduler:
         previous = {item.cron: self._progress[item.cron].previous for item in fires}
         for item in fires:
             chained.append(replace(item, previous=previous[item.cron]))
-            if item.skip is None:
-                previous[item.cron] = item.job_id
+            previous[item.cron] = item.job_id
         return chained
 
-    async def _after_fire(self, item: Fire, what: str, previous: str) -> None:
-        log = EventLog()
+    def _note_fire(self, item: Fire, what: str) -> None:
         fields = {"cron": item.cron, "fire_time": rfc3339(item.fire_time)}
         if what in ("handled", "paused"):
-            log.debug("left a fire time alone", why=what, **fields)
+            self._log.debug("left a fire time alone", why=what, **fields)
             return
         if what == JobState.SKIPPED:
-            log.info("skipped a fire time", reason=item.skip or Reason.OVERLAP, **fields)
+            reason = item.skip or Reason.OVERLAP
+            self._log.info("skipped a fire time", reason=reason, **fields)
             return
-        self._progress[item.cron].previous = item.job_id
+        job_id = item.job_id
+        self._progress[item.cron].previous = job_id
         self._late.note(item.cron, item.fire_time)
-        log.info("fired", job_id=item.job_id, task=item.task, **fields)
-        if what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
-            await self._replace(previous)
+        self._log.info("fired", job_id=job_id, task=item.task, **fields)
 
     async def _replace(self, job_id: str) -> None:
         try:
             await self._connection.run(cancel(self._keys, job_id, Reason.REPLACED))
         except (IllegalTransition, JobNotFound):
             return  # it has ended meanwhile, which is what was wanted
-        EventLog().info("replaced job", job_id=job_id)
+        self._log.info("replaced job", job_id=job_id)
 
 
 def _unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, ScheduledCron]) -> set[str]:
