@@ -3,11 +3,17 @@
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from jobrunner.errors import StoreUnavailable
 
+# The C library that the bundled server was built for keeps 7 freed pieces of each size at hand, and
+# a script frees the thousands of its arguments at once: a quarter of the server's time went into
+# the search for memory. Other C libraries do not look at this. Source: the GNU C Library's manual,
+# "Memory Allocation Tunables".
+MEMORY_VARIABLE, MEMORY_TUNING = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=8000"
 SYSTEM_NAMES = ("valkey-server", "redis-server")
 SAME_MACHINES = {"amd64": "x86_64"}  # other names of what the package calls x86_64
 
@@ -51,3 +57,8 @@ def bundled_binary() -> Path | None:
         if (found / "valkey-server").is_file():
             return found / "valkey-server"
     return None
+
+
+def server_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for the server; a tuning of the user's own stays."""
+    return {MEMORY_VARIABLE: MEMORY_TUNING, **environ}

@@ -7,6 +7,7 @@ however it ends. So nobody starts a second server on the same append-only file, 
 to be trusted.
 """
 
+import os
 import subprocess
 import time
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from jobrunner.embedded.binary import find_binary
+from jobrunner.embedded.binary import find_binary, server_environ
 from jobrunner.embedded.files import ServerFiles, is_locked, try_lock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
@@ -127,6 +128,7 @@ class EmbeddedServer:
                     stdout=log,
                     stderr=log,
                     cwd=self._files.data,
+                    env=server_environ(os.environ),
                     pass_fds=(lock,),
                     start_new_session=True,
                     umask=0o077,

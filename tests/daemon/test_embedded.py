@@ -12,7 +12,7 @@ from shutil import rmtree
 import psutil
 import pytest
 
-from jobrunner.embedded.binary import bundled_binary
+from jobrunner.embedded.binary import MEMORY_TUNING, MEMORY_VARIABLE, bundled_binary
 from jobrunner.embedded.files import LONGEST_SOCKET_PATH, ServerFiles, is_locked, try_lock
 from jobrunner.embedded.server import EmbeddedServer, Start
 from jobrunner.errors import StoreUnavailable
@@ -63,6 +63,21 @@ def test_the_server_listens_on_a_private_socket_and_on_no_port(
     assert stat.S_IMODE(socket.stat().st_mode) == 0o700
     assert psutil.Process(server.pid()).net_connections("inet") == []
     assert {path.name for path in folder.iterdir() if path.stat().st_mode & 0o077} == set()
+
+
+@pytest.mark.parametrize(
+    ("own", "given"), [(None, MEMORY_TUNING), ("glibc.malloc.perturb=0", "glibc.malloc.perturb=0")]
+)
+def test_the_servers_memory_is_tuned_unless_the_user_tunes_it(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, own: str | None, given: str
+) -> None:
+    monkeypatch.delenv(MEMORY_VARIABLE, raising=False)
+    if own:
+        monkeypatch.setenv(MEMORY_VARIABLE, own)
+
+    server.ensure()
+
+    assert psutil.Process(server.pid()).environ()[MEMORY_VARIABLE] == given
 
 
 def test_a_running_server_is_adopted_with_its_data(server: EmbeddedServer, folder: Path) -> None:
