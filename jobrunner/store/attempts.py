@@ -226,22 +226,38 @@ def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument])
         names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
     if end.cron:
         names.append(keys.cron(end.cron))
-    args += (  # one step: it is done for each job
+    told = _told(end)
+    args += (
         entry.job_id,
         entry.entry_id,
         end.state,
-        end.reason or "",
-        end.result,
-        end.error,
-        end.detail,
         entry.attempts + end.counts_attempt,
         end.duration_ms,
-        "" if end.retry_delay_ms is None else end.retry_delay_ms,
-        "" if end.result_life_ms is None else end.result_life_ms,
-        lock.slots if lock else 0,
-        lock.name if lock else "",
-        1 if end.cron else "",
+        len(told) // 2,
+        *told,
     )
+
+
+def _told(end: Finish) -> list[Argument]:
+    """Names and values of what is not the same for every short job that completed."""
+    told: list[Argument] = []
+    if end.result:
+        told += ("result", end.result)
+    if end.cron:
+        told += ("cron", 1)
+    if end.reason:
+        told += ("reason", end.reason)
+    if end.error:
+        told += ("error", end.error)
+    if end.detail:
+        told += ("detail", end.detail)
+    if end.retry_delay_ms is not None:
+        told += ("retry_delay", end.retry_delay_ms)
+    if end.result_life_ms is not None:
+        told += ("result_life", end.result_life_ms)
+    if end.lock is not None:
+        told += ("lock", end.lock.name, "slots", end.lock.slots)
+    return told
 
 
 class Requeued(StrEnum):

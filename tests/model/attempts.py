@@ -1,6 +1,6 @@
 """The model of attempts: claim, start, finish, give back. The entry is the fence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobrunner.model import JobState
@@ -104,49 +104,68 @@ def _block(model: Model, job: ModelJob, place: Place, lock: str, holder: str) ->
 
 
 def finish(model: Model, keys: Texts, args: Texts) -> list[Any]:
-    count = int(args[3])
-    at = 10 + count
+    at = 10 + int(args[3])
     woken: list[str] = []
     states, entries = [], []
-    for row in rows(args, 4, 14):
+    for row, also in _ends(args):
         place = place_of(keys[at + 1])
-        cron = keys[at + 3 + 2 * (row[11] != "0")] if row[13] else None
-        states.append(_finish_one(model, args[2], row, cron, woken))
+        at += 3
+        if "lock" in also:
+            at += 2
+        cron = keys[at] if "cron" in also else None
+        at += "cron" in also
+        states.append(_finish_one(model, args[2], row, also, cron, woken))
         entries.append((place, row[1]))
-        at += 3 + 2 * (row[11] != "0") + bool(row[13])
     for place, entry_id in entries:
         model.take_out(place, entry_id)
     return [states, woken]
 
 
-def _finish_one(model: Model, worker: str, row: Texts, cron: str | None, woken: list[str]) -> str:
-    job_id, entry_id, state, reason, result, error, detail = row[:7]
-    attempt, duration, delay, life, slots, lock, _ = row[7:]
+def _ends(args: Texts) -> Iterator[tuple[Texts, dict[str, str]]]:
+    at = 4
+    while at < len(args):
+        row, told = args[at : at + 5], 2 * int(args[at + 5])
+        also = args[at + 6 : at + 6 + told]
+        yield row, dict(zip(also[::2], also[1::2], strict=True))
+        at += 6 + told
+
+
+def _finish_one(
+    model: Model,
+    worker: str,
+    row: Texts,
+    also: dict[str, str],
+    cron: str | None,
+    woken: list[str],
+) -> str:
+    job_id, entry_id, state, attempt, duration = row
+    reason, delay = also.get("reason"), also.get("retry_delay")
     job = model.jobs.get(job_id)
     if job is None or not job.has(entry_id):
         return ""
     if job.state is JobState.QUEUED and state in ("completed", "failed"):
         job.started_at = model.now - int(duration)
     if job_id in model.cancelling and delay:
-        state, reason, delay = "cancelled", "", ""
+        state, reason, delay = "cancelled", None, None
     model.cancelling.discard(job_id)
     if state == "cancelled" and job.cancel_requested not in (None, "1"):
-        reason = job.cancel_requested or ""
+        reason = job.cancel_requested
     job.clear("reason", "result", "error", "detail")
-    job.reason, job.result = reason or None, result or None
-    job.error, job.detail = error or None, detail or None
+    job.reason, job.result = reason, also.get("result")
+    job.error, job.detail = also.get("error"), also.get("detail")
     job.attempt, job.duration_ms, job.worker = int(attempt), int(duration), worker
     if delay:
         _schedule_retry(model, job, int(delay))
     else:
         job.state, job.finished_at = JobState(state), model.now
         model.count(job.task, state)
-        job.result_until = model.now + int(life) if life and result else job.result_until
+        if "result_life" in also and job.result:
+            job.result_until = model.now + int(also["result_life"])
         woken += model.tell_watchers(job_id)
         if cron:
             _note_end(model, job, cron)
-    if slots != "0":
-        woken += leases.release(model, job_id, lock, int(slots))
+    if "lock" in also:
+        woken += leases.release(model, job_id, also["lock"], int(also["slots"]))
     return job.state
 
 

@@ -8,8 +8,9 @@
 --   zset; with a cron: cron hash
 -- KEYS last: tally list
 -- ARGV[1] group            ARGV[2] wake channel  ARGV[3] worker          ARGV[4] number of jobs
--- ARGV per job: id, entry, state, reason, result, error, detail, attempt, duration ms,
---   retry delay ms or '', result's life ms or '', lock slots or 0, lock name, 1 with a cron else ''
+-- ARGV per job: id, entry, state, attempt, duration ms, number of what else there is to tell; then
+--   the name and value of each: reason, result, error, detail, retry_delay (ms), result_life (ms),
+--   cron (1), lock (its name) with slots. A short job that completed has none of them.
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
 local now = now_ms()
@@ -41,7 +42,7 @@ local function add_done(key, id)
 end
 
 local function set(name, value)
-  if value ~= '' then
+  if value then
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
@@ -64,17 +65,22 @@ end
 
 local key_at, arg_at = 11 + number, 5
 for job = 1, number do
-  local id, entry, state, reason, result, error_text, detail, attempt, duration, retry_delay,
-    result_life, slots, lock, has_cron = unpack(ARGV, arg_at, arg_at + 13)
-  arg_at = arg_at + 14
+  local id, entry, state, attempt, duration, told = unpack(ARGV, arg_at, arg_at + 5)
+  arg_at = arg_at + 6
+  local also = {}
+  for _ = 1, tonumber(told) do
+    also[ARGV[arg_at]] = ARGV[arg_at + 1]
+    arg_at = arg_at + 2
+  end
+  local reason, retry_delay = also.reason, also.retry_delay
   local record, stream, task_done = KEYS[key_at], KEYS[key_at + 1], KEYS[key_at + 2]
   key_at = key_at + 3
   local holders, waiting, cron
-  if slots ~= '0' then
+  if also.lock then
     holders, waiting = KEYS[key_at], KEYS[key_at + 1]
     key_at = key_at + 2
   end
-  if has_cron ~= '' then
+  if also.cron then
     cron = KEYS[key_at]
     key_at = key_at + 1
   end
@@ -104,8 +110,8 @@ for job = 1, number do
       set('started_at', now - duration)
     end
     local is_cancelling = has_cancelling and redis.call('SREM', KEYS[4], id) == 1
-    if retry_delay ~= '' and is_cancelling then
-      state, reason, retry_delay = 'cancelled', '', ''
+    if retry_delay and is_cancelling then
+      state, reason, retry_delay = 'cancelled', nil, nil
     end
     if state == 'cancelled' then
       -- The wish says why, unless it was a user's.
@@ -116,7 +122,7 @@ for job = 1, number do
       -- It was handed out before, or it waited: what that left must not be read as this outcome.
       redis.call('HDEL', record, 'reason', 'result', 'error', 'detail')
     end
-    if retry_delay ~= '' then
+    if retry_delay then
       state = 'scheduled'
       local due = now + tonumber(retry_delay)
       set('due_at', due)
@@ -132,21 +138,21 @@ for job = 1, number do
         tell_watchers(KEYS[10 + job], id, KEYS[3], now, woken)
       end
       if cron then
-        redis.call('HSET', cron, 'last_id', id, 'last_state', state, 'last_reason', reason,
+        redis.call('HSET', cron, 'last_id', id, 'last_state', state, 'last_reason', reason or '',
           'last_finished_at', now, 'last_duration_ms', duration)
       end
-      if result_life ~= '' and result ~= '' then
-        redis.call('ZADD', KEYS[6], now + tonumber(result_life), id)
+      if also.result_life and also.result then
+        redis.call('ZADD', KEYS[6], now + tonumber(also.result_life), id)
       end
     end
     set('state', state)
     set('reason', reason)
-    set('result', result)
-    set('error', error_text)
-    set('detail', detail)
+    set('result', also.result)
+    set('error', also.error)
+    set('detail', also.detail)
     redis.call('HSET', record, unpack(fields))
     if holders then
-      release_lock(holders, waiting, lock, tonumber(slots), id)
+      release_lock(holders, waiting, also.lock, tonumber(also.slots), id)
     end
     results[job] = state
   end
