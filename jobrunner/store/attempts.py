@@ -25,10 +25,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     priority: str
     job_id: str
     message: bytes
-    attempts: int  # that ended before
-    lost: int  # of them, how many died with their worker
-    fence: int
-    base: int  # attempts that the retry policy does not count
+    attempts: int = 0  # that ended before
+    lost: int = 0  # of them, how many died with their worker
+    fence: int = 1
+    base: int = 0  # attempts that the retry policy does not count
 
     @property
     def attempt(self) -> int:
@@ -145,9 +145,12 @@ def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry 
     """The entry in a stream's fields."""
     # Their order is that of the XADDs in the scripts: reading by place is the fastest, per job.
     try:
-        id_name, job_id, _, message, _, attempts, _, lost, _, fence, _, base, *_ = flat
+        id_name, job_id, _, message, *numbers = flat
         if id_name != b"id":
             raise ValueError(id_name)
+        if not numbers:  # never handed out before
+            return Entry(entry_id, queue, level, job_id.decode(), message)
+        _, attempts, _, lost, _, fence, _, base, *_ = numbers
         return Entry(
             entry_id,
             queue,

@@ -126,7 +126,9 @@ class Model:
         self, job: ModelJob, place: Place, *, n: int, lost: int, fence: int, base: int
     ) -> None:
         """Queue a job: the new entry is its lease from now on."""
-        fields = {"id": job.id, "m": job.message or "", "n": n, "l": lost, "f": fence, "b": base}
+        fields: dict[str, object] = {"id": job.id, "m": job.message or ""}
+        if fence > 1:  # the first hand-out is all the rest there is to say
+            fields |= {"n": n, "l": lost, "f": fence, "b": base}
         entry = ModelEntry({name: str(value) for name, value in fields.items()})
         self.streams.setdefault(place, []).append(entry)
         job.entry = entry

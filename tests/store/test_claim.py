@@ -186,10 +186,22 @@ def test_an_entry_of_a_newer_version_with_more_fields_is_still_read(store: Store
     assert (entry.job_id, entry.attempts, entry.lost, entry.fence, entry.base) == ("x", 2, 1, 4, 1)
 
 
+def test_the_entry_of_a_first_hand_out_says_only_which_job(store: Store) -> None:
+    store.add_worker()
+    store.submit(id="x")
+
+    [fields] = store.entries().values()
+    (entry,) = store.claim()
+
+    assert set(fields) == {"id", "m"}
+    assert (entry.job_id, entry.attempts, entry.lost, entry.fence, entry.base) == ("x", 0, 0, 1, 0)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
         ("hello", "world"),
+        ("id", "x", "m", "[]", "n", 0),
         ("id", "x", "m", "[]", "n", "two", "l", 0, "f", 1, "b", 0),
         ("ID", "x", "m", "[]", "n", 0, "l", 0, "f", 1, "b", 0),
         ("id", b"\xff", "m", "[]", "n", 0, "l", 0, "f", 1, "b", 0),

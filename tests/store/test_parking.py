@@ -221,7 +221,7 @@ def test_a_job_that_was_begun_is_not_put_aside_and_keeps_its_entry(store: Store)
     entry = store.running(task="new")
 
     assert put_aside(store, entry) is Parked.STALE
-    assert store.entry_of(entry.job_id)["f"] == "1"
+    assert store.record(entry.job_id)["entry"] == entry.entry_id
     assert store.finish(entry, task="new").states == [JobState.COMPLETED]
 
 

@@ -110,8 +110,7 @@ local function fire()
       set('due_at', now + delay)
       schedule(KEYS[4], id, now + delay, ARGV[2])
     else
-      set('entry', redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', '0', 'l', '0',
-        'f', '1', 'b', '0'))
+      set('entry', redis.call('XADD', stream, '*', 'id', id, 'm', message))
     end
     redis.call('HSET', cron, 'handled', fire_time, 'job', id)
     queues[queue] = true

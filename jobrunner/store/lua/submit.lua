@@ -92,8 +92,7 @@ for _ = 1, tonumber(ARGV[1]) do
     end
     if state == 'queued' then
       fields[#fields + 1] = 'entry'
-      fields[#fields + 1] = redis.call('XADD', stream, '*', 'id', id, 'm', message,
-        'n', 0, 'l', 0, 'f', 1, 'b', 0)
+      fields[#fields + 1] = redis.call('XADD', stream, '*', 'id', id, 'm', message)
     end
     fields[#fields + 1] = 'state'
     fields[#fields + 1] = state
