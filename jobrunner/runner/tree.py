@@ -35,7 +35,9 @@ class Reaper:
         if self._children is not None:
             weakref.finalize(self, os.close, self._children)
         self._marker = frozenset({marker})  # of everything the worker starts
-        self._strangers: set[int] = set()  # children that are not: workers, the server
+        # Children that are none of its orphans: the server, other workers, and the worker itself,
+        # which carries the marker, too.
+        self._strangers = {os.getpid()}
 
     def orphans(self) -> list[int]:
         """Children of the reaper that this worker's jobs have left."""

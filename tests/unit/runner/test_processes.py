@@ -100,6 +100,22 @@ def test_descendants_are_found_in_other_sessions(spawn: Spawn) -> None:
     eventually(lambda: len(descendants(child.pid)) == 2)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+def test_a_worker_is_no_orphan_of_its_own(worker: str) -> None:
+    marker = f"JOBRUNNER_WORKER={worker}"
+    script = (
+        "import os, sys\n"
+        "from jobrunner.runner.tree import Reaper\n"
+        "print(Reaper(os.getppid(), sys.argv[1].encode()).orphans())"
+    )
+
+    orphans = subprocess.check_output(
+        [sys.executable, "-c", script, marker], env=os.environ | {"JOBRUNNER_WORKER": worker}
+    )
+
+    assert orphans == b"[]\n"
+
+
 async def test_stop_ends_children_that_moved_to_another_session(
     spawn: Spawn, reaper: int, worker: str
 ) -> None:
