@@ -11,19 +11,20 @@ from pathlib import Path
 from benchmarks.catalog import PEERS
 from benchmarks.commands import RUNNERS
 from benchmarks.environments import versions
+from benchmarks.overviews import OVERVIEWS
 from benchmarks.report import DOCUMENT, report, with_measured
 from benchmarks.required import judge
-from benchmarks.suite import Plan, measure_rows, rows_of
+from benchmarks.suite import ONCE, Plan, measure_rows, rows_of
 from benchmarks.targets import TARGETS
 from benchmarks.trial import Amount
 from jobrunner.bench.conditions import conditions_now
-from jobrunner.bench.extent import Extent
+from jobrunner.bench.extent import QUICK_JOBS, Extent
 from jobrunner.clock import SystemClock
 
 CACHE = Path("~/.cache/jobrunner-bench")
-FULL, QUICK = Amount(5_000, 50_000, 1_000), Amount(300, 2_000, 100)
-FULL_COMMANDS, QUICK_COMMANDS = 3_000, 300
-REPEAT = 5
+FULL, QUICK = Amount(2_000, 50_000, 500), Amount(200, 2_000, 50)
+FULL_COMMANDS, QUICK_COMMANDS = 2_000, 300
+REPEAT = 3
 
 
 def main() -> None:
@@ -41,14 +42,14 @@ def main() -> None:
 
 def _plan(is_quick: bool, repeat: int | None, cache: Path) -> Plan:
     if is_quick:
-        own = Extent(QUICK.bulk, 1, is_quick=True)
+        own = Extent(QUICK_JOBS, is_quick=True)
         return Plan(QUICK, QUICK_COMMANDS, own, repeat or 1, cache)
-    return Plan(FULL, FULL_COMMANDS, Extent(FULL.bulk), repeat or REPEAT, cache)
+    return Plan(FULL, FULL_COMMANDS, Extent(), repeat or REPEAT, cache)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = sorted({*(peer.name for peer in PEERS), *RUNNERS})
+    names = sorted({*(peer.name for peer in PEERS), *RUNNERS, *OVERVIEWS})
     parser.add_argument("peers", nargs="*", metavar="PEER", choices=[*names, []], help="only these")
     parser.add_argument("--quick", action="store_true", help="a short run, whose figures are rough")
     parser.add_argument("--repeat", type=int, help=f"runs; {REPEAT}, quick: 1")
@@ -58,18 +59,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan_text(plan: Plan) -> str:
     return (
-        f"Medians of {plan.repeat} runs in rotation, with their ranges. A run: "
-        f"{plan.amount.single:,} jobs submitted one by one and {plan.amount.bulk:,} in bulk, then "
-        f"performed by one worker process; {plan.amount.latencies:,} latencies; "
+        f"Medians of {plan.repeat} runs in rotation, with their ranges; {' and '.join(ONCE)} once. "
+        f"A run: {plan.amount.single:,} jobs submitted one by one and in bulk what the peer "
+        f"performs in some seconds, at most {plan.amount.bulk:,}, then performed by one worker "
+        f"process; {plan.amount.latencies:,} latencies at most; "
         f"{plan.commands:,} commands. Versions: {versions()}."
     )
 
 
 def _tell(text: str) -> None:
-    """Progress, on a terminal only."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
+    """Progress: a line per row."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ class Program:
     def __init__(
         self, python: Path, peer: str, settings: Mapping[str, str], folder: Path, socket: str
     ) -> None:
+        self._bin = python.parent
         self._command = [str(python), "-m", "benchmarks.peers", peer]
         self._counter = folder / "counter"
         self._counter.touch()
@@ -46,9 +47,13 @@ class Program:
 
     def call(self, what: str, count: int) -> Any:
         """What `python -m benchmarks.peers` prints. Raises PeerFailed."""
+        return json.loads(self._run([*self._command, what, str(count)]))
+
+    def _run(self, command: Sequence[str]) -> str:
+        said = " ".join(command[-2:])
         try:
             done = subprocess.run(
-                [*self._command, what, str(count)],
+                command,
                 capture_output=True,
                 text=True,
                 timeout=CALL_S,
@@ -57,10 +62,17 @@ class Program:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise PeerFailed(f"'{what}' takes longer than {CALL_S:.0f} s") from error
+            raise PeerFailed(f"'{said}' takes longer than {CALL_S:.0f} s") from error
         if done.returncode:
-            raise PeerFailed(f"'{what}' failed: {_last(done.stderr)}")
-        return json.loads(done.stdout)
+            raise PeerFailed(f"'{said}' failed: {_last(done.stderr)}")
+        return done.stdout
+
+    def time_command(self, words: Sequence[str]) -> float:
+        """Seconds that a program of the peer's environment takes. Raises PeerFailed."""
+        command = [str(self._bin / words[0]), *words[1:]]
+        begun = time.perf_counter()
+        self._run(command)
+        return time.perf_counter() - begun
 
     def work(self) -> None:
         """Start the worker."""
@@ -94,14 +106,25 @@ class Program:
 
     def usage_s(self) -> float:
         """Processor time of the worker and all it has started, so far."""
-        if self._worker is None:
-            return 0.0
         total = 0.0
-        worker = psutil.Process(self._worker.pid)
-        for process in (worker, *worker.children(recursive=True)):
+        for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 total += sum(process.cpu_times()[:4])  # own and of ended children
         return total
+
+    def resident_mb(self) -> float:
+        """Memory of its largest process: the one that performs jobs, not one that watches it."""
+        sizes = [0]
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                sizes.append(process.memory_info().rss)
+        return max(sizes) / 1e6
+
+    def _processes(self) -> list[psutil.Process]:
+        if self._worker is None:
+            return []
+        worker = psutil.Process(self._worker.pid)
+        return [worker, *worker.children(recursive=True)]
 
     def _has_ended(self) -> bool:
         return self._worker is not None and self._worker.poll() is not None

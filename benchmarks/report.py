@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.catalog import ASYNC, COMMANDS, PEERS, SYNC
+from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW, PEERS, SYNC
 from benchmarks.required import Verdict
 from benchmarks.suite import OWN_PARTS, Results
-from benchmarks.trial import BULK, P50, P99, RATE, SERVER, SINGLE, WORKER
+from benchmarks.targets import STATUS
+from benchmarks.trial import BULK, P50, P99, RATE, RESIDENT, SERVER, SINGLE, WORKER
 from jobrunner.bench.conditions import Conditions
 from jobrunner.bench.figures import Figure
 
@@ -17,6 +18,7 @@ COLUMNS = {
     RATE: "jobs/s",
     WORKER: "worker µs/job",
     SERVER: "server µs/job",
+    RESIDENT: "worker MB",
     SINGLE: "submit/s",
     BULK: "bulk submit/s",
     P50: "latency p50 ms",
@@ -30,7 +32,7 @@ def report(results: Results, verdicts: Sequence[Verdict], conditions: Conditions
     """All of it. `how` says how much was measured, and how often."""
     parts = [conditions_text(conditions, how)]
     parts += [case_table(case, results) for case in HEADINGS]
-    parts += [own_table(results), verdict_table(verdicts)]
+    parts += [overview_table(results), own_table(results), verdict_table(verdicts)]
     return "\n".join(part for part in parts if part)
 
 
@@ -66,9 +68,25 @@ def case_table(case: str, results: Results) -> str:
         + " |"
         for name in names
     ]
-    lines += [
-        f"| {title_of(case, name)} | {why.replace('|', '/')} |" for name, why in failed.items()
-    ]
+    lines += [_failed_row(title_of(case, name), why) for name, why in failed.items()]
+    return "\n".join(lines) + "\n"
+
+
+def overview_table(results: Results) -> str:
+    """Commands that tell how things are, the quickest first. Empty without a peer's."""
+    failed = {name: why for (part, name), why in results.failures.items() if part == OVERVIEW}
+    theirs = {each.case: each for each in results.figures if each.part == OVERVIEW}
+    if not theirs and not failed:
+        return ""
+    ours = {
+        f"jobrunner {STATUS.case}": each
+        for each in results.figures
+        if (each.part, each.case, each.name) == (STATUS.part, STATUS.case, STATUS.name)
+    }
+    figures = sorted({**ours, **theirs}.items(), key=lambda item: item[1].median)
+    lines = ["| command that tells how things are | ms |", "|---|---:|"]
+    lines += [f"| {name} | {cell(figure)} |" for name, figure in figures]
+    lines += [_failed_row(name, why) for name, why in failed.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +101,7 @@ def own_table(results: Results) -> str:
         f"| {each.part} | {each.case} | {each.name}, {each.unit} | {cell(each)} |"
         for each in figures
     ]
-    lines += [f"| {part} | {why.replace('|', '/')} |" for part, why in failed.items()]
+    lines += [_failed_row(part, why) for part, why in failed.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -91,6 +109,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """Each requirement with its figure."""
     lines = ["| must reach | at least | measured | |", "|---|---:|---:|---|"]
     return "\n".join([*lines, *map(_verdict_row, verdicts)]) + "\n"
+
+
+def _failed_row(name: str, why: str) -> str:
+    return f"| {name} | {why.replace('|', '/')} |"
 
 
 def _verdict_row(verdict: Verdict) -> str:

@@ -1,25 +1,28 @@
 """Measures all rows in rotation, so that a slow minute of the machine hits all of them alike."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.catalog import COMMANDS, PEERS, Peer
+from benchmarks.catalog import COMMANDS, OVERVIEW, PEERS, Peer
 from benchmarks.commands import RUNNERS
 from benchmarks.environments import interpreter
-from benchmarks.failure import PeerFailed
+from benchmarks.overviews import OVERVIEWS, answer_s
 from benchmarks.required import JOBRUNNER
 from benchmarks.trial import RATE, Amount, try_peer
 from jobrunner.bench.extent import Extent
 from jobrunner.bench.figures import Figure, Sample, figures_of
 from jobrunner.bench.suite import PARTS
-from jobrunner.chaos.site import Stuck
 from jobrunner.errors import JobrunnerError
 
 # What only jobrunner is measured by. Its throughput is measured beside that of its peers.
 OWN_PARTS = tuple(part for part in PARTS if part != "throughput")
+# They have a million jobs each, and take minutes.
+ONCE = ("depth", "promotion")
+TIME = "time"  # of a command until it has answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Row:
     part: str
     name: str
     measure: Callable[[], Iterable[Sample]]
+    is_repeated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +63,41 @@ def rows_of(names: Sequence[str], plan: Plan) -> list[Row]:
             for case in peer.setups
         ),
         *(Row(COMMANDS, name, partial(_try_command, name, plan.commands)) for name in RUNNERS),
-        *(Row(part, JOBRUNNER, partial(PARTS[part], plan.own)) for part in OWN_PARTS),
+        *(Row(OVERVIEW, name, partial(_answer, name, plan)) for name in OVERVIEWS),
+        *(
+            Row(part, JOBRUNNER, partial(PARTS[part], plan.own), part not in ONCE)
+            for part in OWN_PARTS
+        ),
     ]
     return [row for row in rows if row.name in names or not names]
 
 
 def measure_rows(rows: Sequence[Row], repeat: int, tell: Callable[[str], None]) -> Results:
-    """Measure each row so often; one that fails is left out of the runs that follow."""
+    """Measure each row so often; one that fails is left out of the runs that follow.
+
+    `tell` is given what begins, then how long it took.
+    """
     samples: list[tuple[str, Sample]] = []
     failures: dict[tuple[str, str], str] = {}
     for number in range(repeat):
         for row in rows:
-            if (row.part, row.name) in failures:
+            if (row.part, row.name) in failures or (number and not row.is_repeated):
                 continue
-            tell(f"run {number + 1} of {repeat}: {row.name}, {row.part}")
+            tell(f"run {number + 1} of {repeat}: {row.name}, {row.part} … ")
+            begun = time.monotonic()
             try:
                 samples += [(row.part, sample) for sample in row.measure()]
-            except (PeerFailed, JobrunnerError, Stuck) as failure:
-                failures[row.part, row.name] = " ".join(str(failure).split())
+            except Exception as failure:  # whatever it is: the figures of the others are kept
+                failures[row.part, row.name] = _reason(failure)
+            tell(f"{time.monotonic() - begun:.1f} s {failures.get((row.part, row.name), '')}\n")
     return Results(figures_of(samples), failures)
+
+
+def _reason(failure: Exception) -> str:
+    """In one line."""
+    why = failure.why if isinstance(failure, JobrunnerError) else None
+    said = f"{failure}: {why}" if why else str(failure) or type(failure).__name__
+    return f"failed: {' '.join(said.split())}"
 
 
 def _try(peer: Peer, case: str, plan: Plan) -> Iterator[Sample]:
@@ -88,3 +108,9 @@ def _try(peer: Peer, case: str, plan: Plan) -> Iterator[Sample]:
 
 def _try_command(name: str, count: int) -> Iterator[Sample]:
     yield Sample(name, RATE, RUNNERS[name](count), "/s")
+
+
+def _answer(name: str, plan: Plan) -> Iterator[Sample]:
+    overview = OVERVIEWS[name]
+    python = interpreter(overview.peer, plan.cache)
+    yield Sample(name, TIME, answer_s(overview, python, plan.amount.bulk) * 1000, "ms")

@@ -1,15 +1,18 @@
 """What jobrunner must reach, on two processors, as medians of the same run."""
 
-from benchmarks.catalog import ASYNC, COMMANDS, SYNC
+from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW, SYNC
 from benchmarks.required import ANY, JOBRUNNER, Requirement, Spot
-from benchmarks.trial import BULK, P50, P99, RATE, SINGLE
+from benchmarks.suite import TIME
+from benchmarks.trial import BULK, P50, P99, RATE, RESIDENT, SINGLE
 
 NOOP = Spot(ASYNC, JOBRUNNER, RATE)
 HOSTED = Spot(SYNC, JOBRUNNER, RATE)
 COMMAND = Spot(COMMANDS, JOBRUNNER, RATE)
 CRONS = "1,000 crons"
 MANY = "100,000 queued"
+DUE = "1,000,000 due"
 IDLE = "idle daemon"
+STATUS = Spot("cli", "status", "time")
 ALL_RATES = (Spot(ASYNC, ANY, RATE), Spot(SYNC, ANY, RATE))
 
 
@@ -69,11 +72,27 @@ TARGETS = (
         (Spot("depth", "10,000 queued", "rate"),),
         at_least=0.85,
     ),
+    Requirement(
+        "1,000,000 due at once: longest store command, ms",
+        Spot("promotion", DUE, "longest store command"),
+        at_most=10,
+    ),
+    Requirement(
+        "1,000,000 due at once: other submits p99, ms",
+        Spot("promotion", DUE, "other submits, p99"),
+        at_most=100,
+    ),
     Requirement("store per queued job, B", Spot("depth", MANY, "store, queued"), at_most=700),
     Requirement("store per finished job, B", Spot("depth", MANY, "store, finished"), at_most=600),
     Requirement("idle daemon, MB", Spot("memory", IDLE, "all"), at_most=150),
     Requirement("supervisor, MB", Spot("memory", IDLE, "supervisor"), at_most=50),
     Requirement("worker, resident, MB", Spot("memory", IDLE, "worker, resident"), at_most=95),
+    Requirement(
+        "worker, resident: × stock taskiq's",
+        Spot(ASYNC, JOBRUNNER, RESIDENT),
+        (Spot(ASYNC, "taskiq", RESIDENT),),
+        at_most=1,
+    ),
     Requirement(
         "idle daemon, % of a processor", Spot("memory", IDLE, "daemon's processor"), at_most=0.5
     ),
@@ -86,5 +105,15 @@ TARGETS = (
         "status with 100,000 finished jobs: × imports alone",
         Spot("cli", "status", "against imports alone"),
         at_most=1.5,
+    ),
+    Requirement("status: × rq info", STATUS, (Spot(OVERVIEW, "rq info", TIME),), at_most=1),
+    Requirement(
+        "status: × celery status", STATUS, (Spot(OVERVIEW, "celery status", TIME),), at_most=1
+    ),
+    Requirement(
+        "store 1 ms further away: × the rate",
+        Spot("network", "1 ms further", "rate"),
+        (Spot("network", "0 ms further", "rate"),),
+        at_least=0.7,
     ),
 )

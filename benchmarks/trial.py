@@ -20,13 +20,14 @@ SINGLE = "submit single"
 BULK = "submit bulk"
 WORKER = "worker"
 SERVER = "server"
+RESIDENT = "resident"
 P50 = "latency p50"
 P99 = "latency p99"
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much one run does. `bulk` is a multiple of 100."""
+    """How much one run does, at most. `bulk` is a multiple of 1,000."""
 
     single: int = 2_000
     bulk: int = 20_000
@@ -35,21 +36,22 @@ class Amount:
 
 def try_peer(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator[Sample]:
     """Submit, perform a full queue, then wait for single jobs. Raises PeerFailed."""
-    yield from _throughput(peer, case, python, amount)
+    bulk = min(peer.jobs, amount.bulk)
+    yield from _throughput(peer, case, python, amount.single, bulk)
     yield from _latency(peer, case, python, amount.latencies)
 
 
-def _throughput(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator[Sample]:
+def _throughput(peer: Peer, case: str, python: Path, single: int, bulk: int) -> Iterator[Sample]:
     with (
         _server(peer) as server,
         Program(
             python, peer.name, settings_of(case, "throughput"), server.folder, server.socket
         ) as program,
     ):
-        yield Sample(peer.name, SINGLE, amount.single / program.call("each", amount.single), "/s")
-        yield Sample(peer.name, BULK, amount.bulk / program.call("bulk", amount.bulk), "/s")
+        yield Sample(peer.name, SINGLE, single / program.call("each", single), "/s")
+        yield Sample(peer.name, BULK, bulk / program.call("bulk", bulk), "/s")
         program.work()
-        yield from _work_off(peer, program, server, amount.single + amount.bulk)
+        yield from _work_off(peer, program, server, single + bulk)
 
 
 def _server(peer: Peer) -> Server | PostgresServer:
@@ -66,12 +68,14 @@ def _work_off(
     per_job = 1_000_000 / max(counted, 1)
     worker_us = (program.usage_s() - worker_s) * per_job
     server_us = (server.usage_s() - server_s) * per_job
+    resident_mb = program.resident_mb()
     time.sleep(SETTLE_S)
     if program.performed() != jobs:
         raise PeerFailed(f"performed {program.performed()} times what were {jobs} jobs")
     yield Sample(peer.name, RATE, counted / seconds, "/s")
     yield Sample(peer.name, WORKER, worker_us, "µs")
     yield Sample(peer.name, SERVER, server_us, "µs")
+    yield Sample(peer.name, RESIDENT, resident_mb, "MB")
 
 
 def _latency(peer: Peer, case: str, python: Path, count: int) -> Iterator[Sample]:

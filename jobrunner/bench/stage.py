@@ -15,6 +15,7 @@ from typing import Any, Self
 import psutil
 
 from jobrunner.bench.delivery import check_delivery
+from jobrunner.bench.distance import Distance
 from jobrunner.bench.figures import rate_between
 from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.site import Site, until
@@ -70,6 +71,9 @@ class Performance:
 class Stage:
     """A daemon and its store; see the module. `slots` are those of each worker.
 
+    `further_s`: the daemon, not the client, reaches the store through a `Distance`, so many
+    seconds away each way; only for a store of the run's own.
+
     Raises StoreUnavailable for a `url` that cannot be reached.
     """
 
@@ -81,6 +85,7 @@ class Stage:
         crons: Mapping[str, Mapping[str, Any]] | None = None,
         processes: int = 1,
         slots: int = 64,
+        further_s: float | None = None,
     ) -> None:
         declaration = Declaration(tasks or TASKS, crons or {}, processes, slots)
         address = _namespace(url) if url else None
@@ -88,6 +93,8 @@ class Stage:
         self._cleanup = ExitStack()
         self._arena = self._cleanup.enter_context(Arena(setting, 0, 0, address))
         own = self._arena.address
+        if further_s is not None:
+            self._arena.url = self._arena.keep(Distance(own, further_s)).url
         self.client = self._cleanup.enter_context(Client(own.name, own.url, socket=own.socket))
         self.keys = self._arena.keys
         self.run = self._arena.run
@@ -130,12 +137,12 @@ class Stage:
         reply: Any = self.execute("ZCARD", key)
         return int(reply)
 
-    def submit(self, task: str, count: int) -> list[str]:
-        """Submit jobs in bulk; their ids."""
+    def submit(self, task: str, count: int, delay: float | None = None) -> list[str]:
+        """Submit jobs in bulk, due after `delay` seconds; their ids."""
         ids: list[str] = []
         while len(ids) < count:
-            portion = min(PORTION, count - len(ids))
-            ids += [job.id for job in self.client.submit_many(task, [{}] * portion)]
+            some: list[dict[str, str]] = [{}] * min(PORTION, count - len(ids))
+            ids += [job.id for job in self.client.submit_many(task, some, delay=delay)]
         self.note(ids, is_counted=task != COMMAND)
         return ids
 

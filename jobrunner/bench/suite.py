@@ -9,6 +9,8 @@ from jobrunner.bench.figures import Figure, Sample, figures_of
 from jobrunner.bench.fires import measure_fires
 from jobrunner.bench.latency import measure_latency
 from jobrunner.bench.memory import measure_memory
+from jobrunner.bench.network import measure_network
+from jobrunner.bench.promotion import measure_promotion
 from jobrunner.bench.recovery import measure_recovery
 from jobrunner.bench.submitting import measure_submit
 from jobrunner.bench.throughput import measure_throughput
@@ -18,26 +20,40 @@ from jobrunner.errors import JobrunnerError, UsageError
 Measure = Callable[[Extent], Iterator[Sample]]
 Tell = Callable[[str], None]  # what is being done now, one line
 
+OWN_SERVER = "network"  # the part that runs on no other server
+
 PARTS: Mapping[str, Measure] = {
     "throughput": measure_throughput,
     "submit": measure_submit,
     "latency": measure_latency,
     "fires": measure_fires,
     "depth": measure_depth,
+    "promotion": measure_promotion,
+    OWN_SERVER: measure_network,
     "memory": measure_memory,
     "recovery": measure_recovery,
     "cli": measure_cli,
 }
 
 
-def parts_named(names: Sequence[str]) -> list[str]:
-    """These parts in the order of the benchmark; all of them for none. Raises UsageError."""
+def parts_named(names: Sequence[str], url: str | None = None) -> list[str]:
+    """These parts in the order of the benchmark; for none all that there are for the store.
+
+    Raises UsageError.
+    """
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         raise UsageError(
             f"the benchmark has no part '{unknown[0]}'", fix=f"its parts are {', '.join(PARTS)}"
         )
-    return [name for name in PARTS if name in names or not names]
+    if url is not None and OWN_SERVER in names:
+        raise UsageError(
+            f"the part '{OWN_SERVER}' does not run on a given store",
+            why="it puts a distance between the daemon and a server of its own",
+            fix="leave out --url for this part",
+        )
+    others = [name for name in PARTS if url is None or name != OWN_SERVER]
+    return [name for name in others if name in names or not names]
 
 
 def measure(parts: Sequence[str], extent: Extent, tell: Tell) -> list[Figure]:

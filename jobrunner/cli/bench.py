@@ -45,7 +45,7 @@ def bench(
     from jobrunner.bench.suite import measure, parts_named
 
     cli = cli_of(ctx)
-    names = parts_named(parts or [])
+    names = parts_named(parts or [], url)
     extent = _extent(jobs, repeat, url, is_quick)
     conditions = conditions_now(cli.clock.now(), url, is_quick)
     progress = _Progress(cli)

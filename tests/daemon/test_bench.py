@@ -2,10 +2,14 @@
 
 import json
 
+from jobrunner.bench.distance import Distance
+from jobrunner.bench.extent import Extent
+from jobrunner.bench.network import measure_network
+from jobrunner.bench.promotion import measure_promotion
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Command
+from jobrunner.store.requests import Command, Pipeline
 from tests.daemon.harness import ExternalServer
 from tests.unit.cli.conftest import Invoke, invoke
 
@@ -26,6 +30,44 @@ def test_throughput_is_measured_on_a_given_store_which_is_left_empty(
     assert all(rate > 0 for rate in rates.values())
     with StoreConnection(StoreAddress("", url=server.url)) as connection:
         assert connection.execute(Command(("KEYS", Keys("*").all()))) == []
+
+
+def test_a_store_further_away_gives_the_same_answers_in_order(server: ExternalServer) -> None:
+    long = b"x" * 3_000_000
+    echoes = Pipeline([Command(("ECHO", text)) for text in (b"1", long, b"2")])
+
+    with (
+        Distance(StoreAddress("", url=server.url), 0.001) as distance,
+        StoreConnection(StoreAddress("", url=distance.url)) as one,
+        StoreConnection(StoreAddress("", url=distance.url)) as other,
+    ):
+        replies = one.execute(echoes)
+        one.close()
+        pong = other.execute(Command(("PING",)))
+
+    assert replies == [b"1", long, b"2"]
+    assert pong == b"PONG"
+
+
+def test_due_jobs_are_promoted_while_other_work_goes_on(server: ExternalServer) -> None:
+    own = list(measure_promotion(Extent(jobs=20)))
+    given = list(measure_promotion(Extent(jobs=20, url=server.url)))
+
+    names = ["promoted", "other submits, p99", "other jobs, p99", "longest store command"]
+    assert [(sample.case, sample.name) for sample in own] == [("1,000 due", name) for name in names]
+    # Its settings are not ours to change.
+    assert [sample.name for sample in given] == names[:-1]
+    assert all(sample.value > 0 for sample in own)
+
+
+def test_the_rate_is_measured_near_the_store_and_far_from_it() -> None:
+    samples = list(measure_network(Extent(jobs=200)))
+
+    assert [sample.case for sample in samples] == [
+        "as near as it is",
+        "0 ms further",
+        "1 ms further",
+    ]
 
 
 def test_figures_are_told_per_part_in_the_order_of_the_benchmark(invoke: Invoke) -> None:

@@ -1,7 +1,15 @@
 """The tables of the benchmark, as Markdown."""
 
-from benchmarks.catalog import ASYNC, COMMANDS
-from benchmarks.report import BEGIN, DOCUMENT, END, case_table, verdict_table, with_measured
+from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW
+from benchmarks.report import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    case_table,
+    overview_table,
+    verdict_table,
+    with_measured,
+)
 from benchmarks.required import Requirement, Spot, Verdict
 from benchmarks.suite import Results
 from jobrunner.bench.figures import Figure
@@ -17,7 +25,8 @@ def test_the_fastest_is_first_with_median_and_range() -> None:
     lines = case_table(ASYNC, Results(FIGURES, {})).splitlines()
 
     assert (
-        lines[2] == "| jobrunner (64 slots) | 25,000 (20,000–30,000) | – | – | – | – | 0.50 | – |"
+        lines[2]
+        == "| jobrunner (64 slots) | 25,000 (20,000–30,000) | – | – | – | – | – | 0.50 | – |"
     )
     assert lines[3].startswith("| taskiq (Redis streams) | 1,000 |")
 
@@ -26,6 +35,27 @@ def test_a_peer_that_failed_has_a_row_that_says_why() -> None:
     table = case_table(COMMANDS, Results((), {(COMMANDS, "xargs -P"): "xargs is not installed"}))
 
     assert table.splitlines()[-1] == "| xargs -P | xargs is not installed |"
+
+
+def test_commands_of_peers_are_told_beside_that_of_jobrunner() -> None:
+    figures = (
+        Figure("cli", "status", "time", "ms", (200.0,)),
+        Figure("cli", "list", "time", "ms", (190.0,)),
+        Figure(OVERVIEW, "rq info", "time", "ms", (150.0,)),
+    )
+    results = Results(figures, {(OVERVIEW, "celery status"): "failed: it said nothing"})
+
+    assert overview_table(results).splitlines()[2:] == [
+        "| rq info | 150 |",
+        "| jobrunner status | 200 |",
+        "| celery status | failed: it said nothing |",
+    ]
+
+
+def test_the_command_of_jobrunner_alone_has_no_table() -> None:
+    figure = Figure("cli", "status", "time", "ms", (200.0,))
+
+    assert overview_table(Results((figure,), {})) == ""
 
 
 def test_a_case_that_nobody_measured_has_no_table() -> None:

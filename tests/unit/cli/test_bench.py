@@ -7,6 +7,7 @@ import pytest
 
 from jobrunner.bench.conditions import Conditions
 from jobrunner.bench.figures import Figure
+from jobrunner.bench.suite import PARTS, parts_named
 from jobrunner.cli.render_bench import bench_json, number_text
 from tests.unit.cli.conftest import NOW, Invoke
 
@@ -22,6 +23,7 @@ FIGURE = Figure("submit", "bulk", "rate", "jobs/s", (1.0, 3.0))
         (("--jobs", "1"), "--jobs is 1"),
         (("--repeat", "0"), "--repeat is 0"),
         (("--jobs", "many"), "'many' is not a whole number"),
+        (("network", "--url", "redis://x"), "'network' does not run on a given store"),
         (("--url", "http://x"), "no scheme that is known"),
     ],
 )
@@ -33,6 +35,11 @@ def test_what_cannot_be_run_is_refused_with_a_fix(
     assert (outcome.stdout, outcome.code) == ("", 2)
     assert message in outcome.stderr
     assert "fix: " in outcome.stderr
+
+
+def test_without_parts_all_are_measured_that_the_store_has() -> None:
+    assert parts_named([]) == list(PARTS)
+    assert set(PARTS) - set(parts_named([], "redis://x")) == {"network"}
 
 
 def test_a_store_that_cannot_be_reached_is_told(invoke: Invoke, tmp_path: Path) -> None:
