@@ -32,13 +32,13 @@ Invoke = Callable[[Callable[[], Context]], Awaitable[Any]]
 
 def direct_invoke(callee: Callee, attempt: Attempt) -> Invoke:
     """Call a function that needs nothing from taskiq."""
+    return partial(_call, callee, attempt)  # a closure's annotations are made with each of them
 
-    def invoke(make_context: Callable[[], Context]) -> Awaitable[Any]:
-        keywords = callee.keywords(attempt.arguments, make_context)
-        awaitable: Awaitable[Any] = callee.function(*attempt.args, **keywords)
-        return awaitable
 
-    return invoke
+def _call(callee: Callee, attempt: Attempt, make_context: Callable[[], Context]) -> Awaitable[Any]:
+    keywords = callee.keywords(attempt.arguments, make_context)
+    awaitable: Awaitable[Any] = callee.function(*attempt.args, **keywords)
+    return awaitable
 
 
 class FunctionRunner:
