@@ -53,8 +53,9 @@ def _exit_code(args: Sequence[str], cli: CliContext) -> int:
         return _report(_not_text(), cli)
     except BrokenPipeError:
         raise
-    except Exception:  # the boundary: whatever else happens is a bug, and is told as one
-        return _report_bug(cli)
+    except Exception as error:  # the boundary: whatever else happens is a bug, and is told as one
+        strange = _strange_data(error)
+        return _report(strange, cli) if strange else _report_bug(cli)
 
 
 def _dispatch(args: Sequence[str], cli: CliContext) -> int:
@@ -68,6 +69,21 @@ def _dispatch(args: Sequence[str], cli: CliContext) -> int:
         return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
     with group.make_context("jobrunner", list(args), obj=cli) as ctx:
         return int(group.invoke(ctx) or ExitCode.DONE)
+
+
+def _strange_data(error: Exception) -> JobrunnerError | None:
+    """What it means that the store holds another kind of value than jobrunner writes."""
+    from jobrunner.errors import StoreUnavailable
+    from jobrunner.store.failures import ReplyError
+
+    if not isinstance(error, ReplyError) or error.code != "WRONGTYPE":
+        return None
+    return StoreUnavailable(
+        "the store has a key that jobrunner did not write like this",
+        why=f"it says: {error}",
+        fix="give the daemon a namespace of its own by `name` in the manifest, or delete the key: "
+        "`valkey-cli --scan --pattern 'jr:*'` lists them, TYPE tells their kind",
+    )
 
 
 def _not_text() -> UsageError:

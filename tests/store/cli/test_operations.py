@@ -184,3 +184,19 @@ def test_completion_offers_names_and_ids_from_the_store(
 
     assert (outcome.stderr, outcome.code) == ("", 0)
     assert capsys.readouterr().out.split() == offered
+
+
+@pytest.mark.parametrize("command", ["list", "history demo", "show ab"])
+def test_a_key_of_another_program_is_told_without_a_traceback(
+    invoke: Invoke, store: Store, command: str
+) -> None:
+    strange = [store.keys.done("completed"), store.keys.task_done("demo")]
+    for key in strange:
+        store.command("SET", key, "not a zset")
+
+    outcome = invoke(*command.split())
+    store.command("DEL", *strange)
+
+    assert outcome.stderr.startswith("error: the store has a key that jobrunner did not write")
+    assert "WRONGTYPE" in outcome.stderr
+    assert outcome.code == 4
