@@ -68,7 +68,7 @@ def _growth(retry: "Retry", attempt: int) -> int:
 class MisfireDecision:
     """The fire times that make jobs, oldest first, and the row of those that are skipped.
 
-    With `is_partial` more of them make jobs: decide again once these are handled.
+    With `is_partial` more of them may make jobs: decide again once these are handled.
     """
 
     fire: list[datetime]
@@ -96,12 +96,11 @@ def decide_misfire(
 
 
 def is_prompt(spec: "CronSpec", due: datetime, now: datetime) -> bool:
-    """Whether `decide_misfire` would find nothing to do but to fire `due`.
+    """Whether `due`, the cron's first fire time after the last handled one, is within grace.
 
-    `due` is the cron's first fire time after the last handled one: noticed within grace, and before
-    there can be another.
+    Then it fires whatever the misfire policy says, and `decide_misfire` would fire it first.
     """
-    return now - due < ONE_SECOND and now - due <= spec.grace
+    return now - due <= spec.grace
 
 
 def _skipped_until(cron: Cron, spec: "CronSpec", last_handled: datetime, now: datetime) -> datetime:

@@ -162,9 +162,10 @@ class Scheduler:
             self._late.look(now)
             await self._handle(self._decide_due(now), now)
             if not self._is_due(now):
-                # Only now, as it takes as long as firing: no job waits for another cron's future.
+                # Only now, as it takes as long as firing: no job waits for another cron's future,
+                # nor for the lines about those that were late.
                 await self._note_next(self._look_ahead(CRONS_PER_TRIP, now))
-            self._late.tell()
+                self._late.tell()
         promotion = await self._connection.run(promote_due(self._keys))
         if promotion.is_more_due:
             return now + PROMPT
@@ -193,7 +194,8 @@ class Scheduler:
     def _decide(self, name: str, now: datetime) -> MisfireDecision:
         item, progress = self._crons[name], self._progress[name]
         if progress.due is not None and is_prompt(item.spec, progress.due, now):
-            return MisfireDecision([progress.due])
+            # Others may have followed it. They are not looked for while crons wait for their turn.
+            return MisfireDecision([progress.due], is_partial=True)
         return decide_misfire(item.cron, item.spec, progress.handled, now)
 
     async def _handle(self, decisions: Mapping[str, MisfireDecision], now: datetime) -> None:

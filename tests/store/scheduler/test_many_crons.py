@@ -79,6 +79,31 @@ async def test_no_job_waits_for_the_next_fire_times_of_other_crons(
     assert {record(store, item.name).next_fire_at for item in many} == {at(0, 10)}
 
 
+async def test_no_job_waits_for_the_lines_about_those_that_were_late(
+    store: Store, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    await daemon.take_up(*crons(FIRES_PER_TICK + 1))
+
+    await daemon.tick_at(at(0, 5, 2))
+    assert "fired late" not in caplog.messages
+
+    await daemon.tick()
+    assert caplog.messages.count("fired late") == FIRES_PER_TICK + 1
+
+
+async def test_crons_that_are_late_fire_in_turn_each_fire_time_within_grace(
+    store: Store, daemon: Daemon
+) -> None:
+    await daemon.take_up(*(a_cron(name, cron="* * * * * *") for name in ("a", "b")))
+
+    await daemon.serve_until(at(0, 0, 1))
+    await daemon.tick_at(at(0, 0, 4))
+    await daemon.serve_until(at(0, 0, 4))
+
+    seconds = [job_id[-3:] for job_id in queue(store)]
+    assert seconds == ["01Z", "01Z", "02Z", "02Z", "03Z", "03Z", "04Z", "04Z"]
+
+
 async def test_a_reload_amid_many_fires_keeps_the_crons_that_have_fired(
     store: Store, daemon: Daemon
 ) -> None:
@@ -151,7 +176,10 @@ class CountingDays(Days):
         return super().first_from(day)
 
 
-async def test_a_fire_computes_one_fire_time_the_next_one(store: Store, daemon: Daemon) -> None:
+@pytest.mark.parametrize("late", [0, 8])
+async def test_a_fire_within_grace_computes_one_fire_time_the_next_one(
+    store: Store, daemon: Daemon, late: int
+) -> None:
     item = a_cron(cron="0 * * * *")
     assert item.cron.rule is not None
     days = CountingDays(item.cron.rule.calendar.days._croniters)
@@ -160,7 +188,7 @@ async def test_a_fire_computes_one_fire_time_the_next_one(store: Store, daemon: 
     await daemon.take_up(replace(item, cron=replace(item.cron, rule=rule)))
     days.asked = 0
 
-    await daemon.tick_at(at(1))
+    await daemon.tick_at(at(1, 0, late))
 
     assert len(queue(store)) == 1
     assert days.asked == 1
