@@ -42,6 +42,8 @@ class ResultFiles:
 
     def read(self, place: str) -> bytes | None:
         """The JSON that was written, None for nothing. Raises BadResult."""
+        if not _is_there(place):
+            return None
         try:
             # The folder may belong to another user: no link, pipe or device is followed.
             file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -60,16 +62,14 @@ class ResultFiles:
 
     def discard(self, place: str) -> None:
         """Remove what an attempt left there."""
-        folder = os.path.dirname(place)
-        if folder == self._folder:
+        folder, _, _ = place.rpartition("/")
+        if folder != self._folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _is_there(place):
             try:
                 os.unlink(place)
-            except FileNotFoundError:
-                return
             except OSError:
                 shutil.rmtree(place, ignore_errors=True)  # a folder, of all things
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Remove everything; at the end of the worker."""
@@ -84,6 +84,14 @@ def discard_results(worker: str) -> None:
     for folder in Path(tempfile.gettempdir()).iterdir():
         if folder.name.startswith(_prefix(worker)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_there(place: str) -> bool:
+    """Whether anything was written, even a link to nowhere.
+
+    Most commands write nothing: to ask is cheaper than to try in vain, and to catch the error.
+    """
+    return os.access(place, os.F_OK, follow_symlinks=False)
 
 
 def _prefix(worker: str) -> str:

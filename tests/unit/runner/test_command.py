@@ -296,6 +296,7 @@ async def test_json_in_the_result_file_becomes_the_result(run: Run) -> None:
         ("echo '{rows}' > $JOBRUNNER_RESULT", "is not JSON"),
         ("head -c 2000000 /dev/zero > $JOBRUNNER_RESULT", "larger than 1,048,576 bytes"),
         ("ln -s /etc/passwd $JOBRUNNER_RESULT", "cannot be read"),
+        ("ln -s /nowhere $JOBRUNNER_RESULT", "cannot be read"),
         ("mkfifo $JOBRUNNER_RESULT", "not a regular file"),
     ],
 )
