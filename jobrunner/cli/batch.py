@@ -67,7 +67,8 @@ def _request(line: BatchLine, queue: str | None, priority: Priority | None) -> J
         queue=line.queue or queue,
         priority=line.priority or priority,
     )
-    request.delay_duration()  # a bad one is told with its line, here
+    if line.delay is not None:
+        request.delay_duration()  # a bad one is told with its line, here
     return request
 
 

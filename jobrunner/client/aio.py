@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 
 from jobrunner.client.operations import Operations, Repeats
 from jobrunner.client.outcome import result_of
+from jobrunner.client.ref import Ref
 from jobrunner.client.request import Duration, JobRequest, ManyOptions, SubmitOptions, seconds_of
 from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import find_store
@@ -128,13 +128,11 @@ class AsyncClient:
                 await sleep(repeats.pause_after(error))
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncJobRef:
+class AsyncJobRef(Ref, frozen=True, eq=False, gc=False):
     """As `JobRef`, with coroutines for all that is read from the store."""
 
-    id: str
-    _client: AsyncClient = field(repr=False, compare=False)
-    submitted: Submitted | None = field(default=None, repr=False, compare=False)
+    _client: AsyncClient
+    submitted: Submitted | None = None
 
     async def state(self) -> JobState:
         """As `JobRef.state`."""

@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 
 from jobrunner.client.ends import Ends
 from jobrunner.client.operations import Operations, Repeats
 from jobrunner.client.outcome import result_of
+from jobrunner.client.ref import Ref
 from jobrunner.client.request import Duration, JobRequest, ManyOptions, SubmitOptions, seconds_of
 from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import find_store
@@ -143,13 +143,11 @@ class Client:
                 time.sleep(repeats.pause_after(error))
 
 
-@dataclass(frozen=True, slots=True)
-class JobRef:
+class JobRef(Ref, frozen=True, eq=False, gc=False):
     """One job of a client. Nothing is remembered: what is asked for is read from the store."""
 
-    id: str
-    _client: Client = field(repr=False, compare=False)
-    submitted: Submitted | None = field(default=None, repr=False, compare=False)
+    _client: Client
+    submitted: Submitted | None = None
 
     @property
     def state(self) -> JobState:

@@ -58,6 +58,10 @@ def finish_next(store: Store, result: object = None) -> None:
     store.finish(entry, result=msgspec.json.encode(result))
 
 
+def resize_request() -> JobRequest:
+    return JobRequest("resize", {"path": "a.png"})
+
+
 def fork() -> int:
     with warnings.catch_warnings():
         # Newer Pythons warn of forks beside threads; the child only waits and ends.
@@ -129,9 +133,27 @@ def test_many_jobs_are_made_with_one_call_per_five_hundred(client: Client, store
     assert len({job.id for job in jobs}) == 1001
 
 
+def test_each_task_of_a_batch_is_asked_for_once(client: Client, store: Store) -> None:
+    before = calls_of(store)["hget"]
+
+    client.submit_batch([*(JobRequest("demo") for _ in range(3)), resize_request()])
+
+    # The script calls HGET for each of the four records.
+    assert calls_of(store)["hget"] == before + 4 + 2
+
+
+def test_references_of_one_job_are_equal(client: Client) -> None:
+    job, other = client.submit_batch([JobRequest("demo"), JobRequest("demo")])
+
+    assert client.ref(job.id) == job
+    assert other != job
+    assert {job, other, client.ref(job.id)} == {job, other}
+    assert repr(job) == f"JobRef(id={job.id!r})"
+
+
 def test_a_batch_may_be_of_several_tasks_and_of_texts(client: Client) -> None:
     first, second = client.submit_batch(
-        [JobRequest("demo", {"n": "7"}, from_text=True), JobRequest("resize", {"path": "a.png"})]
+        [JobRequest("demo", {"n": "7"}, from_text=True), resize_request()]
     )
 
     assert first.job().arguments == {"n": 7}
