@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -11,10 +10,8 @@ from jobrunner.clock import from_ms, to_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.cancelling import cancel, cancel_unclaimed
 from jobrunner.store.crons import (
-    FIRES_PER_CALL,
     CronRecord,
     Enrolment,
-    Fire,
     Fired,
     enrol,
     fire,
@@ -24,31 +21,9 @@ from jobrunner.store.crons import (
     resume_cron,
 )
 from jobrunner.store.lookup import find_id
-from jobrunner.store.stats import Query, Window, read_stats
 from jobrunner.store.submission import retry_job, submit
-from jobrunner.store.tallies import OVERALL
-from tests.store.factories import MESSAGE, Store
-
-ONE = datetime(2026, 11, 21, 1, tzinfo=UTC)
-TWO = datetime(2026, 11, 21, 2, tzinfo=UTC)
-ID_ONE = "nightly@2026-11-21T01:00:00Z"
-ID_TWO = "nightly@2026-11-21T02:00:00Z"
-
-
-def a_fire(fire_time: datetime = ONE, **changes: Any) -> Fire:
-    values: dict[str, Any] = {
-        "cron": "nightly",
-        "fire_time": fire_time,
-        "task": "demo",
-        "message": MESSAGE,
-        "queue": "default",
-        "priority": Priority.NORMAL,
-    }
-    return Fire(**values | changes)
-
-
-def send(store: Store, *fires: Fire) -> list[str]:
-    return [fired.what for fired in store.run(fire(store.keys, fires))]
+from tests.store.factories import Store
+from tests.store.fires import ID_ONE, ID_TWO, ONE, TWO, a_fire, send
 
 
 def wishes(store: Store) -> set[str]:
@@ -96,39 +71,6 @@ def test_fire_times_go_forward_only(store: Store) -> None:
 
 def test_crons_do_not_hinder_each_other(store: Store) -> None:
     assert send(store, a_fire(), a_fire(cron="other")) == ["queued", "queued"]
-
-
-def test_each_of_many_fire_times_gets_its_own_answer_and_all_are_counted(store: Store) -> None:
-    send(store, a_fire(ONE, cron="late"))
-    store.run(pause_cron(store.keys, "paused"))
-    rows = [a_fire(cron=cron, skip=Reason.MISFIRE, first=ONE) for cron in ("row", "other row")]
-    chain = [a_fire(ONE), a_fire(TWO, overlap="queue", previous=ID_ONE)]
-    refused = [a_fire(cron="paused"), a_fire(TWO, cron="late"), a_fire(ONE, cron="late")]
-    others = [a_fire(cron=f"cron-{number}", queue="web") for number in range(FIRES_PER_CALL)]
-
-    whats = send(store, *rows, *chain, *refused, *others, rows[0])
-
-    assert whats == [
-        *("skipped", "skipped", "queued", "blocked", "paused", "changed", "handled"),
-        *["queued"] * FIRES_PER_CALL,
-        "handled",
-    ]
-    assert store.run(find_id(store.keys, "@last")) == others[-1].job_id
-    assert set(store.texts("SMEMBERS", store.keys.queues())) == {"default", "web"}
-    counts = store.texts("HGETALL", store.keys.counts())
-    assert dict(zip(counts[::2], counts[1::2], strict=True)) == {
-        "queued:demo": f"{FIRES_PER_CALL + 2}",
-        "blocked:demo": "1",
-    }
-    [stats] = store.run(read_stats(store.keys, [Query(Window.HOUR, OVERALL)]))
-    assert (stats.submitted, stats.skipped) == (FIRES_PER_CALL + 3, 2)
-
-
-def test_a_damaged_cron_does_not_stop_those_after_it(store: Store) -> None:
-    store.command("HSET", store.keys.cron("nightly"), "handled", "damaged")
-
-    assert send(store, a_fire(), a_fire(cron="other"), a_fire()) == ["queued", "queued", "handled"]
-    assert record(store).handled == ONE
 
 
 def test_a_fire_time_whose_job_a_backfill_made_is_handled(store: Store) -> None:
