@@ -3,7 +3,7 @@
 from collections import Counter
 
 from jobrunner.model import Reason
-from jobrunner.store.crons import FIRES_PER_CALL, pause_cron
+from jobrunner.store.crons import FIRES_PER_CALL, pause_cron, read_crons
 from jobrunner.store.lookup import find_id
 from jobrunner.store.stats import Query, Window, read_stats
 from jobrunner.store.tallies import OVERALL
