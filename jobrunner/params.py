@@ -126,8 +126,10 @@ def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date)
     if spec.choices is not None and converted not in _choices(spec, today):
         allowed = ", ".join(as_text(choice) for choice in spec.choices)
         raise ValueError(f"must be one of {allowed}, not {_shown(spec, value)}")
-    _check_pattern(spec, converted)
-    _check_range(spec, converted)
+    if spec.pattern is not None:
+        _check_pattern(spec.pattern, spec, converted)
+    if spec.min is not None or spec.max is not None:
+        _check_range(spec, converted)
     return converted
 
 
@@ -143,11 +145,11 @@ def _choices(spec: ParamSpec, today: date) -> list[Any]:
     return found
 
 
-def _check_pattern(spec: ParamSpec, value: object) -> None:
-    if spec.pattern is None or not isinstance(value, str):
+def _check_pattern(pattern: str, spec: ParamSpec, value: object) -> None:
+    if not isinstance(value, str) or spec.type is not ParamType.STRING:
         return
-    if spec.type is ParamType.STRING and not re.fullmatch(spec.pattern, value):
-        raise ValueError(f"must match {spec.pattern!r}, and {_shown(spec, value)} does not")
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"must match {pattern!r}, and {_shown(spec, value)} does not")
 
 
 def _check_range(spec: ParamSpec, value: object) -> None:
