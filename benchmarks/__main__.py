@@ -22,7 +22,7 @@ from jobrunner.bench.extent import QUICK_JOBS, Extent
 from jobrunner.clock import SystemClock
 
 CACHE = Path("~/.cache/jobrunner-bench")
-FULL, QUICK = Amount(2_000, 50_000, 500), Amount(200, 2_000, 50)
+FULL, QUICK = Amount(5_000, 50_000, 500), Amount(200, 2_000, 50)
 FULL_COMMANDS, QUICK_COMMANDS = 2_000, 300
 REPEAT = 3
 
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 def _plan_text(plan: Plan) -> str:
     return (
         f"Medians of {plan.repeat} runs in rotation, with their ranges; {' and '.join(ONCE)} once. "
-        f"A run: {plan.amount.single:,} jobs submitted one by one and in bulk what the peer "
-        f"performs in some seconds, at most {plan.amount.bulk:,}, then performed by one worker "
-        f"process; {plan.amount.latencies:,} latencies at most; "
+        f"A run: as many jobs as the peer performs in some seconds, at most "
+        f"{plan.amount.single:,} submitted one by one and {plan.amount.bulk:,} in bulk, then "
+        f"performed by one worker process; {plan.amount.latencies:,} latencies at most; "
         f"{plan.commands:,} commands. Versions: {versions()}."
     )
 

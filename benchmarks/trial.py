@@ -12,6 +12,7 @@ from benchmarks.program import Program, settings_of
 from benchmarks.server import Server
 from jobrunner.bench.figures import Sample, percentile
 
+SINGLE_SHARE = 4  # for so many jobs in bulk, a peer submits one by itself
 WARM_UP = 20  # jobs before latencies count
 SETTLE_S = 0.5  # in which a job that is performed twice would be seen
 
@@ -37,7 +38,8 @@ class Amount:
 def try_peer(peer: Peer, case: str, python: Path, amount: Amount) -> Iterator[Sample]:
     """Submit, perform a full queue, then wait for single jobs. Raises PeerFailed."""
     bulk = min(peer.jobs, amount.bulk)
-    yield from _throughput(peer, case, python, amount.single, bulk)
+    single = min(peer.jobs // SINGLE_SHARE, amount.single)
+    yield from _throughput(peer, case, python, single, bulk)
     yield from _latency(peer, case, python, amount.latencies)
 
 
