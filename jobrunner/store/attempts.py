@@ -145,9 +145,9 @@ def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry 
     """The entry in a stream's fields."""
     # Their order is that of the XADDs in the scripts: reading by place is the fastest, per job.
     try:
-        id_name, job_id, _, message, *numbers = flat
-        if id_name != b"id":
-            raise ValueError(id_name)
+        id_name, job_id, message_name, message, *numbers = flat
+        if (id_name, message_name) != (b"id", b"m"):
+            raise ValueError(flat)
         if not numbers:  # never handed out before
             return Entry(entry_id, queue, level, job_id.decode(), message)
         _, attempts, _, lost, _, fence, _, base, *_ = numbers

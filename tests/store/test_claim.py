@@ -201,6 +201,7 @@ def test_the_entry_of_a_first_hand_out_says_only_which_job(store: Store) -> None
     "fields",
     [
         ("hello", "world"),
+        ("id", "x", "data", "[]"),
         ("id", "x", "m", "[]", "n", 0),
         ("id", "x", "m", "[]", "n", "two", "l", 0, "f", 1, "b", 0),
         ("ID", "x", "m", "[]", "n", 0, "l", 0, "f", 1, "b", 0),
