@@ -20,7 +20,7 @@ from tests.store.cli.explaining import DEMO, NIGHTLY, serve
 from tests.store.clients import calls_of
 from tests.store.counting import round_trips
 from tests.store.factories import A_WAITED_LOCK, Store, minutes
-from tests.store.test_crons import ID_ONE, ID_TWO, ONE, TWO, a_fire
+from tests.store.fires import ID_ONE, ID_TWO, ONE, TWO, a_fire
 
 THREE = datetime(2026, 11, 21, 3, tzinfo=UTC)
 

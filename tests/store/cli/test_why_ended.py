@@ -8,7 +8,7 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import fire
 from tests.store.cli.explaining import answer, serve
 from tests.store.factories import Store, minutes
-from tests.store.test_crons import ID_ONE, ID_TWO, ONE, TWO, a_fire
+from tests.store.fires import ID_ONE, ID_TWO, ONE, TWO, a_fire
 from tests.unit.cli.conftest import Invoke
 
 

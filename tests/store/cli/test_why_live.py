@@ -14,7 +14,7 @@ from jobrunner.store.leases import enlist
 from jobrunner.store.progress import note_progress
 from tests.store.cli.explaining import answer, says, serve
 from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store, a_worker, minutes
-from tests.store.test_crons import ID_ONE, ID_TWO, ONE, TWO, a_fire
+from tests.store.fires import ID_ONE, ID_TWO, ONE, TWO, a_fire
 from tests.unit.cli.conftest import Invoke
 
 UNKNOWN = msgspec.json.encode(JobError("unknown_task", "this worker's manifest has no task"))

@@ -15,7 +15,7 @@ from jobrunner.store.crons import Enrolment, enrol, fire, note_next_fires, pause
 from jobrunner.store.published import PublishedCron
 from tests.store.cli.explaining import NIGHTLY, answer, answers, serve, timeless
 from tests.store.factories import A_WAITED_LOCK, Store
-from tests.store.test_crons import ID_ONE, ID_TWO, ONE, TWO, a_fire
+from tests.store.fires import ID_ONE, ID_TWO, ONE, TWO, a_fire
 from tests.unit.cli.conftest import Invoke
 
 HOUR_MS = 3_600_000
