@@ -14,6 +14,7 @@ from jobrunner.bench.stage import COMMAND, Stage
 
 WARM_UP = 50
 PATIENCE_S = 120.0
+SPOOLED = 900  # jobs that task-spooler can queue; the thousandth would wait for the end of one
 
 
 def parallelism() -> int:
@@ -52,6 +53,7 @@ def gnu_parallel(count: int) -> float:
 def task_spooler(count: int) -> float:
     """A full queue, as for jobrunner: one job per slot holds the others up until all are there."""
     program = _found("tsp")
+    count = min(count, SPOOLED)
     with tempfile.TemporaryDirectory(prefix="jr-bench-") as name:
         folder = Path(name)
         environ = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TS_MAXFINISHED": "10"}
