@@ -14,7 +14,7 @@ WAIT_S = 60.0  # for one result; only a hang takes longer
 # Of fewer jobs the rate may be far too high: they end within milliseconds, and a load of half of
 # that would be more than the worker can do.
 RATED = 5_000
-LOADED = 0.5  # of the rate that the worker has been measured to reach
+LOADED = 0.5  # of the rate that worker and client can reach together
 
 
 def measure_latency(extent: Extent) -> Iterator[Sample]:
@@ -23,7 +23,7 @@ def measure_latency(extent: Extent) -> Iterator[Sample]:
     with Stage(extent.url) as stage:
         _latencies(stage, WARM_UP)
         yield from spread("idle", _latencies(stage, count))
-        rate = stage.perform(NOOP, max(extent.jobs, RATED)).rate * LOADED
+        rate = stage.perform(NOOP, max(extent.jobs, RATED)).rate_with_submits * LOADED
         with Load(stage.client.address, NOOP, rate) as load:
             yield from spread("half load", _latencies(stage, count))
         stage.note(load.job_ids)
