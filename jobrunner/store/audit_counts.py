@@ -1,9 +1,9 @@
 """Do the counts of live jobs, by state and task, say the same as the records?"""
 
-from jobrunner.model import Priority
+from jobrunner.store.attempts import read_streams
 from jobrunner.store.keys import Keys
 from jobrunner.store.orphan import Kind, Orphan
-from jobrunner.store.requests import Argument, Command, Operation, Script
+from jobrunner.store.requests import Argument, Operation, Script
 
 # Counted in one step, about 3 microseconds a job: at most a second, in which nothing else is done.
 MOST_COUNTED = 300_000
@@ -14,8 +14,7 @@ def check_counts(keys: Keys, *, mends: bool) -> Operation[list[Orphan]]:
 
     With more than MOST_COUNTED live jobs nothing is counted: it would hold up everybody.
     """
-    names = sorted(item.decode() for item in (yield Command(("SMEMBERS", keys.queues()))))
-    streams = [keys.queue(name, level) for name in names for level in Priority]
+    streams = yield from read_streams(keys)
     indexes = [keys.counts(), keys.scheduled(), keys.blocked(), keys.running()]
     args: list[Argument] = [1 if mends else "", MOST_COUNTED, keys.job("")]
     replies = yield Script("count_live", [*indexes, *streams], args)

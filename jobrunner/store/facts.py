@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobrunner.clock import from_ms
 from jobrunner.model import LIVE, Job, JobState, Priority, Reason
-from jobrunner.store.attempts import queue_streams
+from jobrunner.store.attempts import read_streams
 from jobrunner.store.crons import CronRecord, read_crons
 from jobrunner.store.damage import count_of
 from jobrunner.store.keys import GROUP, Keys
@@ -129,20 +129,12 @@ def _read_place(keys: Keys, job: Job) -> Operation[Place | None]:
     levels = list(Priority)
     levels = levels[: levels.index(job.priority) + 1]
     own = [keys.queue(job.queue, level) for level in levels]
-    names = [keys.job(job.id), *own, *(yield from _read_streams(keys))]
+    names = [keys.job(job.id), *own, *(yield from read_streams(keys))]
     worker, ahead, above, claims = yield Script("place", names, [GROUP, COUNTED, len(own)])
     numbers = zip(claims[::2], claims[1::2], strict=True)
     return Place(
         worker.decode(errors="replace") or None, ahead, above, {w.decode(): n for w, n in numbers}
     )
-
-
-def _read_streams(keys: Keys) -> Operation[list[str]]:
-    """The keys of all queues at all levels."""
-    queues = [
-        name.decode(errors="replace") for name in (yield Command(("SMEMBERS", keys.queues())))
-    ]
-    return [key for _, _, key in queue_streams(keys, sorted(queues))]
 
 
 def read_cron_facts(keys: Keys, cron: PublishedCron) -> Operation[CronFacts]:
@@ -213,7 +205,7 @@ def _newest(key: str, count: int) -> Operation[list[str]]:
 
 def _waiting_ids(keys: Keys) -> Operation[list[str]]:
     """Ids of scheduled, blocked and queued jobs, the oldest of each index; some may run by now."""
-    streams = yield from _read_streams(keys)
+    streams = yield from read_streams(keys)
     indexes = (keys.scheduled(), keys.blocked())
     due, blocked, *entries = yield Pipeline(
         [

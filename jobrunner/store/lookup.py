@@ -8,8 +8,8 @@ from typing import Any
 
 from jobrunner.clock import to_ms
 from jobrunner.errors import UsageError
-from jobrunner.model import Job, JobState, Priority
-from jobrunner.store.attempts import DONE_STATES
+from jobrunner.model import Job, JobState
+from jobrunner.store.attempts import DONE_STATES, read_streams
 from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import job_not_found, read_jobs
@@ -53,19 +53,10 @@ def recent_ids(keys: Keys, count: int = RECENT) -> Operation[list[str]]:
     indexes = [keys.running(), keys.scheduled(), keys.blocked()]
     indexes += [keys.done(state) for state in DONE_STATES]
     reads = [Command(("ZRANGE", index, 0, count - 1, "REV")) for index in indexes]
-    streams = yield from _streams(keys)
+    streams = yield from read_streams(keys)
     replies = yield from at_once([*_queue_reads(streams, count), *reads])
     queued, found = _queued_ids(replies[: len(streams)]), replies[len(streams) :]
     return list(dict.fromkeys([*queued, *chain(*map(_texts, found))]))
-
-
-def _streams(keys: Keys) -> Operation[list[str]]:
-    names = yield Command(("SMEMBERS", keys.queues()))
-    return [
-        keys.queue(name.decode(errors="replace"), level)
-        for name in sorted(names)
-        for level in Priority
-    ]
 
 
 def _queue_reads(streams: Iterable[str], count: int) -> list[Command]:
@@ -120,7 +111,7 @@ def _first_pages(
     They are of one instant: a job that moves on meanwhile is not missed between two of them.
     """
     is_queued = JobState.QUEUED in selection.states
-    streams = (yield from _streams(keys)) if is_queued else []
+    streams = (yield from read_streams(keys)) if is_queued else []
     queued = _count_field(JobState.QUEUED, selection)
     fields = [*indexes.values(), queued]
     numbers, *replies = yield from at_once(
