@@ -13,6 +13,7 @@ import msgspec
 
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.records import STATES
 from jobrunner.store.requests import Argument, Command, Operation, Script
 
 
@@ -94,6 +95,12 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 def queue_streams(keys: Keys, queues: Sequence[str]) -> list[tuple[str, str, str]]:
     """(queue, priority, key), level by level, as `claim.lua` and `orphans.lua` count them."""
     return [(queue, str(level), keys.queue(queue, level)) for level in Priority for queue in queues]
+
+
+def read_streams(keys: Keys) -> Operation[list[str]]:
+    """The keys of all queues at all levels."""
+    names = [item.decode(errors="replace") for item in (yield Command(("SMEMBERS", keys.queues())))]
+    return [key for _, _, key in queue_streams(keys, sorted(names))]
 
 
 def ensure_groups(keys: Keys, queues: Sequence[str]) -> Operation[None]:
@@ -212,12 +219,11 @@ def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finishe
     names.append(keys.tally())
     states, woken = yield Script("finish", names, args)
     return Finished(
-        [_STATES.get(state) for state in states],
+        [STATES.get(state) for state in states],
         [job_id.decode() for job_id in woken],
     )
 
 
-_STATES = {state.encode(): state for state in JobState}
 DONE_STATES = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED)
 
 

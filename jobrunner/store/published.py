@@ -9,7 +9,8 @@ from jobrunner.model import Priority
 from jobrunner.params import ParamSpec
 from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Argument, Command, Operation, Pipeline
+from jobrunner.store.requests import Argument, Command, Operation
+from jobrunner.store.together import at_once
 
 T = TypeVar("T")
 ADHOC_TASK = "exec"  # of commands that no task declares; its parameter `command` is the argv
@@ -62,14 +63,8 @@ def publish(keys: Keys, published: Published) -> Operation[None]:
         fields += [f"task:{task.name}", msgspec.json.encode(task)]
     for cron in published.crons.values():
         fields += [f"cron:{cron.name}", msgspec.json.encode(cron)]
-    yield Pipeline(
-        [
-            Command(("MULTI",)),
-            Command(("DEL", keys.manifest())),
-            Command(("HSET", keys.manifest(), *fields)),
-            Command(("EXEC",)),
-        ]
-    )
+    key = keys.manifest()
+    yield from at_once([Command(("DEL", key)), Command(("HSET", key, *fields))])
 
 
 def read_published(keys: Keys) -> Operation[Published]:

@@ -14,6 +14,7 @@ from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline
 
+STATES = {state.value.encode(): state for state in JobState}  # by the replies of scripts
 _errors = msgspec.json.Decoder(JobError)
 
 

@@ -9,10 +9,9 @@ from jobrunner.clock import to_ms
 from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.model import Job, JobState, Priority
 from jobrunner.store.keys import Keys
-from jobrunner.store.records import job_not_found, read_job
+from jobrunner.store.records import STATES, job_not_found, read_job
 from jobrunner.store.requests import Argument, Operation, Script
 
-_STATES = {state.value.encode(): state for state in JobState}
 BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
 
 
@@ -87,11 +86,11 @@ def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Subm
 def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
     """Raises JobNotFound."""
     if isinstance(reply, bytes):
-        return Submitted(submission.id, submission.task, _STATES[reply], is_new=True)
+        return Submitted(submission.id, submission.task, STATES[reply], is_new=True)
     job_id, state = reply
     if state == b"no_upstream":
         raise job_not_found(submission.after or "")
-    return Submitted(job_id.decode(), submission.task, _STATES.get(state), is_new=False)
+    return Submitted(job_id.decode(), submission.task, STATES.get(state), is_new=False)
 
 
 def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:

@@ -1,4 +1,4 @@
-"""Several operations in the round trips of the longest one; several reads at one instant."""
+"""Several operations in the round trips of the longest one; several commands at one instant."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,12 +37,12 @@ def _parts(request: Request) -> list[Command | Script]:
     return request.requests if isinstance(request, Pipeline) else [request]
 
 
-def at_once(reads: Iterable[Command]) -> Operation[list[Any]]:
-    """The replies of reads between which nothing changes; in one round trip.
+def at_once(commands: Iterable[Command]) -> Operation[list[Any]]:
+    """The replies of commands between which nothing else happens; in one round trip.
 
     A transaction, not a script: long replies would take a script many times longer.
     """
-    replies = yield Pipeline([Command(("MULTI",)), *reads, Command(("EXEC",))])
+    replies = yield Pipeline([Command(("MULTI",)), *commands, Command(("EXEC",))])
     found: list[Any] = replies[-1]
     for reply in found:
         if isinstance(reply, ReplyError):
