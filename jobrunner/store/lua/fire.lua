@@ -1,5 +1,5 @@
 -- Make the one job of each fire time, or record why it was skipped. The first daemon wins.
--- include: clock counts schedule tally
+-- include: clock counts made schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set      KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset    KEYS[6] skipped jobs' done zset
 -- KEYS[7] cancelling set
@@ -17,7 +17,6 @@
 --   another one, or {'moved', last handled fire time}: decide again from there.
 local now = now_ms()
 local created_at = string.format('%d', now) -- once: Lua makes text of a number slowly
-local queues, last = {}, {} -- written once per call
 local key_at, arg_at = 8, 3
 
 local function next_keys(number)
@@ -113,8 +112,7 @@ local function fire()
       set('entry', redis.call('XADD', stream, '*', 'id', id, 'm', message))
     end
     redis.call('HSET', cron, 'handled', fire_time, 'job', id)
-    queues[queue] = true
-    last[task], last['*'] = id, id
+    note_made(id, task, queue)
     count(state, task, 1)
     sums.submitted = (sums.submitted or 0) + 1
   end
@@ -127,12 +125,7 @@ local replies = {}
 for at = 1, tonumber(ARGV[1]) do
   replies[at] = fire()
 end
-for queue in pairs(queues) do
-  redis.call('SADD', KEYS[2], queue)
-end
-for task, id in pairs(last) do
-  redis.call('HSET', KEYS[3], task, id)
-end
+write_made(KEYS[2], KEYS[3])
 write_counts(KEYS[1])
 write_tally(KEYS[#KEYS], now)
 return replies

@@ -1,5 +1,5 @@
 -- Write new jobs, each as queued, scheduled or blocked; a repeated id or key changes nothing.
--- include: clock counts schedule tally
+-- include: clock counts made schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set       KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per job: record hash, queue stream; with a key: unique string; with an upstream job:
@@ -14,7 +14,6 @@
 local now = now_ms()
 local replies = {}
 local no_options = {}
-local queues, last = {}, {} -- written once per call
 local key_at, arg_at = 6, 3
 for _ = 1, tonumber(ARGV[1]) do
   local id, task, message, queue, priority, more = unpack(ARGV, arg_at, arg_at + 5)
@@ -97,20 +96,14 @@ for _ = 1, tonumber(ARGV[1]) do
     fields[#fields + 1] = 'state'
     fields[#fields + 1] = state
     redis.call('HSET', record, unpack(fields))
-    queues[queue] = true
-    last[task], last['*'] = id, id
+    note_made(id, task, queue)
     count(state, task, 1)
     local sums = tally_of(task)
     sums.submitted = (sums.submitted or 0) + 1
     replies[#replies + 1] = state
   end
 end
-for queue in pairs(queues) do
-  redis.call('SADD', KEYS[2], queue)
-end
-for task, id in pairs(last) do
-  redis.call('HSET', KEYS[3], task, id)
-end
+write_made(KEYS[2], KEYS[3])
 write_counts(KEYS[1])
 write_tally(KEYS[#KEYS], now)
 return replies
