@@ -294,7 +294,9 @@ class Worker:
 
 
 def _collect_rarely() -> None:
-    """Spare the collector of cycles all that lives as long as this process."""
-    gc.collect()
+    """Spare the collector of cycles all that lives as long as this process.
+
+    Without a last collection: it would take longer than a first job, for some hundred objects.
+    """
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
