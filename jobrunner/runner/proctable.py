@@ -102,13 +102,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def carries(pid: int, markers: Iterable[bytes]) -> bool:
+def carries(pid: int, markers: Iterable[bytes]) -> bool | None:
     """Whether a process was started with all these `NAME=value` in its environment.
 
-    False when it is gone, or belongs to another user.
+    None when it shows no environment: it is gone, belongs to another user, was given none, or is
+    just beginning another program.
     """
-    variables = set(_environment(pid))
-    return bool(variables) and variables.issuperset(markers)
+    variables = _environment(pid)
+    return set(variables).issuperset(markers) if any(variables) else None
 
 
 def all_pids() -> list[int]:

@@ -45,9 +45,10 @@ class Reaper:
             return []
         adopted = set(read_children(self._children))
         self._strangers &= adopted
-        orphans = [pid for pid in adopted - self._strangers if carries(pid, self._marker)]
-        self._strangers |= adopted.difference(orphans)
-        return orphans
+        carrying = {pid: carries(pid, self._marker) for pid in adopted - self._strangers}
+        # Not who shows no environment: one that is just beginning its program may be ours.
+        self._strangers |= {pid for pid, carries_ours in carrying.items() if carries_ours is False}
+        return [pid for pid, carries_ours in carrying.items() if carries_ours]
 
 
 class Tree:
@@ -125,7 +126,7 @@ class Tree:
                 self._known[pid] = started
 
     def _is_ours(self, pid: int) -> bool:
-        return pid in self._known or carries(pid, self._markers)
+        return pid in self._known or bool(carries(pid, self._markers))
 
     def _is_same(self, pid: int) -> bool:
         return started_at(pid) == self._known[pid]

@@ -20,8 +20,8 @@ from jobrunner.runner.processes import (
     kill_leftovers,
     parse_groups,
 )
-from jobrunner.runner.proctable import descendants, pid_space, started_at
-from jobrunner.runner.tree import Tree
+from jobrunner.runner.proctable import carries, descendants, pid_space, started_at
+from jobrunner.runner.tree import Reaper, Tree
 
 pytestmark = pytest.mark.anyio
 Spawn = Callable[..., subprocess.Popen[bytes]]
@@ -114,6 +114,23 @@ def test_a_worker_is_no_orphan_of_its_own(worker: str) -> None:
     )
 
     assert orphans == b"[]\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+def test_an_orphan_that_shows_no_environment_yet_is_found_by_a_later_look(
+    spawn: Spawn, worker: str, tmp_path: Path
+) -> None:
+    marker, go = f"JOBRUNNER_WORKER={worker}", tmp_path / "go"
+    wait = f"until [ -e {go} ]; do sleep 0.01; done; exec env {marker} sleep 1000"
+    child = spawn(f"exec env -i /bin/sh -c '{wait}'")
+    eventually(lambda: carries(child.pid, [marker.encode()]) is None)
+    looking = Reaper(os.getpid(), marker.encode())
+
+    before = looking.orphans()
+    go.touch()
+
+    assert child.pid not in before
+    eventually(lambda: child.pid in looking.orphans())
 
 
 async def test_stop_ends_children_that_moved_to_another_session(
