@@ -20,6 +20,7 @@ class Switch:
     def __init__(self, path: str, address: StoreAddress) -> None:
         self.address = StoreAddress(address.name, socket=path)
         self.round_trips = 0  # requests are sent in one piece here, whatever their number
+        self.replies_held = 0
         self._server = address.socket
         self._is_down = False
         self._is_hanging = False
@@ -87,6 +88,7 @@ class Switch:
                     client.sendall(said)
 
     def _wait_while_hanging(self) -> None:
+        self.replies_held += self._is_hanging
         while self._is_hanging and not self._must_end():
             time.sleep(LOOK_EVERY_S)
 
