@@ -163,6 +163,7 @@ def test_the_lock_of_a_killed_worker_passes_on_when_its_job_has_ended(demo: Proj
     )
     second = demo.act("echo $JOBRUNNER_FENCE >> frail", task="frail")
     demo.wait_for(second, JobState.BLOCKED)
+    demo.wait_for_lines(1, "frail")
 
     os.kill(demo.worker_pid(job), signal.SIGKILL)
 

@@ -121,9 +121,11 @@ def test_an_orphan_that_shows_no_environment_yet_is_found_by_a_later_look(
     spawn: Spawn, worker: str, tmp_path: Path
 ) -> None:
     marker, go = f"JOBRUNNER_WORKER={worker}", tmp_path / "go"
-    wait = f"until [ -e {go} ]; do sleep 0.01; done; exec env {marker} sleep 1000"
+    begun = tmp_path / "begun"
+    wait = f": > {begun}; until [ -e {go} ]; do sleep 0.01; done; exec env {marker} sleep 1000"
     child = spawn(f"exec env -i /bin/sh -c '{wait}'")
-    eventually(lambda: carries(child.pid, [marker.encode()]) is None)
+    eventually(begun.exists)
+    assert carries(child.pid, [marker.encode()]) is None
     looking = Reaper(os.getpid(), marker.encode())
 
     before = looking.orphans()
