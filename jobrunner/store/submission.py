@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -95,18 +97,27 @@ def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
 
 def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
     names = [keys.counts(), keys.queues(), keys.last_job(), keys.scheduled(), keys.blocked()]
-    args: list[Argument] = [len(batch), keys.wake_channel()]
-    for item in batch:
-        names += [keys.job(item.id), keys.queue(item.queue, item.priority)]
-        if item.key:
-            names.append(keys.unique(item.key))
-        if item.after:
-            names += [keys.job(item.after), keys.watchers(item.after)]
-        options = item.options()
-        args += [item.id, item.task, item.message, item.queue, item.priority, len(options) // 2]
-        args += options
+    args: list[Argument] = []
+    lots = 0
+    for (task, queue, priority), alike in groupby(batch, attrgetter("task", "queue", "priority")):
+        lot = list(alike)
+        lots += 1
+        names.append(keys.queue(queue, priority))
+        args += [task, queue, priority, len(lot)]
+        for item in lot:
+            _add(keys, item, names, args)
     names.append(keys.tally())
-    return Script("submit", names, args)
+    return Script("submit", names, [lots, keys.wake_channel(), *args])
+
+
+def _add(keys: Keys, item: Submission, names: list[str], args: list[Argument]) -> None:
+    names.append(keys.job(item.id))
+    if item.key:
+        names.append(keys.unique(item.key))
+    if item.after:
+        names += [keys.job(item.after), keys.watchers(item.after)]
+    options = item.options()
+    args += [item.id, item.message, len(options) // 2, *options]
 
 
 def retry_job(keys: Keys, job_id: str) -> Operation[Job]:

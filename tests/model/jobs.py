@@ -13,36 +13,37 @@ Texts = Sequence[str]
 def submit(model: Model, _: Texts, args: Texts) -> list[str | list[str]]:
     replies = []
     at = 2
-    for _job in range(int(args[0])):
-        options_at = at + 6
-        end = options_at + 2 * int(args[at + 5])
-        options = dict(zip(args[options_at:end:2], args[options_at + 1 : end : 2], strict=True))
-        replies.append(_submit_one(model, args[at : at + 5], options))
-        at = end
+    for _lot in range(int(args[0])):
+        task, queue, priority, number = args[at : at + 4]
+        at += 4
+        for _job in range(int(number)):
+            job_id, message, more = args[at : at + 3]
+            options_at, at = at + 3, at + 3 + 2 * int(more)
+            options = dict(zip(args[options_at:at:2], args[options_at + 1 : at : 2], strict=True))
+            job = ModelJob(job_id, task, queue, priority, model.now, message=message)
+            replies.append(_submit_one(model, job, options))
     return replies
 
 
-def _submit_one(model: Model, row: Texts, options: Mapping[str, str]) -> str | list[str]:
-    job_id, task, message, queue, priority = row
+def _submit_one(model: Model, job: ModelJob, options: Mapping[str, str]) -> str | list[str]:
     due, key, after = options.get("due"), options.get("key"), options.get("after")
-    if job_id in model.jobs:
-        return [job_id, model.jobs[job_id].state]
+    if job.id in model.jobs:
+        return [job.id, model.jobs[job.id].state]
     if key in model.unique:
         return [model.unique[key], ""]
     if after and after not in model.jobs:
-        return [job_id, "no_upstream"]
-    job = ModelJob(job_id, task, queue, priority, model.now, message=message)
+        return [job.id, "no_upstream"]
     job.key, job.cron = key, options.get("cron")
     job.fire_time = int(options["fire_time"]) if "fire_time" in options else None
     if key:
-        model.unique[key] = job_id
+        model.unique[key] = job.id
     if due:
         job.due_at = model.now + int(due[1:]) if due.startswith("+") else int(due)
     if after:
         _wait_for(model, job, after, "completed")
     elif job.due_at is not None and job.due_at > model.now:
         job.state = JobState.SCHEDULED
-        model.schedule(job_id, job.due_at)
+        model.schedule(job.id, job.due_at)
     else:
         model.push(job, job.place, n=0, lost=0, fence=1, base=0)
     add(model, job)
