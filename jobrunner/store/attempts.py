@@ -8,6 +8,7 @@ A worker that was rescued meanwhile gets '' for its late finish, and nothing is 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 import msgspec
 
@@ -213,11 +214,18 @@ def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finishe
     names += [keys.locks(), keys.results()]
     names += [keys.done(state) for state in DONE_STATES]
     names += [keys.watchers(end.entry.job_id) for end in ends]
-    args: list[Argument] = [GROUP, keys.wake_channel(), worker, len(ends)]
-    for end in ends:
-        _add_finish(keys, end, names, args)
+    args: list[Argument] = []
+    lots = 0
+    for (queue, priority, task, state, attempt), alike in groupby(ends, _lot_of):
+        lot = list(alike)
+        lots += 1
+        names += [keys.queue(queue, priority), keys.task_done(task)]
+        args += [state, attempt, len(lot)]
+        for end in lot:
+            _add_finish(keys, end, names, args)
     names.append(keys.tally())
-    states, woken = yield Script("finish", names, args)
+    counts: list[Argument] = [GROUP, keys.wake_channel(), worker, len(ends), lots]
+    states, woken = yield Script("finish", names, counts + args)
     return Finished(
         [STATES.get(state) for state in states],
         [job_id.decode() for job_id in woken],
@@ -229,22 +237,19 @@ DONE_STATES = (JobState.COMPLETED, JobState.FAILED, JobState.SKIPPED, JobState.C
 
 def _add_finish(keys: Keys, end: Finish, names: list[str], args: list[Argument]) -> None:
     entry, lock = end.entry, end.lock
-    names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
-    names.append(keys.task_done(end.task))
+    names.append(keys.job(entry.job_id))
     if lock is not None:
         names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
     if end.cron:
         names.append(keys.cron(end.cron))
     told = _told(end)
-    args += (
-        entry.job_id,
-        entry.entry_id,
-        end.state,
-        entry.attempts + end.counts_attempt,
-        end.duration_ms,
-        len(told) // 2,
-        *told,
-    )
+    args += (entry.job_id, entry.entry_id, end.duration_ms, len(told) // 2, *told)
+
+
+def _lot_of(end: Finish) -> tuple[str, str, str, JobState, int]:
+    entry = end.entry
+    attempt = entry.attempts + end.counts_attempt
+    return entry.queue, entry.priority, end.task, end.state, attempt
 
 
 def _told(end: Finish) -> list[Argument]:

@@ -1,6 +1,6 @@
 """The model of attempts: claim, start, finish, give back. The entry is the fence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jobrunner.model import JobState
@@ -104,30 +104,31 @@ def _block(model: Model, job: ModelJob, place: Place, lock: str, holder: str) ->
 
 
 def finish(model: Model, keys: Texts, args: Texts) -> list[Any]:
-    at = 10 + int(args[3])
+    key_at, arg_at = 10 + int(args[3]), 5
     woken: list[str] = []
     states, entries = [], []
-    for row, also in _ends(args):
-        place = place_of(keys[at + 1])
-        at += 3
-        if "lock" in also:
-            at += 2
-        cron = keys[at] if "cron" in also else None
-        at += "cron" in also
-        states.append(_finish_one(model, args[2], row, also, cron, woken))
-        entries.append((place, row[1]))
+    for _lot in range(int(args[4])):
+        place = place_of(keys[key_at])
+        state, attempt, number = args[arg_at : arg_at + 3]
+        key_at, arg_at = key_at + 2, arg_at + 3
+        for _job in range(int(number)):
+            job_id, entry_id, duration, _ = args[arg_at : arg_at + 4]
+            also, arg_at = _told(args, arg_at + 3)
+            key_at += 3 if "lock" in also else 1
+            cron = keys[key_at] if "cron" in also else None
+            key_at += "cron" in also
+            row = (job_id, entry_id, state, attempt, duration)
+            states.append(_finish_one(model, args[2], row, also, cron, woken))
+            entries.append((place, entry_id))
     for place, entry_id in entries:
         model.take_out(place, entry_id)
     return [states, woken]
 
 
-def _ends(args: Texts) -> Iterator[tuple[Texts, dict[str, str]]]:
-    at = 4
-    while at < len(args):
-        row, told = args[at : at + 5], 2 * int(args[at + 5])
-        also = args[at + 6 : at + 6 + told]
-        yield row, dict(zip(also[::2], also[1::2], strict=True))
-        at += 6 + told
+def _told(args: Texts, at: int) -> tuple[dict[str, str], int]:
+    """What else there is to tell, by its names, and where the next begins."""
+    end = at + 1 + 2 * int(args[at])
+    return dict(zip(args[at + 1 : end : 2], args[at + 2 : end : 2], strict=True)), end
 
 
 def _finish_one(

@@ -19,8 +19,11 @@ local no_options = {}
 local fields -- of the record of the job at hand
 
 local function options_of(number)
+  if number == '0' then
+    return no_options
+  end
   local options = {}
-  for _ = 1, number do
+  for _ = 1, tonumber(number) do
     options[ARGV[arg_at]] = ARGV[arg_at + 1]
     arg_at = arg_at + 2
   end
@@ -66,7 +69,7 @@ for _ = 1, tonumber(ARGV[1]) do
   for _ = 1, tonumber(number) do
     local id, message, more = unpack(ARGV, arg_at, arg_at + 2)
     arg_at = arg_at + 3
-    local options = more == '0' and no_options or options_of(tonumber(more))
+    local options = options_of(more)
     local record = KEYS[key_at]
     key_at = key_at + 1
     local unique_key, upstream, watchers
