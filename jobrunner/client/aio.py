@@ -61,7 +61,7 @@ class AsyncClient:
         **options: Unpack[ManyOptions],
     ) -> "list[AsyncJobRef]":
         """As `Client.submit_many`."""
-        requests = [JobRequest.of(task, each, options) for each in params]
+        requests = JobRequest.of_many(task, params, options)
         return await self.submit_batch(requests, durable=durable)
 
     async def submit_batch(

@@ -72,7 +72,7 @@ class Client:
         **options: Unpack[ManyOptions],
     ) -> "list[JobRef]":
         """Make a job of the same task for each of `params`, 500 per round trip."""
-        requests = [JobRequest.of(task, each, options) for each in params]
+        requests = JobRequest.of_many(task, params, options)
         return self.submit_batch(requests, durable=durable)
 
     def submit_batch(
