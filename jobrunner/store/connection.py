@@ -11,13 +11,15 @@ import select
 import socket
 import threading
 import time
+from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.failures import BrokenReply, ReplyError, outage
-from jobrunner.store.requests import Operation, Request
+from jobrunner.store.requests import Operation, Request, Series, Single
 from jobrunner.store.wire import (
     INCOMPLETE,
     NETWORK_ERRORS,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 IDLE_S = 1.0  # after so long without a request, look first whether the server has hung up
+AHEAD = 1  # requests of a series that are under way when the next is made
 SHORTEST_S = 0.001  # a timeout of 0 would make the socket non-blocking
 
 
@@ -76,29 +79,36 @@ class StoreConnection:
 
         Raises StoreUnavailable, or ReplyError for a mistake in a command or script.
         """
-        packed, count = pack(request)
+        if isinstance(request, Series):
+            return self._perform(request.requests)
+        return self._perform((request,))[0]
+
+    def _perform(self, requests: Iterable[Single]) -> list[Any]:
         if self._pid != os.getpid():
             self._leave_to_parent()
+        waiting: deque[tuple[Single, int]] = deque()
+        replies: list[Any] = []
         with self._lock:
             try:
-                replies = self._exchange(packed, count, block_seconds(request))
-                forgotten = unknown_scripts(replies)
-                if forgotten:
-                    again = self._exchange(*pack_again(request, forgotten), 0)
-                    replace_replies(replies, forgotten, again)
-                return result(request, replies, self.address)
+                for request in requests:
+                    self._send(request, waiting)
+                    if len(waiting) > AHEAD:
+                        replies += self._receive(waiting)
+                while waiting:
+                    replies += self._receive(waiting)
             except NETWORK_ERRORS as error:
                 self._drop()
                 raise outage(error, self.address) from error
             except StoreUnavailable as error:
-                if has_stale_session(error):
+                if waiting or has_stale_session(error):
                     self._drop()
                 raise
             except BaseException as error:
                 # Ctrl-C between request and reply: the next request must not get this reply.
-                if not isinstance(error, ReplyError):
+                if waiting or not isinstance(error, ReplyError):
                     self._drop()
                 raise
+        return replies
 
     def read_push(self, timeout: float | None) -> Any:
         """What the server sends to a subscribed connection; None after `timeout` seconds.
@@ -128,17 +138,47 @@ class StoreConnection:
     ) -> None:
         self.close()
 
-    def _exchange(self, packed: bytes, count: int, block_s: float) -> list[Any]:
+    def _send(self, request: Single, waiting: deque[tuple[Single, int]]) -> None:
+        packed, count = pack(request)
+        if count:
+            sock = self._opened() if waiting else self._ready_socket()
+            timeout = self._endpoint.timeout + block_seconds(request)
+            if sock.gettimeout() != timeout:  # setting it costs a system call
+                sock.settimeout(timeout)
+            sock.sendall(packed)
+        waiting.append((request, count))
+
+    def _receive(self, waiting: deque[tuple[Single, int]]) -> list[Any]:
+        """The reply to what was sent first; to all of it, when a script has to be loaded again."""
+        request, count = waiting.popleft()
+        replies = self._read(count)
+        if not unknown_scripts(replies):
+            return [result(request, replies, self.address)]
+        answered = [(request, replies)]
+        while waiting:
+            request, count = waiting.popleft()
+            answered.append((request, self._read(count)))
+        return [self._result_with_scripts(*one) for one in answered]
+
+    def _result_with_scripts(self, request: Single, replies: list[Any]) -> Any:
+        forgotten = unknown_scripts(replies)
+        packed, count = pack_again(request, forgotten)
+        self._opened().sendall(packed)
+        replace_replies(replies, forgotten, self._read(count))
+        return result(request, replies, self.address)
+
+    def _read(self, count: int) -> list[Any]:
         if not count:
             return []
-        sock = self._ready_socket()
-        timeout = self._endpoint.timeout + block_s
-        if sock.gettimeout() != timeout:  # setting it costs a system call
-            sock.settimeout(timeout)
-        sock.sendall(packed)
+        sock = self._opened()
         replies = [self._read_reply(sock) for _ in range(count)]
         self._used_at = time.monotonic()
         return replies
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise BrokenReply("it closed the connection")
+        return self._socket
 
     def _read_reply(self, sock: socket.socket) -> Any:
         while (reply := self._reader.gets()) is INCOMPLETE:
@@ -149,12 +189,11 @@ class StoreConnection:
         return reply
 
     def _read_push(self, timeout: float | None) -> Any:
-        if self._socket is None:
-            raise BrokenReply("it closed the connection")
+        sock = self._opened()
         while (reply := self._reader.gets()) is INCOMPLETE:
-            self._socket.settimeout(None if timeout is None else max(timeout, SHORTEST_S))
+            sock.settimeout(None if timeout is None else max(timeout, SHORTEST_S))
             try:
-                received = self._socket.recv(READ_SIZE)
+                received = sock.recv(READ_SIZE)
             except TimeoutError as error:
                 if error.errno is not None:  # the network's, not ours
                     raise
@@ -242,6 +281,8 @@ class AsyncStoreConnection:
 
         Raises StoreUnavailable, or ReplyError for a mistake in a command or script.
         """
+        if isinstance(request, Series):
+            return await self._perform(request.requests)
         packed, count = pack(request)
         line = self._line or self._new_line()
         try:
@@ -257,6 +298,25 @@ class AsyncStoreConnection:
             if has_stale_session(error):
                 line.abort()
             raise
+
+    async def _perform(self, requests: Iterable[Single]) -> list[Any]:
+        from asyncio import Task, create_task, gather, sleep
+
+        waiting: deque[Task[Any]] = deque()
+        replies: list[Any] = []
+        try:
+            for request in requests:
+                waiting.append(create_task(self.execute(request)))
+                await sleep(0)  # it goes before the next is made
+                if len(waiting) > AHEAD:
+                    replies.append(await waiting.popleft())
+            while waiting:
+                replies.append(await waiting.popleft())
+        finally:
+            for task in waiting:
+                task.cancel()
+            await gather(*waiting, return_exceptions=True)
+        return replies
 
     async def close(self) -> None:
         """Close the socket; what waits for a reply fails. A later request opens another."""

@@ -2,10 +2,10 @@
 
 An operation is a generator: it yields a `Request`, is sent the reply, and returns its
 result. `store/connection.py` has the two drivers (`run`) that perform the requests; nothing
-here does I/O. A request is one round trip.
+here does I/O. A request is one round trip, but for a series, which has one for each of its own.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,6 +43,18 @@ class Pipeline:
     requests: list[Command | Script]
 
 
-Request = Command | Script | Pipeline
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Requests in a row, each made while the server works on the one before.
+
+    The reply is the list of replies. After an error nothing more is sent; of what was sent before
+    it was known, all that can be is performed.
+    """
+
+    requests: Iterator[Command | Script]
+
+
+Single = Command | Script | Pipeline
+Request = Single | Series
 T = TypeVar("T")
 Operation = Generator[Request, Any, T]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 import msgspec
@@ -12,7 +12,7 @@ from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.model import Job, JobState, Priority
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import STATES, job_not_found, read_job
-from jobrunner.store.requests import Argument, Operation, Script
+from jobrunner.store.requests import Argument, Operation, Script, Series
 
 BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
 
@@ -77,12 +77,11 @@ def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Subm
 
     The other jobs of its batch are made.
     """
-    results: list[Submitted] = []
-    for start in range(0, len(submissions), BATCH):
-        batch = submissions[start : start + BATCH]
-        replies = yield _submit_script(keys, batch)
-        results += [_submitted(item, reply) for item, reply in zip(batch, replies, strict=True)]
-    return results
+    starts = range(0, len(submissions), BATCH)
+    batches = (submissions[start : start + BATCH] for start in starts)
+    replies = yield Series(_submit_script(keys, batch) for batch in batches)
+    answered = zip(submissions, chain.from_iterable(replies), strict=True)
+    return [_submitted(item, reply) for item, reply in answered]
 
 
 def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jobrunner.store.failures import ReplyError
-from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script
+from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script, Series, Single
 
 
 def together(*operations: Operation[Any]) -> Operation[list[Any]]:
@@ -13,14 +13,16 @@ def together(*operations: Operation[Any]) -> Operation[list[Any]]:
     For reads: a request that fails ends all of them, and none can answer its error.
     """
     results: list[Any] = [None] * len(operations)
-    waiting: dict[int, Request] = {}
+    waiting: dict[int, Single] = {}
 
     def advance(index: int, reply: Any) -> None:
         try:
-            waiting[index] = operations[index].send(reply)
+            request = operations[index].send(reply)
         except StopIteration as stop:
             waiting.pop(index, None)
             results[index] = stop.value
+        else:
+            waiting[index] = _in_one(request)
 
     for index in range(len(operations)):
         advance(index, None)
@@ -33,7 +35,11 @@ def together(*operations: Operation[Any]) -> Operation[list[Any]]:
     return results
 
 
-def _parts(request: Request) -> list[Command | Script]:
+def _in_one(request: Request) -> Single:
+    return Pipeline(list(request.requests)) if isinstance(request, Series) else request
+
+
+def _parts(request: Single) -> list[Command | Script]:
     return request.requests if isinstance(request, Pipeline) else [request]
 
 

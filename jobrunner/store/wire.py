@@ -13,7 +13,7 @@ import hiredis
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import Endpoint, StoreAddress
 from jobrunner.store.failures import STALE_CODES, BrokenReply, ReplyError, refusal
-from jobrunner.store.requests import Argument, Command, Pipeline, Request, Script
+from jobrunner.store.requests import Argument, Command, Pipeline, Script, Single
 from jobrunner.store.scripts import lua_script
 
 INCOMPLETE: Any = object()  # what `Reader.gets` returns until a whole reply was fed
@@ -30,7 +30,7 @@ def new_reader() -> hiredis.Reader:
     return hiredis.Reader(replyError=ReplyError, notEnoughData=INCOMPLETE)
 
 
-def pack(request: Request) -> tuple[bytes, int]:
+def pack(request: Single) -> tuple[bytes, int]:
     """The request's bytes, and how many replies it gets.
 
     Raises TypeError for an argument that is not bytes, str, int or float.
@@ -57,7 +57,7 @@ def _packed(args: tuple[Argument, ...]) -> bytes:
     return packed
 
 
-def block_seconds(request: Request) -> float:
+def block_seconds(request: Single) -> float:
     """How long the server may hold the replies back, seconds."""
     if isinstance(request, Command):
         return request.block_ms / 1000
@@ -75,7 +75,7 @@ def unknown_scripts(replies: list[Any]) -> list[int]:
     ]
 
 
-def pack_again(request: Request, positions: list[int]) -> tuple[bytes, int]:
+def pack_again(request: Single, positions: list[int]) -> tuple[bytes, int]:
     """Load the forgotten scripts, then call them: every second reply is a script's."""
     requests = request.requests if isinstance(request, Pipeline) else [request]
     packed = []
@@ -95,7 +95,7 @@ def replace_replies(replies: list[Any], positions: list[int], again: list[Any]) 
         replies[at] = loaded if isinstance(loaded, ReplyError) else reply
 
 
-def result(request: Request, replies: list[Any], address: StoreAddress) -> Any:
+def result(request: Single, replies: list[Any], address: StoreAddress) -> Any:
     """The reply, or the list of a pipeline's replies; the first error among them is raised.
 
     Raises StoreUnavailable for a server that refuses to serve, ReplyError for our mistakes.

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import GROUP, Keys
-from jobrunner.store.requests import Command, Pipeline, Request, Script
+from jobrunner.store.requests import Command, Pipeline, Script, Single
 from jobrunner.store.scripts import lua_script
 from jobrunner.store.stats import Window
 from jobrunner.store.tallies import OVERALL, read_tally
@@ -74,7 +74,7 @@ class ClockedStore:
         new = Command(("RPUSH", CLOCK, seconds, millis * 1000))
         self.connection.execute(Pipeline([Command(("DEL", CLOCK)), new]))
 
-    def execute(self, request: Request) -> Any:
+    def execute(self, request: Single) -> Any:
         """Perform a request in one round trip."""
         if isinstance(request, Pipeline):
             ours = Pipeline([self._clocked(one) for one in request.requests])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobrunner.errors import IllegalTransition, JobNotFound
-from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script
+from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script, Series, Single
 from jobrunner.store.subscription import BlockingSubscription
 from tests.model.clocked import ClockedStore
 from tests.model.ledger import Ledger
@@ -34,7 +34,13 @@ class Driver:
         self.model.now += milliseconds
         self.store.set_clock(self.model.now)
 
-    def perform(self, request: Request) -> Any:
+    def perform_all(self, request: Request) -> Any:
+        """Perform a request; those of a series one after the other."""
+        if isinstance(request, Series):
+            return [self.perform(one) for one in request.requests]
+        return self.perform(request)
+
+    def perform(self, request: Single) -> Any:
         """One round trip on both sides; the replies and all that is stored must be the same."""
         self.is_broken = True
         self.model.published.clear()
@@ -48,7 +54,7 @@ class Driver:
         self.is_broken = False
         return reply
 
-    def _compare_replies(self, request: Request, reply: Any, expected: Any) -> None:
+    def _compare_replies(self, request: Single, reply: Any, expected: Any) -> None:
         if isinstance(request, Pipeline):
             for one, got, wanted in zip(request.requests, reply, expected, strict=True):
                 self._compare_replies(one, got, wanted)
@@ -74,7 +80,7 @@ class Driver:
         wanted = [payload for _, payload in self.model.published]
         assert sorted(got) == sorted(wanted), f"published {got}, expected {wanted}"
 
-    def _compare_stores(self, request: Request) -> None:
+    def _compare_stores(self, request: Single) -> None:
         dump = self.store.dump()
         assert dump.ghosts == [], f"claimed, but not in a queue after {request}: {dump.ghosts}"
         self._compare_streams(request, dump.streams)
@@ -85,7 +91,7 @@ class Driver:
             text = "\n".join(f"{key}: {got} != {want}" for key, got, want in rows if got != want)
             raise AssertionError(f"after {request}\nstore != model\n{text}")
 
-    def _compare_streams(self, request: Request, streams: dict[str, list[Any]]) -> None:
+    def _compare_streams(self, request: Single, streams: dict[str, list[Any]]) -> None:
         places = {f"queue:{queue}:{level}" for queue, level in self.model.streams}
         assert streams.keys() == places, f"after {request}"
         for (queue, level), expected in self.model.streams.items():
@@ -101,7 +107,7 @@ END = b"end of messages"
 END_CHANNEL = "end"
 
 
-def _may_write(request: Request) -> bool:
+def _may_write(request: Single) -> bool:
     if isinstance(request, Pipeline):
         return any(_may_write(one) for one in request.requests)
     return isinstance(request, Script) or not is_read(str(request.args[0]))
@@ -165,7 +171,7 @@ class Actor:
     def step(self, driver: Driver) -> None:
         """Take up the last reply, and perform the next request if there is one."""
         try:
-            self.reply = driver.perform(self.operation.send(self.reply))
+            self.reply = driver.perform_all(self.operation.send(self.reply))
         except StopIteration:
             self.is_done = True
         except (JobNotFound, IllegalTransition):

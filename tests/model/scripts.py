@@ -7,7 +7,7 @@ that the store must give. Arguments are read by the contract in the script's hea
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobrunner.store.requests import Command, Pipeline, Request, Script
+from jobrunner.store.requests import Command, Pipeline, Script, Single
 from tests.model import attempts, crons, jobs, leases
 from tests.model.arguments import rest_of, texts
 from tests.model.state import Model
@@ -70,7 +70,7 @@ def _fold(model: Model, _: Sequence[str], args: Sequence[str]) -> int:
     return 1
 
 
-def apply(model: Model, request: Request) -> Any:
+def apply(model: Model, request: Single) -> Any:
     """Perform a request on the model. Returns the expected reply; None for one not judged."""
     if isinstance(request, Pipeline):
         return [apply(model, one) for one in request.requests]

@@ -31,6 +31,23 @@ def test_more_jobs_than_fit_into_one_call_are_all_queued_in_order(store: Store) 
     assert [fields["id"] for fields in store.entries().values()] == [s.id for s in submissions]
 
 
+def test_jobs_of_one_call_may_differ_in_task_queue_and_priority(store: Store) -> None:
+    kinds = [("demo", "web"), ("demo", "web"), ("demo", "default"), ("other", "web")] * 2
+    submissions = [store.submission(task=task, queue=queue) for task, queue in kinds]
+    urgent = store.submission(task="other", queue="web", priority=Priority.HIGH)
+
+    submitted = store.run(submit(store.keys, [*submissions, urgent]))
+
+    jobs = [store.job(one.id) for one in submitted]
+    assert [(job.task, job.queue) for job in jobs] == [*kinds, ("other", "web")]
+    assert jobs[-1].priority is Priority.HIGH
+    in_web = [s.id for s, (_, queue) in zip(submissions, kinds, strict=True) if queue == "web"]
+    stream = store.keys.queue("web", Priority.NORMAL)
+    queued = [fields["id"] for (key, _), fields in store.entries().items() if key == stream]
+    assert queued == in_web
+    assert store.texts("HMGET", store.keys.counts(), "queued:demo", "queued:other") == ["6", "3"]
+
+
 def test_a_repeated_submit_makes_no_second_job(store: Store) -> None:
     submission = store.submission(key="k", delay=minutes(1))
     store.run(submit(store.keys, [submission]))
