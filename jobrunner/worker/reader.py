@@ -4,12 +4,15 @@ Reads never more than there are free slots, so no job waits in a busy process wh
 idle. A first try takes what is there; only when nothing is, it waits at the server. A queue hands
 out its entries in the order of their ids: after a lost reply, what we have claimed later than the
 last entry that we know of is what was in it.
+From a store that is far away, as long as there is plenty, each claim is for half of the slots, and
+two are on their way at a time: not all slots wait for one reply.
 A worker that met a job whose task only others know is cautious for a while: it takes one job at a
 time, and only what nobody takes who waits at the server. Else it would take all jobs from under the
 hands of those who know them: it has put one aside long before they have performed one.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -33,6 +36,11 @@ from jobrunner.store.rescue import Place, find_claimed_by
 from jobrunner.store.unreadable import refuse_unreadable
 from jobrunner.worker.outage import until_done
 
+Claimed = list[Entry | Unreadable] | None  # None: this worker was buried
+# A store is far when even the quickest claim takes longer than a worker has work of short jobs in
+# half of its slots: then it is the network that takes the time.
+FAR_S = 0.0008
+PASSES = 4  # of the loop, in which a job that waits for nothing begins and ends
 HOLD_BACK_S = 0.2  # between the claims of a cautious worker that finds nothing, or nothing for it
 CAUTIOUS_FOR_S = 15.0  # after the last of them; such a job comes back within 10 s
 
@@ -59,6 +67,11 @@ class Reader:
         self._worker = worker
         self._queues = queues
         self._free = slots
+        self._half = (slots + 1) // 2
+        self._is_far = True  # the store, until a claim is quick
+        self._asked = 0  # slots that the claim on its way counts on
+        self._has_plenty = False  # the last claim brought all that it asked for
+        self._ahead: tuple[asyncio.Task[Claimed], int] | None = None  # and the slots it counts on
         self._begin = begin
         self._block_ms = block // timedelta(milliseconds=1)
         self._has_free = asyncio.Event()
@@ -73,12 +86,17 @@ class Reader:
         """An attempt has ended."""
         self._free += 1
         self._has_free.set()
+        if self._is_far:
+            self._claim_ahead()
 
     def hold_back(self) -> None:
         """Only others know the task of a job that was claimed: leave them what comes next."""
         now = asyncio.get_running_loop().time()
         self._hold_back_until = now + HOLD_BACK_S
         self._cautious_until = now + CAUTIOUS_FOR_S
+
+    def _is_cautious(self) -> bool:
+        return asyncio.get_running_loop().time() < self._cautious_until
 
     async def _wait_held_back(self) -> None:
         held_back_s = self._hold_back_until - asyncio.get_running_loop().time()
@@ -87,15 +105,26 @@ class Reader:
 
     async def run(self) -> None:
         """Claim until cancelled, or until others have buried this worker."""
+        try:
+            await self._claim_on()
+        finally:
+            if self._ahead is not None:
+                self._ahead[0].cancel()
+
+    async def _claim_on(self) -> None:
         while True:
             if self._free <= 0:
                 self._has_free.clear()
                 await self._has_free.wait()
-            await self._wait_held_back()
+            if self._ahead is None:
+                await self._wait_held_back()
+            else:
+                await self._let_short_jobs_end(self._ahead[1])
             try:
                 is_alive = await self._claim_some()
             except StoreUnavailable as error:
                 EventLog().warning("could not claim jobs", worker=self._worker, error=error)
+                await self._forget_ahead()
                 self._may_have_missed = True
                 await asyncio.sleep(self._backoff.next_delay())
             except ReplyError as error:
@@ -112,14 +141,61 @@ class Reader:
                 if not is_alive:
                     return
 
+    async def _let_short_jobs_end(self, asked: int) -> None:
+        """Their slots shall be claimed for before what has come is begun.
+
+        Else the two claims would go and come together, and all slots would wait for both.
+        """
+        for _ in range(PASSES):
+            if self._free - asked >= self._half:
+                return
+            await asyncio.sleep(0)
+
     async def _claim_some(self) -> bool:
         """Begin what could be claimed; false when this worker was buried."""
         if self._may_have_missed:
             await self._take_missed()
             return True
-        now = asyncio.get_running_loop().time()
-        is_cautious = now < self._cautious_until
+        is_cautious = self._is_cautious()
         most = 1 if is_cautious else self._free
+        if self._is_far or self._ahead is not None:
+            entries = await self._claim_far(most)
+        else:
+            entries = await self._claim(most)
+        # Not after a read alone: a server whose disk is full serves those.
+        self._backoff.reset()
+        if entries is None:
+            return False
+        if not entries and is_cautious:
+            self._hold_back_until = asyncio.get_running_loop().time() + HOLD_BACK_S
+        elif not entries and self._ahead is None:
+            entries = await self._connection.run(
+                claim_next(self._keys, self._worker, self._queues, self._block_ms)
+            )
+        await self._take(entries)
+        return True
+
+    async def _claim_far(self, most: int) -> Claimed:
+        """What was claimed ahead, or is claimed now; while it comes, the other half is claimed."""
+        ahead, self._ahead = self._ahead, None
+        if self._has_plenty:
+            most = min(most, self._half)
+        claiming, asked = ahead or (asyncio.create_task(self._claim(most)), most)
+        self._asked = asked
+        self._claim_ahead()
+        try:
+            if self._ahead is not None:
+                await asyncio.sleep(0)  # to be made
+                await asyncio.sleep(0)  # to be sent
+            entries = await claiming
+        finally:
+            self._asked = 0
+            claiming.cancel()  # of a reader that is cancelled
+        self._has_plenty = entries is not None and len(entries) == asked
+        return entries
+
+    async def _claim(self, most: int) -> Claimed:
+        asked_at = time.monotonic()  # the loop's clock has whole milliseconds only
         entries = await self._connection.run(
             claim(
                 self._keys,
@@ -130,18 +206,23 @@ class Reader:
                 rotation=self._claimed % max(1, len(self._queues)),
             )
         )
-        # Not after a read alone: a server whose disk is full serves those.
-        self._backoff.reset()
-        if entries is None:
-            return False
-        if not entries and is_cautious:
-            self._hold_back_until = now + HOLD_BACK_S
-        elif not entries:
-            entries = await self._connection.run(
-                claim_next(self._keys, self._worker, self._queues, self._block_ms)
-            )
-        await self._take(entries)
-        return True
+        if time.monotonic() - asked_at < FAR_S:
+            self._is_far = False
+        return entries
+
+    def _claim_ahead(self) -> None:
+        can_claim = self._ahead is None and self._asked and self._has_plenty
+        is_free = self._free - self._asked >= self._half
+        if can_claim and is_free and not self._is_cautious():
+            self._ahead = asyncio.create_task(self._claim(self._half)), self._half
+
+    async def _forget_ahead(self) -> None:
+        """What it brings is found with what was missed, each once."""
+        if self._ahead is not None:
+            claiming, _ = self._ahead
+            self._ahead = None
+            claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
 
     async def _take_missed(self) -> None:
         missed = await self._connection.run(

@@ -77,7 +77,8 @@ class Starter:
                 self._has_begun.clear()
 
     def _take_late(self) -> list[Begun]:
-        limit = self._clock.monotonic() - LATE_AFTER_S
+        # What would be late before the next look goes with what is late now.
+        limit = self._clock.monotonic() - LATE_AFTER_S + LOOK_EVERY_S
         late = []
         while self._begun and (self._begun[0].is_ended or self._begun[0].began_at <= limit):
             item = self._begun.popleft()

@@ -341,6 +341,7 @@ async def test_who_waits_at_the_server_is_served_before_a_cautious_worker(
         worker.reader.hold_back()
         (met,) = submit_many(store, 1)
         await until(lambda: worker.ids == [met])
+        await asyncio.sleep(0.02)  # it has found nothing more
         other = Reader(store.keys, connection, "w2", QUEUES, 9, taken.append, block=BLOCK)
         async with in_background(other.run()):
             jobs = [submit_many(store, 1)[0] for _ in range(5)]
