@@ -1,8 +1,10 @@
 """What a cron's fire times are to the store: which job each makes, or the record of why none."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from jobrunner import message
 from jobrunner.clock import rfc3339, to_ms
@@ -21,8 +23,7 @@ from jobrunner.store.submission import Submission
 DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduledCron:
+class ScheduledCron(msgspec.Struct, frozen=True):
     """A cron of the manifest with its parsed schedule and its task."""
 
     name: str

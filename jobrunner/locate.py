@@ -8,10 +8,11 @@ the manifest need not be read at all.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import ManifestError, UsageError
@@ -26,8 +27,7 @@ MANIFEST_PLACES = (Path("jobs.yaml"), Path("/etc/jobrunner/jobs.yaml"))
 SYSTEM_STATE = Path("/var/lib/jobrunner")  # of daemons that systemd started
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(msgspec.Struct, frozen=True):
     """A manifest (absolute path) with its namespace, state folder and store."""
 
     manifest: Path
@@ -156,8 +156,7 @@ def _folder_in_use(name: str, environ: Mapping[str, str]) -> Path:
     return system
 
 
-@dataclass(frozen=True, slots=True)
-class _Top:
+class _Top(msgspec.Struct, frozen=True):
     """The two values of a manifest that matter here, as they stand in it."""
 
     name: "Node | None"

@@ -6,7 +6,6 @@ Used by the manifest, by clients (with what the daemon published) and again by t
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
@@ -52,8 +51,7 @@ class ParamSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong with the arguments."""
 
     what: str

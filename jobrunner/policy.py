@@ -1,10 +1,11 @@
 """Decisions about jobs: retries, misfires, jitter and fair shares. Values in, decision out."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from jobrunner.crons import Cron, FireSpan, fire_span, fire_times
 
@@ -19,8 +20,7 @@ FIRES_AT_ONCE = 200
 FAIR_SHARE = 10  # one claim in so many goes to a lower priority first, so that none starves
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """How an attempt failed: the exit code of a command, or the names of an exception.
 
     `exceptions` has the class and its base classes, short and qualified: `OutOfStock`,
@@ -64,8 +64,7 @@ def _growth(retry: "Retry", attempt: int) -> int:
     return growth[retry.backoff]
 
 
-@dataclass(frozen=True, slots=True)
-class MisfireDecision:
+class MisfireDecision(msgspec.Struct, frozen=True):
     """The fire times that make jobs, oldest first, and the row of those that are skipped.
 
     With `is_partial` more of them may make jobs: decide again once these are handled.

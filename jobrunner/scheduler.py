@@ -17,9 +17,11 @@ times, then by name; one with a long row to catch up waits after each piece for 
 import asyncio
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from jobrunner.clock import Clock, from_ms, rfc3339
 from jobrunner.crons import NeverFires, next_fire

@@ -12,11 +12,12 @@ import pwd
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from jobrunner.clock import rfc3339
 from jobrunner.errors import IllegalTransition
@@ -28,8 +29,7 @@ LOCK_PATIENCE_S = 0.5
 POLL_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class RunningDaemon:
+class RunningDaemon(msgspec.Struct, frozen=True):
     """Who has the state folder; `manifest` is absolute, `started_at` in UTC."""
 
     pid: int

@@ -4,8 +4,8 @@ No lines are drawn: blanks separate as well, and a pipe gets the same text.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +16,7 @@ HEADER_STYLE = "bold"
 Cell = Text | str
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """One column. Rank 0 is the most important; `least` is how narrow it may become, in cells."""
 
     title: str

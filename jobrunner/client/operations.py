@@ -1,9 +1,10 @@
 """What clients do, each once, as operations that both the sync and the async client perform."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
+
+import msgspec
 
 from jobrunner import message
 from jobrunner.client.catalog import Catalog
@@ -27,8 +28,7 @@ from jobrunner.store.submission import Submission, Submitted, submit
 DURABLE_WITHIN = timedelta(seconds=5)  # `everysec` writes each second; a busy disk needs more
 
 
-@dataclass(frozen=True, slots=True)
-class Operations:
+class Operations(msgspec.Struct, frozen=True):
     """The operations of one client on one namespace."""
 
     keys: Keys

@@ -1,9 +1,10 @@
 """What the checks judge, as it was read. Nothing here does I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
 
 from jobrunner.errors import ManifestError
 from jobrunner.state import RunningDaemon
@@ -14,8 +15,7 @@ from jobrunner.store.overview import QueueView
 from jobrunner.store.published import Published
 
 
-@dataclass(frozen=True, slots=True)
-class StateFolder:
+class StateFolder(msgspec.Struct, frozen=True):
     """The state folder and the disk it is on; sizes in bytes."""
 
     path: Path
@@ -26,8 +26,7 @@ class StateFolder:
     disk_free: int
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """The daemon of this host as systemd runs it, and its unit."""
 
     environ: Mapping[str, str] | None  # of the daemon's process; None: none runs, or not readable
@@ -35,8 +34,7 @@ class Service:
     is_current: bool = True  # whether the file is what `jobrunner systemd` prints
 
 
-@dataclass(frozen=True, slots=True)
-class Zones:
+class Zones(msgspec.Struct, frozen=True):
     """The time zone database: where it is, its version, and which zones it lacks."""
 
     source: str
@@ -45,8 +43,7 @@ class Zones:
     missing: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(msgspec.Struct, frozen=True):
     """What can be seen without the store."""
 
     uid: int
@@ -58,8 +55,7 @@ class HostFacts:
     invalid: ManifestError | None  # why the manifest on disk cannot be run
 
 
-@dataclass(frozen=True, slots=True)
-class ServerReport:
+class ServerReport(msgspec.Struct, frozen=True):
     """What the server says of itself. `fsync` is None where it does not tell."""
 
     facts: ServerFacts
@@ -70,8 +66,7 @@ class ServerReport:
     disk_free: int | None = None  # bytes, where the embedded server writes
 
 
-@dataclass(frozen=True, slots=True)
-class StoreReport:
+class StoreReport(msgspec.Struct, frozen=True):
     """What the namespace holds, at `now` by the store's clock."""
 
     now: datetime
@@ -82,5 +77,5 @@ class StoreReport:
     live_by_task: Mapping[str, int]
     running: Published  # what the daemon has published
     on_disk: Published | None  # what it would publish now; None: the manifest is invalid
-    orphans: list[Orphan] = field(default_factory=list)
+    orphans: list[Orphan] = msgspec.field(default_factory=list)
     is_counted: bool = True  # False: too many jobs for the counts to be checked

@@ -6,7 +6,6 @@ A worker that was rescued meanwhile gets '' for its late finish, and nothing is 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
@@ -37,8 +36,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.attempts + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """A claimed entry that is not one of ours, or damaged."""
 
     entry_id: str
@@ -47,8 +45,7 @@ class Unreadable:
     fields: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldLock:
+class HeldLock(msgspec.Struct, frozen=True):
     """A lock as a job uses it: the name with its parameters filled in, times in milliseconds."""
 
     name: str
@@ -65,8 +62,7 @@ class StartedAs(StrEnum):
     BLOCKED = "blocked"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """A start record to be written; `elapsed_ms` since the attempt really began."""
 
     entry: Entry
@@ -198,8 +194,7 @@ def _text(value: bytes | int | None) -> str:
     return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """Per job the state written (None: no longer ours), and the jobs woken by these ends."""
 
     states: list[JobState | None]

@@ -1,8 +1,9 @@
 """From the indexes: does each member's record say that it belongs there?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from jobrunner.model import LIVE, TERMINAL, JobState
 from jobrunner.store.keys import Keys
@@ -17,8 +18,7 @@ BATCH = 500  # members per step: about 2 ms of the server's time
 PROMOTION_TAKES = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Belonging:
+class Belonging(msgspec.Struct, frozen=True):
     """Which records belong in an index: their states, and a field that must have its name."""
 
     states: frozenset[JobState] = TERMINAL

@@ -1,7 +1,8 @@
 """From the queues: does each entry belong to a job that knows it, and is each claimed one there?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from jobrunner.store.attempts import Entry, entry_of
 from jobrunner.store.failures import ReplyError
@@ -12,8 +13,7 @@ from jobrunner.store.requests import Argument, Command, Operation, Script
 BATCH = 200  # entries per step; they come with their messages
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """An entry, and the job it names; '' for one that is claimed and was not found."""
 
     entry_id: str

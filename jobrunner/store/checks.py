@@ -1,7 +1,8 @@
 """Whether a server is fit to keep jobs: what the daemon asks at its start, and `doctor` later."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
@@ -20,8 +21,7 @@ class Level(StrEnum):
     REFUSAL = "refusal"  # jobs would be lost, or nothing would work
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFinding:
+class ServerFinding(msgspec.Struct, frozen=True):
     """The result of one check, named `check`."""
 
     check: str
@@ -39,8 +39,7 @@ class ServerFinding:
         return self.level is Level.REFUSAL
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
+class ServerFacts(msgspec.Struct, frozen=True):
     """What a server told: its INFO, its snapshot rule (None: it does not say), its clock.
 
     `offset_s` is how far its clock is ahead of ours, beyond what the round trip explains.

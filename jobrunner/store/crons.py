@@ -6,8 +6,9 @@ killed in between has either handled the fire time or not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from jobrunner.clock import from_ms, rfc3339, to_ms
 from jobrunner.model import JobState, Priority, Reason
@@ -20,8 +21,7 @@ MILLISECOND = timedelta(milliseconds=1)
 FIRES_PER_CALL = 100  # of the script, 3 ms of the server's time: a long row must not hold up others
 
 
-@dataclass(frozen=True, slots=True)
-class CronRecord:
+class CronRecord(msgspec.Struct, frozen=True):
     """What the store knows of a cron; all None for one that was never seen."""
 
     name: str
@@ -37,8 +37,7 @@ class CronRecord:
     last_duration: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(msgspec.Struct, frozen=True):
     """A fire time to be handled: its job, or with `skip` the record of why there is none."""
 
     cron: str
@@ -70,8 +69,7 @@ def fire_id(cron: str, fire_time: datetime) -> str:
     return f"{cron}@{rfc3339(fire_time)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(msgspec.Struct, frozen=True):
     """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved` (`fire.lua`).
 
     `previous` is the id of the cron's previous job, or with `moved` its last handled fire time, ms.
@@ -207,8 +205,7 @@ _READERS: Readers = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrolment(msgspec.Struct, frozen=True):
     """A cron as the scheduler takes it up: what it is now, and from when on it counts."""
 
     cron: str

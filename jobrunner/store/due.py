@@ -1,8 +1,9 @@
 """From `scheduled` and `blocked` to the queues: due jobs, retries and woken waiters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.model import LIVE, JobState, Reason
@@ -13,8 +14,7 @@ from jobrunner.store.settling import settle
 BATCH = 100  # jobs per script call, 2 ms of the server's time: a million must not hold up others
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
+class Promotion(msgspec.Struct, frozen=True):
     """How many jobs moved; whether more are due; when the next one will be.
 
     `at` is when it was done; both instants are by the store's clock.
@@ -26,8 +26,7 @@ class Promotion:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True):
     job_id: str
     queue: str
     priority: str

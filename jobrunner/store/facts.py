@@ -1,8 +1,9 @@
 """What `why` must know of a job, a cron or a task, read in few round trips."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.model import LIVE, Job, JobState, Priority, Reason
@@ -23,8 +24,7 @@ SKIPS_IN = 50  # newest ended jobs of a task among which a cron's last skip is l
 WAITING = LIVE - {JobState.RUNNING}
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """Who could run jobs, at one instant of the store's clock."""
 
     now: datetime
@@ -32,18 +32,18 @@ class Surroundings:
     workers: list[WorkerEntry]  # also those whose lease has ended
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a queued job stands. `ahead` stops at COUNTED."""
 
     worker: str | None  # that has claimed it; then nothing is ahead
     ahead: int = 0  # jobs that wait before it, with its priority
     above: int = 0  # jobs that wait with a higher priority
-    claimed: Mapping[str, int] = field(default_factory=dict)  # worker -> jobs that it has now
+    claimed: Mapping[str, int] = msgspec.field(
+        default_factory=dict
+    )  # worker -> jobs that it has now
 
 
-@dataclass(frozen=True, slots=True)
-class JobFacts:
+class JobFacts(msgspec.Struct, frozen=True):
     """A job with all that its waiting, or its end, may be due to; None for what it is not."""
 
     job: Job
@@ -54,8 +54,7 @@ class JobFacts:
     place: Place | None = None  # of a queued job
 
 
-@dataclass(frozen=True, slots=True)
-class CronFacts:
+class CronFacts(msgspec.Struct, frozen=True):
     """A cron with its jobs: the one made last, those that wait or run, and the last skip."""
 
     cron: PublishedCron
@@ -67,8 +66,7 @@ class CronFacts:
     oldest: JobFacts | None = None  # of those that wait
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
+class TaskFacts(msgspec.Struct, frozen=True):
     """A task with its counts, the job that has waited longest and the one that ended last."""
 
     name: str

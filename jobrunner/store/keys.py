@@ -1,12 +1,11 @@
 """Every key in the store. One hash tag keeps a namespace in one cluster slot."""
 
-from dataclasses import dataclass
+import msgspec
 
 from jobrunner.model import Priority
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The keys of one namespace, `jr:{<name>}:…`."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from jobrunner.model import TERMINAL, Priority
 from jobrunner.store.keys import Keys
@@ -31,8 +32,7 @@ class Family(StrEnum):
     LOG = "log"  # of a job
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A key: its family, and what it is of: a job, a task, a state, a lock, or nothing."""
 
     family: Family
@@ -78,8 +78,7 @@ class KeyReader:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Keyspace:
+class Keyspace(msgspec.Struct, frozen=True):
     """The names that were found, by family."""
 
     found: dict[Family, dict[str, str]]  # key -> name

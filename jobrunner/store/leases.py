@@ -12,8 +12,9 @@ worker without its lease or a lock with another token, is refused to both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
@@ -27,8 +28,7 @@ WORKER_HASH_TTL = timedelta(days=1)  # renewed with the lease; the rescue needs 
 MARGIN = 1 / 10  # of the TTL: a holder stops trusting its lease this much before the store does
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEntry:
+class WorkerEntry(msgspec.Struct, frozen=True):
     """What the store knows of a worker process."""
 
     id: str
@@ -44,8 +44,7 @@ class WorkerEntry:
     lease_ends_at: datetime | None = None  # None: no lease any more
 
 
-@dataclass(frozen=True, slots=True)
-class LockLease:
+class LockLease(msgspec.Struct, frozen=True):
     """A lock held by a job of this worker."""
 
     name: str
@@ -54,8 +53,7 @@ class LockLease:
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(msgspec.Struct, frozen=True):
     """`is_alive` false: the worker was buried, its jobs belong to others now."""
 
     is_alive: bool
@@ -186,8 +184,7 @@ _NEEDED_OF_DAEMON = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonEntry:
+class DaemonEntry(msgspec.Struct, frozen=True):
     """What the store knows of a supervisor."""
 
     id: str

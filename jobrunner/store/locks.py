@@ -1,8 +1,9 @@
 """Locks as users see them: who holds, who waits, and breaking one by hand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.store.due import promote
@@ -14,8 +15,7 @@ MOST_LOCKS = 1000  # that are read at once
 MOST_WAITING = 100  # job ids per lock, where many locks are read
 
 
-@dataclass(frozen=True, slots=True)
-class LockHolder:
+class LockHolder(msgspec.Struct, frozen=True):
     """One job that has the lock, and until when if its worker should vanish now."""
 
     job_id: str
@@ -26,8 +26,7 @@ class LockHolder:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class LockRecord:
+class LockRecord(msgspec.Struct, frozen=True):
     """A lock that is held or waited for."""
 
     name: str

@@ -6,12 +6,12 @@ marker has to be kept right by the writer, whatever is killed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
@@ -44,8 +44,7 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line of output; `at_ms` is milliseconds since the epoch."""
 
     at_ms: int
@@ -54,8 +53,7 @@ class LogLine:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """Up to where a reader has read; the default is the beginning."""
 
     entry_id: str = "0-0"
@@ -64,8 +62,7 @@ class Cursor:
     next_byte: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
+class LogPage(msgspec.Struct, frozen=True):
     """Lines read, where to go on, and the number of the attempt whose output has just ended."""
 
     lines: list[LogLine]
@@ -73,8 +70,7 @@ class LogPage:
     ended: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """One chunk to be added, and entries to be removed since they fell out of the cap."""
 
     job_id: str

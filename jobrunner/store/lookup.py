@@ -1,10 +1,11 @@
 """Finding jobs: by id, unique prefix or `@last`, and lists by state and task."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
+
+import msgspec
 
 from jobrunner.clock import to_ms
 from jobrunner.errors import UsageError
@@ -75,8 +76,7 @@ def _texts(items: Iterable[bytes]) -> list[str]:
     return [item.decode(errors="replace") for item in items]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Which jobs to list; newest first. `since` is compared with the instant the state is
     indexed by: finish, start or due time."""
 

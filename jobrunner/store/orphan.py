@@ -1,7 +1,8 @@
 """What an audit of the store finds: things no record explains, and records that miss a thing."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Kind(StrEnum):
@@ -20,8 +21,7 @@ class Kind(StrEnum):
     WRONG_COUNT = "wrong_count"  # `counts` differs from the records
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(msgspec.Struct, frozen=True):
     """One thing that is wrong: `id` is of a job, an entry or (for counts) a field of `key`."""
 
     kind: Kind

@@ -1,8 +1,9 @@
 """All that `status` shows, read in a few round trips whatever the number of tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.model import JobState, Priority, Reason
@@ -18,8 +19,7 @@ from jobrunner.store.requests import Command, Operation, Pipeline
 USUAL_OF = 9  # the usual duration is the median of so many last jobs: one slow night moves nothing
 
 
-@dataclass(frozen=True, slots=True)
-class LastEnd:
+class LastEnd(msgspec.Struct, frozen=True):
     """How the last job of a task or cron ended."""
 
     job_id: str
@@ -29,8 +29,7 @@ class LastEnd:
     duration: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCounts:
+class LiveCounts(msgspec.Struct, frozen=True):
     """How many jobs of a task are in each live state."""
 
     scheduled: int = 0
@@ -39,8 +38,7 @@ class LiveCounts:
     running: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TaskView:
+class TaskView(msgspec.Struct, frozen=True):
     """A task: what is going on, and how its last jobs went."""
 
     name: str
@@ -52,8 +50,7 @@ class TaskView:
     lock_holder: str | None = None  # id of a job of this task that has a lock
 
 
-@dataclass(frozen=True, slots=True)
-class CronView:
+class CronView(msgspec.Struct, frozen=True):
     """A cron with its task's counts: the jobs of a cron are not counted apart."""
 
     name: str
@@ -71,8 +68,7 @@ class CronView:
     lock_holder: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
+class QueueView(msgspec.Struct, frozen=True):
     """A queue: jobs that wait, by priority, and jobs that workers hold."""
 
     name: str
@@ -86,8 +82,7 @@ class QueueView:
         return self.high + self.normal + self.low
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True):
     """One namespace at one instant of the store's clock."""
 
     name: str

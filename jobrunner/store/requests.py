@@ -6,14 +6,14 @@ here does I/O. A request is one round trip, but for a series, which has one for 
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 Argument = bytes | str | int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One Redis command, e.g. `Command(("HGETALL", key))`.
 
     The reply is the raw one of protocol 2: bytes, integers, None and (flat) lists.
@@ -23,8 +23,7 @@ class Command:
     block_ms: int = 0  # how long a blocking read may wait at the server; added to the read timeout
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """One call of `lua/<name>.lua`. Sent as EVALSHA; loaded again when the server forgot it."""
 
     name: str
@@ -32,8 +31,7 @@ class Script:
     args: list[Argument]
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True):
     """Several commands or scripts in one round trip; the reply is the list of replies.
 
     Not a transaction: what must be atomic is one script. The first error is raised
@@ -43,8 +41,7 @@ class Pipeline:
     requests: list[Command | Script]
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(msgspec.Struct, frozen=True):
     """Requests in a row, each made while the server works on the one before.
 
     The reply is the list of replies. After an error nothing more is sent; of what was sent before

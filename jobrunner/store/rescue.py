@@ -2,8 +2,9 @@
 see `jobrunner/rescuer.py`, which calls these in that order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
@@ -13,8 +14,7 @@ from jobrunner.store.requests import Command, Operation, Pipeline, Script
 BATCH = 200  # entries per step
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(msgspec.Struct, frozen=True):
     """Entries of one queue and level that a dead worker had claimed."""
 
     worker: str

@@ -1,16 +1,16 @@
 """The Lua scripts of the package: their text, and the SHA-1 under which the server keeps them."""
 
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+
+import msgspec
 
 INCLUDE = "-- include:"  # a header line that names the shared functions a script needs
 FLAGS = "-- flags:"  # a header line for what the server lets a script do
 
 
-@dataclass(frozen=True, slots=True)
-class LuaScript:
+class LuaScript(msgspec.Struct, frozen=True):
     text: str
     sha: str
 

@@ -1,7 +1,8 @@
 """Ending a job that no worker has."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from jobrunner.model import JobState, Reason
 from jobrunner.store.keys import GROUP, Keys
@@ -18,8 +19,7 @@ class Settled(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What became of the job; `detail` is the worker, or the state it was in or is in."""
 
     what: Settled

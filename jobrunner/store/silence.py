@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
@@ -12,8 +13,7 @@ from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Scr
 SILENT_AFTER = 1 / 2  # of a TTL: a renewal is due at a third, so one is late or missing
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(msgspec.Struct, frozen=True):
     """A worker that has not itself renewed its lease, or these locks, for half of their time."""
 
     worker: str

@@ -12,10 +12,11 @@ number of folds. So adding up outside the store is safe, and cheap for the serve
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
+
+import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.store.damage import count_of
@@ -39,8 +40,7 @@ class Window(StrEnum):
     ALL = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class _Grain:
+class _Grain(msgspec.Struct, frozen=True):
     """The buckets of a window: it is read from `number` whole ones and the one under way."""
 
     width_ms: int
@@ -55,8 +55,7 @@ _GRAINS = {
 _Bucket = tuple[Window, int]  # a window, and the number of its bucket since the epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
+class Percentiles(msgspec.Struct, frozen=True):
     """Of the times of attempts; None where there were none. At most 5 % off."""
 
     p50: timedelta | None
@@ -64,8 +63,7 @@ class Percentiles:
     p99: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(msgspec.Struct, frozen=True):
     """What happened since an instant. `rate_per_s`: jobs completed or failed per second."""
 
     task: str | None  # None: all tasks together
@@ -81,16 +79,14 @@ class Stats:
     duration: Percentiles  # of attempts that completed or failed
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """A window, of one task (or `OVERALL`), or of all tasks that did something, overall first."""
 
     window: Window
     task: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(msgspec.Struct, frozen=True):
     """One thing of the tally."""
 
     at_ms: int

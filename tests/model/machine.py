@@ -1,12 +1,12 @@
 """Random interleavings of clients, workers, schedulers, rescuers, time and crashes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from msgspec.structs import replace
 
 from jobrunner.clock import from_ms
 from jobrunner.model import TERMINAL, JobState, Priority, Reason

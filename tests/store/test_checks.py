@@ -1,9 +1,9 @@
 """The checks of a server: judged from values, and asked of a real one."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import SystemClock
 from jobrunner.store.address import StoreAddress

@@ -1,10 +1,10 @@
 """`fire.lua`, `enrol.lua`, `resume.lua`: one job per fire time, whoever asks."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.model import JobState, Priority, Reason

@@ -1,9 +1,9 @@
 """What `why` reads: in few round trips, whatever the number of jobs."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.errors import JobNotFound
 from jobrunner.model import JobState, Priority, Reason

@@ -1,9 +1,9 @@
 """`finish.lua`: how attempts end, once."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import to_ms
 from jobrunner.model import TERMINAL, JobError, JobState, Reason

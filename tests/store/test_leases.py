@@ -1,9 +1,9 @@
 """`enlist.lua`, `renew.lua`: who is alive, and whose locks."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import to_ms
 from jobrunner.store.attempts import requeue

@@ -1,6 +1,6 @@
 """`wake.lua`: locks whose holder vanished, and locks broken by hand."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from jobrunner.model import JobState
 from jobrunner.store.attempts import StartedAs

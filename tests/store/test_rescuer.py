@@ -6,10 +6,10 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, Priority, Reason

@@ -1,8 +1,7 @@
 """`start.lua`: start records, and locks taken under a growing token."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.clock import to_ms
 from jobrunner.model import JobState

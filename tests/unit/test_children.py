@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from jobrunner.daemon.children import Reaper, is_known_dead
 from jobrunner.runner.processes import WORKER_VARIABLE

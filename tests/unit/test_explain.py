@@ -1,6 +1,6 @@
 """Explanations of what no test can bring about in a store, or only in a million jobs."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from jobrunner.explain.job import explain_job
 from jobrunner.explain.model import Explanation

@@ -2,9 +2,11 @@
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from jobrunner.store.leases import DaemonEntry, announce
 from jobrunner.store.published import Published, PublishedCron, PublishedTask, publish

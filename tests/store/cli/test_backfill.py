@@ -3,11 +3,11 @@
 import io
 import json
 from contextlib import chdir
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner import message
 from jobrunner.cli.app import run

@@ -1,10 +1,10 @@
 """`jobrunner why` of jobs that wait or run."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.model import JobError, JobState, Priority, Reason
 from jobrunner.store.attempts import requeue

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 import pytest
+from msgspec import structs
 
 from jobrunner.crons.calendar import Days
 from jobrunner.firing import ScheduledCron
@@ -185,7 +186,8 @@ async def test_a_fire_within_grace_computes_one_fire_time_the_next_one(
     days = CountingDays(item.cron.rule.calendar.days._croniters)
     calendar = replace(item.cron.rule.calendar, days=days)
     rule = replace(item.cron.rule, calendar=calendar)
-    await daemon.take_up(replace(item, cron=replace(item.cron, rule=rule)))
+    cron = replace(item.cron, rule=rule)
+    await daemon.take_up(structs.replace(item, cron=cron))
     days.asked = 0
 
     await daemon.tick_at(at(1, 0, late))

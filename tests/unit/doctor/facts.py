@@ -1,9 +1,10 @@
 """Facts of a host, a server and a store where all is well; tests change what they are about."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from jobrunner.doctor.facts import (
     HostFacts,

@@ -1,11 +1,11 @@
 """Each check says ok where all is well, and tells each fault with a why and a fix."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from jobrunner.doctor.diagnosis import diagnose_host, diagnose_server, diagnose_store
 from jobrunner.doctor.facts import Service, Zones
