@@ -68,7 +68,7 @@ class Reader:
         self._queues = queues
         self._free = slots
         self._half = (slots + 1) // 2
-        self._is_far = True  # the store, until a claim is quick
+        self._is_far = True  # the store, until a claim is quick; anew after each outage
         self._asked = 0  # slots that the claim on its way counts on
         self._has_plenty = False  # the last claim brought all that it asked for
         self._ahead: tuple[asyncio.Task[Claimed], int] | None = None  # and the slots it counts on
@@ -125,7 +125,7 @@ class Reader:
             except StoreUnavailable as error:
                 EventLog().warning("could not claim jobs", worker=self._worker, error=error)
                 await self._forget_ahead()
-                self._may_have_missed = True
+                self._may_have_missed = self._is_far = True
                 await asyncio.sleep(self._backoff.next_delay())
             except ReplyError as error:
                 if error.code != "NOGROUP":
