@@ -77,9 +77,12 @@ def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Subm
 
     The other jobs of its batch are made.
     """
-    starts = range(0, len(submissions), BATCH)
-    batches = (submissions[start : start + BATCH] for start in starts)
-    replies = yield Series(_submit_script(keys, batch) for batch in batches)
+    if len(submissions) <= BATCH:  # what most submits are needs no series, which costs a task
+        replies = [(yield _submit_script(keys, submissions))] if submissions else []
+    else:
+        starts = range(0, len(submissions), BATCH)
+        batches = (submissions[start : start + BATCH] for start in starts)
+        replies = yield Series(_submit_script(keys, batch) for batch in batches)
     answered = zip(submissions, chain.from_iterable(replies), strict=True)
     return [_submitted(item, reply) for item, reply in answered]
 

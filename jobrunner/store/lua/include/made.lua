@@ -9,7 +9,12 @@ local function write_made(queues_key, last_key)
   for queue in pairs(made_queues) do
     redis.call('SADD', queues_key, queue)
   end
+  local last = {}
   for task, id in pairs(made_last) do
-    redis.call('HSET', last_key, task, id)
+    last[#last + 1] = task
+    last[#last + 1] = id
+  end
+  if last[1] then
+    redis.call('HSET', last_key, unpack(last))
   end
 end
