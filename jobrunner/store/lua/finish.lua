@@ -1,5 +1,5 @@
 -- End attempts: each job becomes terminal, or is scheduled for its retry. The entry is the fence.
--- include: clock counts schedule tally watchers
+-- include: clock counts named schedule tally watchers
 -- KEYS[1] running zset     KEYS[2] counts hash   KEYS[3] scheduled zset  KEYS[4] cancelling set
 -- KEYS[5] locks zset       KEYS[6] results zset (by the end of their life)
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled
@@ -27,7 +27,6 @@ local results, woken = {}, {}
 -- it does for one job.
 local entries, done = {}, {}
 local fields -- of the record of the job at hand
-local nothing_told = {}
 
 local function list_at(lists, key)
   local list = lists[key]
@@ -69,18 +68,6 @@ end
 local key_at, arg_at = 11 + number, 6
 local job = 0
 
-local function told_of(more)
-  if more == '0' then
-    return nothing_told
-  end
-  local told = {}
-  for _ = 1, tonumber(more) do
-    told[ARGV[arg_at]] = ARGV[arg_at + 1]
-    arg_at = arg_at + 2
-  end
-  return told
-end
-
 for _ = 1, tonumber(ARGV[5]) do
   local wanted, attempt, in_lot = unpack(ARGV, arg_at, arg_at + 2)
   local stream, task_done = KEYS[key_at], KEYS[key_at + 1]
@@ -88,8 +75,8 @@ for _ = 1, tonumber(ARGV[5]) do
   local acks = list_at(entries, stream)
   for _ = 1, tonumber(in_lot) do
     local id, entry, duration, more = unpack(ARGV, arg_at, arg_at + 3)
-    arg_at = arg_at + 4
-    local also = told_of(more)
+    local also
+    also, arg_at = named(more, arg_at + 4)
     local state, reason, retry_delay = wanted, also.reason, also.retry_delay
     local record = KEYS[key_at]
     job, key_at = job + 1, key_at + 1

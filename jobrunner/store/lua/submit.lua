@@ -1,5 +1,5 @@
 -- Write new jobs, each as queued, scheduled or blocked; a repeated id or key changes nothing.
--- include: clock counts made schedule tally
+-- include: clock counts made named schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set       KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per lot: queue stream; per job of it: record hash; with a key: unique string; with an
@@ -15,20 +15,7 @@
 local now = now_ms()
 local replies = {}
 local key_at, arg_at = 6, 3
-local no_options = {}
 local fields -- of the record of the job at hand
-
-local function options_of(number)
-  if number == '0' then
-    return no_options
-  end
-  local options = {}
-  for _ = 1, tonumber(number) do
-    options[ARGV[arg_at]] = ARGV[arg_at + 1]
-    arg_at = arg_at + 2
-  end
-  return options
-end
 
 local function set(name, value)
   if value then
@@ -68,8 +55,8 @@ for _ = 1, tonumber(ARGV[1]) do
   local made, last = {}, nil
   for _ = 1, tonumber(number) do
     local id, message, more = unpack(ARGV, arg_at, arg_at + 2)
-    arg_at = arg_at + 3
-    local options = options_of(more)
+    local options
+    options, arg_at = named(more, arg_at + 3)
     local record = KEYS[key_at]
     key_at = key_at + 1
     local unique_key, upstream, watchers

@@ -167,6 +167,7 @@ async def test_jobs_woken_by_a_lost_call_are_due_for_the_scheduler(
     store: Store, address: StoreAddress, socket_path: str
 ) -> None:
     store.add_worker()
+    store.finished()  # the server knows the script
     (entry,) = claimed(store, 1)
     follower = store.submit(after=entry.job_id)
     with Switch(socket_path, address) as switch:
