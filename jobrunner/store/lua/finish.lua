@@ -1,5 +1,5 @@
 -- End attempts: each job becomes terminal, or is scheduled for its retry. The entry is the fence.
--- include: clock counts named schedule tally watchers
+-- include: clock counts fields named schedule tally watchers
 -- KEYS[1] running zset     KEYS[2] counts hash   KEYS[3] scheduled zset  KEYS[4] cancelling set
 -- KEYS[5] locks zset       KEYS[6] results zset (by the end of their life)
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled
@@ -26,7 +26,6 @@ local results, woken = {}, {}
 -- What can wait is summed up, and written by one command per key: a command costs more than what
 -- it does for one job.
 local entries, done = {}, {}
-local fields -- of the record of the job at hand
 
 local function list_at(lists, key)
   local list = lists[key]
@@ -41,13 +40,6 @@ local function add_done(key, id)
   local list = list_at(done, key)
   list[#list + 1] = now
   list[#list + 1] = id
-end
-
-local function set(name, value)
-  if value then
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
 end
 
 local function release_lock(holders, waiting, lock, slots, id)

@@ -1,5 +1,5 @@
 -- Make the one job of each fire time, or record why it was skipped. The first daemon wins.
--- include: clock counts made schedule tally
+-- include: clock counts fields made schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set      KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset    KEYS[6] skipped jobs' done zset
 -- KEYS[7] cancelling set
@@ -80,12 +80,8 @@ local function fire()
     end
   end
 
-  local fields = {'task', task, 'queue', queue, 'priority', priority, 'created_at', created_at,
+  fields = {'task', task, 'queue', queue, 'priority', priority, 'created_at', created_at,
     'message', message, 'cron', cron_name, 'fire_time', fire_time}
-  local function set(name, value)
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
   local sums = tally_of(task)
   if reason ~= '' then
     state = 'skipped'

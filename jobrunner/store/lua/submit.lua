@@ -1,5 +1,5 @@
 -- Write new jobs, each as queued, scheduled or blocked; a repeated id or key changes nothing.
--- include: clock counts made named schedule tally
+-- include: clock counts fields made named schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set       KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per lot: queue stream; per job of it: record hash; with a key: unique string; with an
@@ -15,14 +15,6 @@
 local now = now_ms()
 local replies = {}
 local key_at, arg_at = 6, 3
-local fields -- of the record of the job at hand
-
-local function set(name, value)
-  if value then
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
-end
 
 -- Returns whether it has to wait for it.
 local function schedule_due(id, due)
