@@ -71,7 +71,7 @@ class Reader:
         self._is_far = True  # the store, until a claim is quick; anew after each outage
         self._asked = 0  # slots that the claim on its way counts on
         self._has_plenty = False  # the last claim brought all that it asked for
-        self._ahead: tuple[asyncio.Task[Claimed], int] | None = None  # and the slots it counts on
+        self._ahead: asyncio.Task[Claimed] | None = None  # a claim for the other half
         self._begin = begin
         self._block_ms = block // timedelta(milliseconds=1)
         self._has_free = asyncio.Event()
@@ -109,7 +109,7 @@ class Reader:
             await self._claim_on()
         finally:
             if self._ahead is not None:
-                self._ahead[0].cancel()
+                self._ahead.cancel()
 
     async def _claim_on(self) -> None:
         while True:
@@ -119,7 +119,7 @@ class Reader:
             if self._ahead is None:
                 await self._wait_held_back()
             else:
-                await self._let_short_jobs_end(self._ahead[1])
+                await self._let_short_jobs_end()
             try:
                 is_alive = await self._claim_some()
             except StoreUnavailable as error:
@@ -141,13 +141,13 @@ class Reader:
                 if not is_alive:
                     return
 
-    async def _let_short_jobs_end(self, asked: int) -> None:
+    async def _let_short_jobs_end(self) -> None:
         """Their slots shall be claimed for before what has come is begun.
 
         Else the two claims would go and come together, and all slots would wait for both.
         """
         for _ in range(PASSES):
-            if self._free - asked >= self._half:
+            if self._free >= 2 * self._half:
                 return
             await asyncio.sleep(0)
 
@@ -177,10 +177,12 @@ class Reader:
 
     async def _claim_far(self, most: int) -> Claimed:
         """What was claimed ahead, or is claimed now; while it comes, the other half is claimed."""
-        ahead, self._ahead = self._ahead, None
-        if self._has_plenty:
-            most = min(most, self._half)
-        claiming, asked = ahead or (asyncio.create_task(self._claim(most)), most)
+        claiming, self._ahead = self._ahead, None
+        if claiming is not None:
+            asked = self._half
+        else:
+            asked = min(most, self._half) if self._has_plenty else most
+            claiming = asyncio.create_task(self._claim(asked))
         self._asked = asked
         self._claim_ahead()
         try:
@@ -214,13 +216,12 @@ class Reader:
         can_claim = self._ahead is None and self._asked and self._has_plenty
         is_free = self._free - self._asked >= self._half
         if can_claim and is_free and not self._is_cautious():
-            self._ahead = asyncio.create_task(self._claim(self._half)), self._half
+            self._ahead = asyncio.create_task(self._claim(self._half))
 
     async def _forget_ahead(self) -> None:
         """What it brings is found with what was missed, each once."""
-        if self._ahead is not None:
-            claiming, _ = self._ahead
-            self._ahead = None
+        claiming, self._ahead = self._ahead, None
+        if claiming is not None:
             claiming.cancel()
             await asyncio.gather(claiming, return_exceptions=True)
 

@@ -59,17 +59,18 @@ async def reading(store: Store, address: StoreAddress) -> AsyncIterator[Reading]
 
 
 @pytest.fixture
-def proxy(address: StoreAddress) -> Iterator[FaultProxy]:
+def far(store: Store, address: StoreAddress) -> Iterator[FaultProxy]:
+    """The way to the store of a worker that is far away from it."""
+    store.add_worker()
     with FaultProxy(address) as opened:
+        opened.slow(5 * FAR_S)
         yield opened
 
 
 async def test_two_claims_are_on_their_way_to_a_store_that_is_far(
-    store: Store, proxy: FaultProxy
+    store: Store, far: FaultProxy
 ) -> None:
-    store.add_worker()
-    proxy.slow(5 * FAR_S)
-    async with reading(store, proxy.address) as worker:
+    async with reading(store, far.address) as worker:
         await until(lambda: worker.connection.under_way)  # it waits at the server
         jobs = submit_many(store, 10 * SLOTS)
         await until(lambda: len(worker.begun) == len(jobs))
@@ -79,12 +80,10 @@ async def test_two_claims_are_on_their_way_to_a_store_that_is_far(
 
 
 async def test_no_more_jobs_are_claimed_from_far_than_there_are_slots(
-    store: Store, proxy: FaultProxy
+    store: Store, far: FaultProxy
 ) -> None:
-    store.add_worker()
-    proxy.slow(5 * FAR_S)
     jobs = submit_many(store, 20 * SLOTS)
-    async with reading(store, proxy.address) as worker:
+    async with reading(store, far.address) as worker:
         await until(lambda: len(worker.begun) > 4 * SLOTS)
         worker.is_holding = True
         before = len(worker.begun)
@@ -97,14 +96,12 @@ async def test_no_more_jobs_are_claimed_from_far_than_there_are_slots(
 
 
 async def test_what_was_claimed_ahead_is_begun_when_the_store_has_come_near(
-    store: Store, proxy: FaultProxy
+    store: Store, far: FaultProxy
 ) -> None:
-    store.add_worker()
-    proxy.slow(5 * FAR_S)
     jobs = submit_many(store, 20 * SLOTS)
-    async with reading(store, proxy.address) as worker:
+    async with reading(store, far.address) as worker:
         await until(lambda: worker.connection.most == 2)
-        proxy.slow(0)
+        far.slow(0)
         await until(lambda: len(worker.begun) == len(jobs))
         later = store.submit()
         await until(lambda: worker.begun[-1] == later)
@@ -113,26 +110,22 @@ async def test_what_was_claimed_ahead_is_begun_when_the_store_has_come_near(
 
 
 async def test_lost_replies_of_two_claims_cost_no_job_and_begin_none_twice(
-    store: Store, proxy: FaultProxy
+    store: Store, far: FaultProxy
 ) -> None:
-    store.add_worker()
-    proxy.slow(5 * FAR_S)
     jobs = submit_many(store, 40 * SLOTS)
-    async with reading(store, proxy.address) as worker:
+    async with reading(store, far.address) as worker:
         for number in range(1, 5):
             while len(worker.begun) < number * 5 * SLOTS:
                 await asyncio.sleep(FAR_S)
-            proxy.lose_replies(2)
+            far.lose_replies(2)
         await until(lambda: len(worker.begun) >= len(jobs))
 
     assert sorted(worker.begun) == sorted(jobs)
 
 
-async def test_a_job_for_others_ends_the_claims_ahead(store: Store, proxy: FaultProxy) -> None:
-    store.add_worker()
-    proxy.slow(5 * FAR_S)
+async def test_a_job_for_others_ends_the_claims_ahead(store: Store, far: FaultProxy) -> None:
     jobs = submit_many(store, 20 * SLOTS)
-    async with reading(store, proxy.address) as worker:
+    async with reading(store, far.address) as worker:
         await until(lambda: worker.connection.most == 2)
 
         worker.reader.hold_back()
