@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobrunner.store.requests import Command, Operation, Pipeline
+from jobrunner.store.requests import Command, Operation, Pipeline, Series
 from jobrunner.store.together import together
 from tests.store.clients import calls_of
 from tests.store.counting import round_trips
@@ -32,6 +32,17 @@ def test_each_operation_gets_its_own_replies(store: Store) -> None:
     operation = together(echo("a"), echo_at_once("b", "c"), nothing(), echo("d", "e", "f"))
 
     assert store.run(operation) == [["a"], ["b", "c"], [], ["d", "e", "f"]]
+
+
+def test_a_series_goes_with_the_others_in_one_round_trip(store: Store) -> None:
+    def echo_in_a_row(*texts: str) -> Operation[list[bytes]]:
+        replies: list[bytes] = yield Series(Command(("ECHO", text)) for text in texts)
+        return replies
+
+    results, trips = round_trips(store, together(echo_in_a_row("a", "b"), echo("c")))
+
+    assert results == [[b"a", b"b"], ["c"]]
+    assert trips == 1
 
 
 def test_the_longest_one_says_how_many_round_trips_there_are(store: Store) -> None:
