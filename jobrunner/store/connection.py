@@ -6,6 +6,7 @@ StoreUnavailable and decides, because only the caller knows whether a repetition
 asyncio is loaded at the first asynchronous request only, to keep it out of the CLI.
 """
 
+import errno
 import os
 import select
 import socket
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
-from jobrunner.store.failures import BrokenReply, ReplyError, outage
+from jobrunner.store.failures import TIMEOUTS, BrokenReply, ReplyError, outage
 from jobrunner.store.requests import Operation, Request, Series, Single
 from jobrunner.store.wire import (
     INCOMPLETE,
@@ -34,6 +35,7 @@ from jobrunner.store.wire import (
     replace_replies,
     reply_failure,
     result,
+    set_timeout,
     unknown_scripts,
 )
 
@@ -56,6 +58,7 @@ class StoreConnection:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._socket: socket.socket | None = None
+        self._timeout: float | None = None  # of its calls
         self._reader = new_reader()
         self._used_at = 0.0  # monotonic
 
@@ -142,9 +145,7 @@ class StoreConnection:
         packed, count = pack(request)
         if count:
             sock = self._opened() if waiting else self._ready_socket()
-            timeout = self._endpoint.timeout + block_seconds(request)
-            if sock.gettimeout() != timeout:  # setting it costs a system call
-                sock.settimeout(timeout)
+            self._set_timeout(sock, self._endpoint.timeout + block_seconds(request))
             sock.sendall(packed)
         waiting.append((request, count))
 
@@ -191,11 +192,11 @@ class StoreConnection:
     def _read_push(self, timeout: float | None) -> Any:
         sock = self._opened()
         while (reply := self._reader.gets()) is INCOMPLETE:
-            sock.settimeout(None if timeout is None else max(timeout, SHORTEST_S))
+            self._set_timeout(sock, None if timeout is None else max(timeout, SHORTEST_S))
             try:
                 received = sock.recv(READ_SIZE)
-            except TimeoutError as error:
-                if error.errno is not None:  # the network's, not ours
+            except TIMEOUTS as error:
+                if error.errno == errno.ETIMEDOUT:  # the network's, not ours
                     raise
                 return None
             if not received:
@@ -208,6 +209,7 @@ class StoreConnection:
             self._drop()
         if self._socket is None:
             self._socket = open_socket(self._endpoint)
+            self._timeout = self._endpoint.timeout
             self._open_session(self._socket)
         return self._socket
 
@@ -216,7 +218,6 @@ class StoreConnection:
         commands = self._endpoint.handshake()
         if not commands:
             return
-        sock.settimeout(self._endpoint.timeout)
         sock.sendall(pack_commands(commands))
         for reply in [self._read_reply(sock) for _ in commands]:
             if isinstance(reply, ReplyError):
@@ -234,6 +235,11 @@ class StoreConnection:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         return bool(poll.poll(0))
+
+    def _set_timeout(self, sock: socket.socket, seconds: float | None) -> None:
+        if seconds != self._timeout:  # setting it costs system calls
+            set_timeout(sock, seconds)
+            self._timeout = seconds
 
     def _drop(self) -> None:
         if self._socket is not None:

@@ -5,6 +5,8 @@ import socket
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 
+TIMEOUTS = (TimeoutError, BlockingIOError)  # of Python's sockets, of the kernel's
+
 
 class ReplyError(Exception):
     """An error reply of the server that is no outage: a mistake in our commands or scripts.
@@ -111,7 +113,7 @@ def _network_reason(error: Exception) -> tuple[str, str]:
         return f"its name cannot be resolved ({error.strerror})", "check the host in store.url"
     if isinstance(error, BrokenReply):
         return str(error), "check that host, port and redis:// or rediss:// in store.url fit"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TIMEOUTS):
         return "no answer in time", "check the network and the server's load"
     if isinstance(error, ConnectionRefusedError | FileNotFoundError):
         return "nothing listens there", "start the server, or correct store.url"

@@ -4,6 +4,7 @@ What the synchronous and the asynchronous connection have in common. Protocol 2,
 """
 
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -120,7 +121,16 @@ def has_stale_session(error: StoreUnavailable) -> bool:
 
 
 def open_socket(endpoint: Endpoint) -> socket.socket:
-    """A connected blocking socket, with TLS where asked for. Raises OSError."""
+    """A connected socket, with TLS where asked for, that waits as the endpoint says.
+
+    Raises OSError.
+    """
+    sock = _open(endpoint)
+    set_timeout(sock, endpoint.timeout)
+    return sock
+
+
+def _open(endpoint: Endpoint) -> socket.socket:
     if endpoint.path is not None:
         return _connected(socket.AF_UNIX, endpoint.path, endpoint.connect_timeout)
     failure: OSError = OSError("the host has no address")
@@ -156,6 +166,20 @@ def _with_tls(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def set_timeout(sock: socket.socket, seconds: float | None) -> None:
+    """How long each call may wait; None for ever. It ends with one of TIMEOUTS.
+
+    Left to the kernel where possible: Python's own timeouts cost a poll before each call.
+    """
+    if sys.platform != "linux" or type(sock) is not socket.socket:  # it may be one of TLS
+        sock.settimeout(seconds)
+        return
+    sock.settimeout(None)
+    whole, rest = divmod(round((seconds or 0) * 1_000_000), 1_000_000)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, rest))
 
 
 def set_options(sock: socket.socket) -> None:
