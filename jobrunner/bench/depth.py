@@ -11,31 +11,45 @@ DEPTHS = (1_000, 10_000, 100_000, 1_000_000)
 QUICK_DEPTHS = (500, 2_000)
 WARM_UP = 200
 REWRITE_S = 300.0  # for the append-only file of a million jobs, on a slow disk
-WINDOW = 20_000  # jobs at the front of the queue, whose rate counts
+# Jobs whose rate is taken at once, and how often: a rate of a fifth of a second says little.
+WINDOW = 10_000
+WINDOWS = 10
 
 
 def measure_depth(extent: Extent) -> Iterator[Sample]:
     """The rate while so many jobs are queued, and bytes per job, queued and finished."""
     for depth in QUICK_DEPTHS if extent.is_quick else DEPTHS:
-        yield from _measure(depth, extent.url)
+        yield from _measure(depth, extent)
 
 
-def _measure(depth: int, url: str | None) -> Iterator[Sample]:
+def _measure(depth: int, extent: Extent) -> Iterator[Sample]:
+    """Windows are taken at the front of the queue; a short one is filled again for each of them."""
     case = f"{depth:,} queued"
-    with Stage(url) as stage:
+    with Stage(extent.url) as stage:
         stage.warm_up(NOOP, WARM_UP)
         empty = _used_bytes(stage)
-        stage.halt()
-        stage.submit(NOOP, depth)
+        _fill(stage, depth)
         yield Sample(case, "store, queued", (_used_bytes(stage) - empty) / depth, "B/job")
-        # It is set off by the fast submit, and would be measured instead of the depth.
-        until(lambda: not _is_rewriting(stage), REWRITE_S, "the append-only file is rewritten")
         stage.resume()
         stage.wait_for_ends()
         yield Sample(case, "store, finished", (_used_bytes(stage) - empty) / depth, "B/job")
+        window, windows = min(depth, WINDOW), extent.scaled(WINDOWS)
+        for _ in range(windows - depth // window):
+            _fill(stage, depth)
+            stage.resume()
+            stage.wait_for_ends()
         stage.check()
-        front = stage.ends_ms()[WARM_UP : WARM_UP + WINDOW]
-        yield Sample(case, "rate", rate_between(front), "jobs/s")
+        ends_ms = stage.ends_ms()[WARM_UP:]
+        for start in range(0, window * windows, window):
+            rate = rate_between(ends_ms[start : start + window])
+            yield Sample(case, "rate", rate, "jobs/s")
+
+
+def _fill(stage: Stage, depth: int) -> None:
+    stage.halt()
+    stage.submit(NOOP, depth)
+    # It is set off by the fast submit, and would be measured instead of the depth.
+    until(lambda: not _is_rewriting(stage), REWRITE_S, "the append-only file is rewritten")
 
 
 def _is_rewriting(stage: Stage) -> bool:
