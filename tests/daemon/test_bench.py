@@ -70,6 +70,9 @@ def test_the_rate_is_measured_near_the_store_and_far_from_it() -> None:
         "0 ms longer",
         "1 ms longer",
         "2 ms longer",
+        "0 ms longer, a process per processor",
+        "1 ms longer, a process per processor",
+        "2 ms longer, a process per processor",
     ]
 
 
