@@ -6,6 +6,9 @@ from dataclasses import dataclass
 ASYNC = "async"
 SYNC = "sync"
 COMMANDS = "command"
+MANY_COMMANDS = "commands"
+# How many commands run at the same time, per processor.
+AT_ONCE = {COMMANDS: 1, MANY_COMMANDS: 8}
 OVERVIEW = "overview"
 
 

@@ -1,4 +1,4 @@
-"""Runners of commands: how many `true` a second, with one at a time per processor."""
+"""Runners of commands: how many `true` a second, so many at the same time."""
 
 import os
 import shutil
@@ -17,24 +17,26 @@ PATIENCE_S = 120.0
 SPOOLED = 900  # jobs that task-spooler can queue; the thousandth would wait for the end of one
 
 
-def parallelism() -> int:
-    """Commands at the same time."""
+def processors() -> int:
     return os.cpu_count() or 1
 
 
-def jobrunner(count: int) -> float:
-    """Commands a second, from the first end on record to the last."""
-    with Stage(None, slots=parallelism()) as stage:
+def jobrunner(count: int, at_once: int) -> float:
+    """Commands a second, from the first end on record to the last.
+
+    With as many worker processes as it has unless told otherwise.
+    """
+    with Stage(None, processes=processors(), slots=at_once // processors()) as stage:
         stage.warm_up(COMMAND, min(WARM_UP, count))
         return stage.perform(COMMAND, count).rate
 
 
-def popen_loop(count: int) -> float:
+def popen_loop(count: int, at_once: int) -> float:
     """The least: start one whenever the oldest has ended; keep nothing."""
     running: deque[subprocess.Popen[bytes]] = deque()
     begun = time.perf_counter()
     for _ in range(count):
-        if len(running) == parallelism():
+        if len(running) == at_once:
             running.popleft().wait()
         running.append(subprocess.Popen(["true"]))
     for process in running:
@@ -42,15 +44,15 @@ def popen_loop(count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def xargs(count: int) -> float:
-    return _piped(["xargs", "-P", str(parallelism()), "-n", "1", "true"], count)
+def xargs(count: int, at_once: int) -> float:
+    return _piped(["xargs", "-P", str(at_once), "-n", "1", "true"], count)
 
 
-def gnu_parallel(count: int) -> float:
-    return _piped(["parallel", "--will-cite", "-j", str(parallelism()), "true"], count)
+def gnu_parallel(count: int, at_once: int) -> float:
+    return _piped(["parallel", "--will-cite", "-j", str(at_once), "true"], count)
 
 
-def task_spooler(count: int) -> float:
+def task_spooler(count: int, at_once: int) -> float:
     """A full queue, as for jobrunner: one job per slot holds the others up until all are there."""
     program = _found("tsp")
     count = min(count, SPOOLED)
@@ -59,8 +61,8 @@ def task_spooler(count: int) -> float:
         environ = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TS_MAXFINISHED": "10"}
         hold = f"until [ -e {folder}/go ]; do sleep 0.01; done"
         try:
-            _run([program, "-S", str(parallelism())], environ)
-            for _ in range(parallelism()):
+            _run([program, "-S", str(at_once)], environ)
+            for _ in range(at_once):
                 _run([program, "-n", "sh", "-c", hold], environ)
             for _ in range(count):
                 _run([program, "-n", "true"], environ)
@@ -72,7 +74,7 @@ def task_spooler(count: int) -> float:
             _run([program, "-K"], environ)
 
 
-RUNNERS: Mapping[str, Callable[[int], float]] = {
+RUNNERS: Mapping[str, Callable[[int, int], float]] = {
     "jobrunner": jobrunner,
     "bare subprocess.Popen": popen_loop,
     "xargs -P": xargs,

@@ -1,4 +1,7 @@
-"""How soon the command of a peer answers that tells how things are, as `jobrunner status` does."""
+"""How soon the command of a peer answers that tells how things are, in turn with ours.
+
+Both are mostly imports, and a machine takes twice as long for these in one minute as in the next.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,8 +11,10 @@ from pathlib import Path
 from benchmarks.catalog import SYNC
 from benchmarks.program import Program, settings_of
 from benchmarks.server import Server
+from jobrunner.bench.clistart import long_history, timed
+from jobrunner.bench.extent import Extent
 
-CALLS = 9  # their median counts, as for `jobrunner status`
+CALLS = 9  # of both in turn; their medians count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,19 @@ OVERVIEWS: Mapping[str, Overview] = {
 }
 
 
-def answer_s(overview: Overview, python: Path, queued: int) -> float:
-    """Seconds from its start to its end. `queued` jobs at most. Raises PeerFailed."""
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Seconds from the start to the end."""
+
+    theirs: float
+    ours: float
+
+
+def answer_in_turn(overview: Overview, python: Path, queued: int, own: Extent) -> Answers:
+    """`queued` jobs of the peer at most. Raises PeerFailed."""
     settings = settings_of(SYNC, "throughput")
     with (
+        long_history(own) as stage,
         Server() as server,
         Program(python, overview.peer, settings, server.folder, server.socket) as program,
     ):
@@ -44,4 +58,6 @@ def answer_s(overview: Overview, python: Path, queued: int) -> float:
             program.work()
             program.wait_for(1)
         words = [word.format(socket=server.socket) for word in overview.words]
-        return statistics.median(program.time_command(words) for _ in range(CALLS))
+        pairs = [(program.time_command(words), timed(stage.cli("status"))[0]) for _ in range(CALLS)]
+    theirs, ours = map(statistics.median, zip(*pairs, strict=True))
+    return Answers(theirs, ours)

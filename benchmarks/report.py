@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW, PEERS, SYNC
+from benchmarks.catalog import ASYNC, AT_ONCE, COMMANDS, MANY_COMMANDS, OVERVIEW, PEERS, SYNC
 from benchmarks.required import Verdict
-from benchmarks.suite import OWN_PARTS, Results
-from benchmarks.targets import STATUS
+from benchmarks.suite import OURS, OWN_PARTS, TIME, Results
 from benchmarks.trial import BULK, P50, P99, RATE, RESIDENT, SERVER, SINGLE, WORKER
 from jobrunner.bench.conditions import Conditions
 from jobrunner.bench.figures import Figure
@@ -24,7 +23,12 @@ COLUMNS = {
     P50: "latency p50 ms",
     P99: "p99 ms",
 }
-HEADINGS = {ASYNC: "asynchronous no-op", SYNC: "synchronous no-op", COMMANDS: "command `true`"}
+HEADINGS = {
+    ASYNC: "asynchronous no-op",
+    SYNC: "synchronous no-op",
+    COMMANDS: "command `true`, one at a time per processor",
+    MANY_COMMANDS: "command `true`, eight at a time per processor",
+}
 NONE = "–"
 
 
@@ -57,7 +61,7 @@ def case_table(case: str, results: Results) -> str:
     failed = {name: why for (part, name), why in results.failures.items() if part == case}
     if not names and not failed:
         return ""
-    columns = [RATE] if case == COMMANDS else list(COLUMNS)
+    columns = [RATE] if case in AT_ONCE else list(COLUMNS)
     lines = [
         f"| {HEADINGS[case]} | {' | '.join(COLUMNS[column] for column in columns)} |",
         "|---|" + "---:|" * len(columns),
@@ -73,19 +77,16 @@ def case_table(case: str, results: Results) -> str:
 
 
 def overview_table(results: Results) -> str:
-    """Commands that tell how things are, the quickest first. Empty without a peer's."""
+    """Commands that tell how things are, each beside ours. Empty without a peer's."""
     failed = {name: why for (part, name), why in results.failures.items() if part == OVERVIEW}
-    theirs = {each.case: each for each in results.figures if each.part == OVERVIEW}
-    if not theirs and not failed:
+    figures = {(each.case, each.name): each for each in results.figures if each.part == OVERVIEW}
+    if not figures and not failed:
         return ""
-    ours = {
-        f"jobrunner {STATUS.case}": each
-        for each in results.figures
-        if (each.part, each.case, each.name) == (STATUS.part, STATUS.case, STATUS.name)
-    }
-    figures = sorted({**ours, **theirs}.items(), key=lambda item: item[1].median)
-    lines = ["| command that tells how things are | ms |", "|---|---:|"]
-    lines += [f"| {name} | {cell(figure)} |" for name, figure in figures]
+    lines = [f"| tells how things are | ms | `{OURS}` in turn with it, ms |", "|---|---:|---:|"]
+    lines += [
+        f"| {name} | {cell(figures.get((name, TIME)))} | {cell(figures.get((name, OURS)))} |"
+        for name in sorted({name for name, _ in figures})
+    ]
     lines += [_failed_row(name, why) for name, why in failed.items()]
     return "\n".join(lines) + "\n"
 

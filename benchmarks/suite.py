@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.catalog import COMMANDS, OVERVIEW, PEERS, Peer
-from benchmarks.commands import RUNNERS
+from benchmarks.catalog import AT_ONCE, OVERVIEW, PEERS, Peer
+from benchmarks.commands import RUNNERS, processors
 from benchmarks.environments import interpreter
-from benchmarks.overviews import OVERVIEWS, answer_s
+from benchmarks.overviews import OVERVIEWS, answer_in_turn
 from benchmarks.required import JOBRUNNER
 from benchmarks.trial import RATE, Amount, try_peer
 from jobrunner.bench.extent import Extent
@@ -22,7 +22,8 @@ from jobrunner.errors import JobrunnerError
 OWN_PARTS = tuple(part for part in PARTS if part != "throughput")
 # They have a million jobs each, and take minutes.
 ONCE = ("depth", "promotion")
-TIME = "time"  # of a command until it has answered
+# Of a command until it has answered, and of `jobrunner status` in turn with it.
+TIME, OURS = "time", "jobrunner status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,11 @@ def rows_of(names: Sequence[str], plan: Plan) -> list[Row]:
             for peer in PEERS
             for case in peer.setups
         ),
-        *(Row(COMMANDS, name, partial(_try_command, name, plan.commands)) for name in RUNNERS),
+        *(
+            Row(case, name, partial(_try_command, name, plan.commands, AT_ONCE[case]))
+            for case in AT_ONCE
+            for name in RUNNERS
+        ),
         *(Row(OVERVIEW, name, partial(_answer, name, plan)) for name in OVERVIEWS),
         *(
             Row(part, JOBRUNNER, partial(PARTS[part], plan.own), part not in ONCE)
@@ -106,11 +111,13 @@ def _try(peer: Peer, case: str, plan: Plan) -> Iterator[Sample]:
     yield from try_peer(peer, case, python, plan.amount)
 
 
-def _try_command(name: str, count: int) -> Iterator[Sample]:
-    yield Sample(name, RATE, RUNNERS[name](count), "/s")
+def _try_command(name: str, count: int, per_processor: int) -> Iterator[Sample]:
+    yield Sample(name, RATE, RUNNERS[name](count, per_processor * processors()), "/s")
 
 
 def _answer(name: str, plan: Plan) -> Iterator[Sample]:
     overview = OVERVIEWS[name]
     python = interpreter(overview.peer, plan.cache)
-    yield Sample(name, TIME, answer_s(overview, python, plan.amount.bulk) * 1000, "ms")
+    answers = answer_in_turn(overview, python, plan.amount.bulk, plan.own)
+    yield Sample(name, TIME, answers.theirs * 1000, "ms")
+    yield Sample(name, OURS, answers.ours * 1000, "ms")

@@ -1,23 +1,43 @@
 """What jobrunner must reach, on two processors, as medians of the same run."""
 
-from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW, SYNC
+from benchmarks.catalog import ASYNC, COMMANDS, MANY_COMMANDS, OVERVIEW, SYNC
 from benchmarks.required import ANY, JOBRUNNER, Requirement, Spot
-from benchmarks.suite import TIME
+from benchmarks.suite import OURS, TIME
 from benchmarks.trial import BULK, P50, P99, RATE, RESIDENT, SINGLE
+from jobrunner.bench.network import OF_MANY
 
 NOOP = Spot(ASYNC, JOBRUNNER, RATE)
 HOSTED = Spot(SYNC, JOBRUNNER, RATE)
-COMMAND = Spot(COMMANDS, JOBRUNNER, RATE)
 CRONS = "1,000 crons"
 MANY = "100,000 queued"
 DUE = "1,000,000 due"
 IDLE = "idle daemon"
-STATUS = Spot("cli", "status", "time")
 ALL_RATES = (Spot(ASYNC, ANY, RATE), Spot(SYNC, ANY, RATE))
 
 
 def _latency(figure: str) -> tuple[Spot, ...]:
     return (Spot(ASYNC, ANY, figure), Spot(SYNC, ANY, figure))
+
+
+def _commands(what: str, case: str, other: str, at_least: float) -> Requirement:
+    theirs = Spot(case, other, RATE)
+    return Requirement(
+        f"{what}: × {other}", Spot(case, JOBRUNNER, RATE), (theirs,), at_least=at_least
+    )
+
+
+def _status(other: str) -> Requirement:
+    ours, theirs = Spot(OVERVIEW, other, OURS), Spot(OVERVIEW, other, TIME)
+    return Requirement(f"status: × {other}", ours, (theirs,), at_most=1)
+
+
+def _further(what: str, case: str) -> Requirement:
+    near, far = (
+        Spot("network", f"{longer}{case}", "rate") for longer in ("0 ms longer", "1 ms longer")
+    )
+    return Requirement(
+        f"round trip to the store 1 ms longer, {what}: × the rate", far, (near,), at_least=0.7
+    )
 
 
 TARGETS = (
@@ -30,15 +50,10 @@ TARGETS = (
         "sync: × stock taskiq in threads", HOSTED, (Spot(SYNC, "taskiq", RATE),), at_least=3
     ),
     Requirement("sync: × huey", HOSTED, (Spot(SYNC, "huey", RATE),), at_least=1.5),
-    Requirement(
-        "command: × a bare subprocess.Popen loop",
-        COMMAND,
-        (Spot(COMMANDS, "bare subprocess.Popen", RATE),),
-        at_least=0.7,
-    ),
-    Requirement(
-        "command: × task-spooler", COMMAND, (Spot(COMMANDS, "task-spooler", RATE),), at_least=3
-    ),
+    _commands("command, one per processor", COMMANDS, "bare subprocess.Popen", 0.7),
+    _commands("command, eight per processor", MANY_COMMANDS, "bare subprocess.Popen", 0.7),
+    _commands("command, one per processor", COMMANDS, "task-spooler", 3),
+    _commands("command, eight per processor", MANY_COMMANDS, "task-spooler", 3),
     Requirement(
         "submit, one awaited at a time: × huey",
         Spot(SYNC, JOBRUNNER, SINGLE),
@@ -106,14 +121,8 @@ TARGETS = (
         Spot("cli", "status", "against imports alone"),
         at_most=1.5,
     ),
-    Requirement("status: × rq info", STATUS, (Spot(OVERVIEW, "rq info", TIME),), at_most=1),
-    Requirement(
-        "status: × celery status", STATUS, (Spot(OVERVIEW, "celery status", TIME),), at_most=1
-    ),
-    Requirement(
-        "round trip to the store 1 ms longer: × the rate",
-        Spot("network", "1 ms longer", "rate"),
-        (Spot("network", "0 ms longer", "rate"),),
-        at_least=0.7,
-    ),
+    _status("rq info"),
+    _status("celery status"),
+    _further("one worker process", ""),
+    _further(OF_MANY, f", {OF_MANY}"),
 )

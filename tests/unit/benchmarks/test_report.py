@@ -1,6 +1,8 @@
 """The tables of the benchmark, as Markdown."""
 
-from benchmarks.catalog import ASYNC, COMMANDS, OVERVIEW
+import pytest
+
+from benchmarks.catalog import ASYNC, AT_ONCE, COMMANDS, OVERVIEW
 from benchmarks.report import (
     BEGIN,
     DOCUMENT,
@@ -37,25 +39,30 @@ def test_a_peer_that_failed_has_a_row_that_says_why() -> None:
     assert table.splitlines()[-1] == "| xargs -P | xargs is not installed |"
 
 
-def test_commands_of_peers_are_told_beside_that_of_jobrunner() -> None:
+def test_commands_of_peers_are_told_beside_ours_in_turn_with_them() -> None:
     figures = (
-        Figure("cli", "status", "time", "ms", (200.0,)),
-        Figure("cli", "list", "time", "ms", (190.0,)),
         Figure(OVERVIEW, "rq info", "time", "ms", (150.0,)),
+        Figure(OVERVIEW, "rq info", "jobrunner status", "ms", (120.0,)),
     )
     results = Results(figures, {(OVERVIEW, "celery status"): "failed: it said nothing"})
 
     assert overview_table(results).splitlines()[2:] == [
-        "| rq info | 150 |",
-        "| jobrunner status | 200 |",
+        "| rq info | 150 | 120 |",
         "| celery status | failed: it said nothing |",
     ]
 
 
-def test_the_command_of_jobrunner_alone_has_no_table() -> None:
+def test_without_peers_there_is_no_table_of_their_commands() -> None:
     figure = Figure("cli", "status", "time", "ms", (200.0,))
 
     assert overview_table(Results((figure,), {})) == ""
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_of_commands_only_the_rate_is_told(case: str) -> None:
+    figure = Figure(case, "xargs -P", "no-op", "/s", (2000.0,))
+
+    assert case_table(case, Results((figure,), {})).splitlines()[2:] == ["| xargs -P | 2,000 |"]
 
 
 def test_a_case_that_nobody_measured_has_no_table() -> None:
