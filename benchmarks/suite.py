@@ -20,8 +20,8 @@ from jobrunner.errors import JobrunnerError
 
 # What only jobrunner is measured by. Its throughput is measured beside that of its peers.
 OWN_PARTS = tuple(part for part in PARTS if part != "throughput")
-# They have a million jobs each, and take minutes.
-ONCE = ("depth", "promotion")
+# It has a million jobs, and takes a minute.
+ONCE = ("promotion",)
 # Of a command until it has answered, and of `jobrunner status` in turn with it.
 TIME, OURS = "time", "jobrunner status"
 

@@ -53,4 +53,4 @@ class ServerWatch:
             await asyncio.sleep(REWRITE_LOOK_S)
             with suppress(StoreUnavailable):  # the other loop tells of it, and starts it again
                 if await asyncio.to_thread(rewriter.look):
-                    EventLog().info("rewrites the append-only file")
+                    EventLog().info("began to rewrite the append-only file")
