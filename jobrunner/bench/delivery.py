@@ -33,14 +33,15 @@ class Record:
 
 
 def check_delivery(
-    keys: Keys, job_ids: Sequence[str], *, is_counted: bool = True
+    keys: Keys, job_ids: Sequence[str], attempts: int = 1, *, is_counted: bool = True
 ) -> Operation[None]:
     """Raises NotDelivered unless these jobs, and no others, were each performed once.
 
+    `attempts` is how many each has on record; more than one, where workers were killed.
     `is_counted`: their results are those of `bench/work.py`; commands have none.
     """
     records = yield from _read_records(keys, job_ids)
-    problems = record_problems(records)
+    problems = record_problems(records, attempts)
     if is_counted:
         problems += count_problems([record.result for record in records])
     problems += yield from _leftovers(keys, len(job_ids))
@@ -53,12 +54,12 @@ def check_delivery(
         )
 
 
-def record_problems(records: Iterable[Record]) -> list[str]:
+def record_problems(records: Iterable[Record], attempts: int = 1) -> list[str]:
     """What is wrong with the records by themselves. Pure."""
     return [
         f"job {record.job_id} is {record.state or 'not there'}, attempt {record.attempt or 0}"
         for record in records
-        if (record.state, record.attempt) != (JobState.COMPLETED, "1")
+        if (record.state, record.attempt) != (JobState.COMPLETED, str(attempts))
     ]
 
 
@@ -66,7 +67,8 @@ def count_problems(results: Iterable[str]) -> list[str]:
     """What is wrong with the numbers of the calls. Pure.
 
     Each process has numbered its calls from 0, so the results on record must have each number
-    once. One that is missing was of a job that was performed twice.
+    once. One that is missing was of a job that was performed twice; not seen is only one that was
+    the last call of its process.
     """
     numbers: dict[str, list[int]] = defaultdict(list)
     problems = []

@@ -8,6 +8,7 @@ import psutil
 from jobrunner.bench.extent import Extent
 from jobrunner.bench.figures import Sample
 from jobrunner.bench.stage import NOOP, Stage, seconds_of
+from jobrunner.store.leases import LEASE_TTL
 
 WARM_UP = 200  # jobs, so that the worker has loaded all that it needs
 IDLE_S = 20
@@ -16,7 +17,8 @@ CASE = "idle daemon"
 
 def measure_memory(extent: Extent) -> Iterator[Sample]:
     """Shared memory counts by share (PSS), so that the sum is what the machine has to have."""
-    with Stage(extent.url) as stage:
+    lease_s = LEASE_TTL.total_seconds()
+    with Stage(extent.url, is_embedded=extent.url is None, lease_s=lease_s) as stage:
         stage.warm_up(NOOP, WARM_UP)
         stage.check()
         yield from _memory(stage)
@@ -46,11 +48,16 @@ def _megabytes(process: psutil.Process) -> float:
 
 def _processor(stage: Stage, seconds: int) -> Iterator[Sample]:
     """Percent of one processor; the server is asked nothing meanwhile but by the daemon."""
-    begun, before, server = time.perf_counter(), _daemon_s(stage), stage.usage().server
+    begun, daemon_s, server_s = time.perf_counter(), _daemon_s(stage), stage.usage().server
     time.sleep(seconds)
     percent = 100 / (time.perf_counter() - begun)
-    yield Sample(CASE, "daemon's processor", (_daemon_s(stage) - before) * percent, "%")
-    yield Sample(CASE, "server's processor", (stage.usage().server - server) * percent, "%")
+    parts = {
+        "daemon's processor": (_daemon_s(stage) - daemon_s) * percent,
+        "server's processor": (stage.usage().server - server_s) * percent,
+    }
+    for name, value in parts.items():
+        yield Sample(CASE, name, value, "%")
+    yield Sample(CASE, "processor of all", sum(parts.values()), "%")
 
 
 def _daemon_s(stage: Stage) -> float:

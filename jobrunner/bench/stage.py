@@ -7,8 +7,8 @@ the first and the last end on record there is no start of a process.
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,7 @@ from jobrunner.chaos.arena import Arena, Setting
 from jobrunner.chaos.site import Site, until
 from jobrunner.chaos.tasks import Declaration, Kind
 from jobrunner.client.sync import Client
+from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, new_job_id
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import info_fields
@@ -49,11 +50,11 @@ TASKS = {
 class Usage:
     """Processor time so far, seconds."""
 
-    daemon: float  # workers, and what they have started
+    worker: float  # of all, and of what they have started
     server: float
 
     def since(self, earlier: "Usage") -> "Usage":
-        return Usage(self.daemon - earlier.daemon, self.server - earlier.server)
+        return Usage(self.worker - earlier.worker, self.server - earlier.server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Stage:
     """A daemon and its store; see the module. `slots` are those of each worker.
 
     `further_s`: the daemon, not the client, reaches the store through a `Distance`, so many
-    seconds away each way; only for a store of the run's own.
+    seconds away each way. `is_embedded`: the daemon looks after the server, as it does for most
+    users. Both only for a store of the run's own.
 
     Raises StoreUnavailable for a `url` that cannot be reached.
     """
@@ -93,10 +95,12 @@ class Stage:
         processes: int = 1,
         slots: int = 64,
         further_s: float | None = None,
+        is_embedded: bool = False,
+        lease_s: float = LEASE_S,
     ) -> None:
         declaration = Declaration(tasks or TASKS, crons or {}, processes, slots)
         address = _namespace(url) if url else None
-        setting = Setting(declaration, lease_s=LEASE_S, habits=None)
+        setting = Setting(declaration, lease_s=lease_s, is_embedded=is_embedded, habits=None)
         self._cleanup = ExitStack()
         self._arena = self._cleanup.enter_context(Arena(setting, 0, 0, address))
         own = self._arena.address
@@ -133,6 +137,16 @@ class Stage:
     def cli(self, *args: str) -> list[str]:
         """The words of a command line of jobrunner, for this store."""
         return [sys.executable, "-m", "jobrunner", *args, "--file", str(self.site.manifest)]
+
+    @contextmanager
+    def server_alone(self) -> Iterator[None]:
+        """An embedded server, without its daemon; one of other kinds goes on all the time."""
+        server = self._arena.server if self._arena.setting.is_embedded else None
+        if server is not None:
+            server.ensure()
+        yield
+        if server is not None:
+            server.stop()
 
     def wait_for_workers(self) -> None:
         """Until each has its lease. Raises Stuck."""
@@ -197,11 +211,21 @@ class Stage:
         """Until as many jobs have completed as were submitted. Raises Stuck."""
         count = len(self._submitted)
         done = self.keys.done(JobState.COMPLETED)
-        until(lambda: self.size(done) >= count, PATIENCE_S, f"{count} jobs have completed")
 
-    def check(self) -> None:
-        """Raises NotDelivered unless each job was performed once, and there are no others."""
-        self.run(check_delivery(self.keys, self._submitted, is_counted=self._is_counted))
+        def have_ended() -> bool:
+            with suppress(StoreUnavailable):  # an embedded server may just be starting
+                return self.size(done) >= count
+            return False
+
+        until(have_ended, PATIENCE_S, f"{count} jobs have completed")
+
+    def check(self, attempts: int = 1) -> None:
+        """Raises NotDelivered unless each job was performed once, and there are no others.
+
+        `attempts` is how many each needed for that.
+        """
+        is_counted = self._is_counted
+        self.run(check_delivery(self.keys, self._submitted, attempts, is_counted=is_counted))
 
     def ends_ms(self) -> list[float]:
         """When the completed jobs ended, by the store's clock, in order."""

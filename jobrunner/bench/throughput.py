@@ -30,5 +30,5 @@ def _measure(case: str, task: str, jobs: int, url: str | None, slots: int) -> It
 
 def _costs(case: str, performance: Performance, jobs: int) -> Iterator[Sample]:
     per_job = 1_000_000 / jobs  # microseconds
-    yield Sample(case, "daemon's processor", performance.usage.daemon * per_job, "µs/job")
+    yield Sample(case, "worker's processor", performance.usage.worker * per_job, "µs/job")
     yield Sample(case, "server's processor", performance.usage.server * per_job, "µs/job")

@@ -70,17 +70,24 @@ class Site:
 
     def spawn(self) -> None:
         """Start it, without waiting."""
-        self._starts += 1
         place = self.place
-        program = [sys.executable, "-P", "-m", "jobrunner.chaos.daemon"]
+        program = ("jobrunner.chaos.daemon", str(self.manifest), str(place.lease_s), place.host)
+        self._spawn(*program)
+
+    def spawn_like_users(self) -> None:
+        """The same by the command that they have for it, with the usual leases."""
+        self._spawn("jobrunner", "run", "--file", str(self.manifest))
+
+    def _spawn(self, *program: str) -> None:
+        self._starts += 1
         with self._log_path().open("wb") as log:
             self._daemon = subprocess.Popen(
-                [*program, str(self.manifest), str(place.lease_s), place.host],
+                [sys.executable, "-P", "-m", *program],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environ,
-                cwd=place.folder,
+                cwd=self.place.folder,
                 process_group=0,
             )
 
