@@ -13,7 +13,7 @@ class Sample:
     case: str  # what was measured, e.g. `no-op async`
     name: str  # what of it, e.g. `rate`
     value: float
-    unit: str  # `jobs/s`, `µs/job`, `ms`, `s`, `B/job`, `MB`, `%`, `×`, `commands`
+    unit: str  # `jobs/s`, `µs/job`, `ms`, `B/job`, `MB`, `%`, `×`, `commands`
 
 
 @dataclass(frozen=True, slots=True)
