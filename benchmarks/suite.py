@@ -25,6 +25,8 @@ ONCE = ("promotion",)
 # Of a command until it has answered, and of `jobrunner status` in turn with it.
 TIME, OURS = "time", "jobrunner status"
 
+RowName = tuple[str, str]  # its part, and whose it is
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -49,10 +51,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """`failures` says why a row, by part and name, has no figures, or not those of all runs."""
+    """`failures` says why a row has no figures."""
 
     figures: Sequence[Figure]
-    failures: Mapping[tuple[str, str], str]
+    failures: Mapping[RowName, str]
 
 
 def rows_of(names: Sequence[str], plan: Plan) -> list[Row]:
@@ -78,24 +80,27 @@ def rows_of(names: Sequence[str], plan: Plan) -> list[Row]:
 
 
 def measure_rows(rows: Sequence[Row], repeat: int, tell: Callable[[str], None]) -> Results:
-    """Measure each row so often; one that fails is left out of the runs that follow.
+    """Measure each row so often; one that fails has no figures, and is left out from then on.
 
     `tell` is given what begins, then how long it took.
     """
-    samples: list[tuple[str, Sample]] = []
-    failures: dict[tuple[str, str], str] = {}
+    samples: dict[RowName, list[Sample]] = {(row.part, row.name): [] for row in rows}
+    failures: dict[RowName, str] = {}
     for number in range(repeat):
         for row in rows:
-            if (row.part, row.name) in failures or (number and not row.is_repeated):
+            name = (row.part, row.name)
+            if name in failures or (number and not row.is_repeated):
                 continue
             tell(f"run {number + 1} of {repeat}: {row.name}, {row.part} … ")
             begun = time.monotonic()
             try:
-                samples += [(row.part, sample) for sample in row.measure()]
+                samples[name] += row.measure()
             except Exception as failure:  # whatever it is: the figures of the others are kept
-                failures[row.part, row.name] = _reason(failure)
-            tell(f"{time.monotonic() - begun:.1f} s {failures.get((row.part, row.name), '')}\n")
-    return Results(figures_of(samples), failures)
+                failures[name] = _reason(failure)
+                del samples[name]
+            tell(f"{time.monotonic() - begun:.1f} s {failures.get(name, '')}\n")
+    found = ((part, sample) for (part, _), each in samples.items() for sample in each)
+    return Results(figures_of(found), failures)
 
 
 def _reason(failure: Exception) -> str:

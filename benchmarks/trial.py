@@ -71,9 +71,7 @@ def _work_off(
     worker_us = (program.usage_s() - worker_s) * per_job
     server_us = (server.usage_s() - server_s) * per_job
     resident_mb = program.resident_mb()
-    time.sleep(SETTLE_S)
-    if program.performed() != jobs:
-        raise PeerFailed(f"performed {program.performed()} times what were {jobs} jobs")
+    _check_performed(program, jobs)
     yield Sample(peer.name, RATE, counted / seconds, "/s")
     yield Sample(peer.name, WORKER, worker_us, "µs")
     yield Sample(peer.name, SERVER, server_us, "µs")
@@ -90,6 +88,15 @@ def _latency(peer: Peer, case: str, python: Path, count: int) -> Iterator[Sample
         program.call("each", 1)
         program.work()
         program.wait_for(1)  # now it waits for the next one
-        seconds = program.call("latency", WARM_UP + count)[WARM_UP:]
+        taken = program.call("latency", WARM_UP + count)
+        _check_performed(program, 1 + len(taken))
+        seconds = taken[WARM_UP:]
         yield Sample(peer.name, P50, percentile(seconds, 0.50) * 1000, "ms")
         yield Sample(peer.name, P99, percentile(seconds, 0.99) * 1000, "ms")
+
+
+def _check_performed(program: Program, jobs: int) -> None:
+    """Raises PeerFailed unless there were as many calls as jobs, also a moment later."""
+    time.sleep(SETTLE_S)
+    if program.performed() != jobs:
+        raise PeerFailed(f"performed {program.performed()} times what were {jobs} jobs")

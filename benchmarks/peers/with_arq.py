@@ -1,4 +1,4 @@
-"""arq: a hundred jobs at a time; it polls, each millisecond where latency is measured."""
+"""arq: a hundred jobs at a time; it polls, here each millisecond, for at most 500 jobs."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,6 @@ from benchmarks.peers.protocol import (
     WAIT_S,
     Counter,
     each_timed_async,
-    is_for_latency,
     socket_path,
     timed_async,
 )
@@ -29,7 +28,7 @@ class WorkerSettings:
     redis_settings = settings
     max_jobs = 100
     log_results = False
-    poll_delay = 0.001 if is_for_latency() else 0.5
+    poll_delay = 0.001
 
 
 def submit_each(count: int) -> float:
