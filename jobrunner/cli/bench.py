@@ -14,7 +14,11 @@ CLEAR_LINE = "\r\x1b[K"
 
 Parts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PART", help="What to measure; all parts without one."),
+    typer.Argument(
+        metavar="PART",
+        help="What to measure: throughput, submit, latency, fires, depth, promotion, network, "
+        "memory, recovery, cli; all without one.",
+    ),
 ]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", help="Jobs of one run. Default: 20000; quick: 1000.")

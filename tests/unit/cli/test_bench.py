@@ -42,6 +42,12 @@ def test_without_parts_all_are_measured_that_the_store_has() -> None:
     assert set(PARTS) - set(parts_named([], "redis://x")) == {"network"}
 
 
+def test_the_help_names_all_parts(invoke: Invoke) -> None:
+    told = " ".join(re.sub("[│╭╮╰╯─]", "", invoke("bench", "--help").stdout).split())
+
+    assert f"What to measure: {', '.join(PARTS)}; all without one." in told
+
+
 def test_a_store_that_cannot_be_reached_is_told(invoke: Invoke, tmp_path: Path) -> None:
     outcome = invoke("bench", "throughput", "--url", f"unix://{tmp_path}/no.sock", "--quick")
 
