@@ -3,7 +3,7 @@
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.backoff import Backoff
-from jobrunner.store.failures import BrokenReply
+from jobrunner.store.failures import TIMEOUTS, BrokenReply
 
 PATIENCE_S = 30.0  # a server that is started again on its append-only file needs seconds
 
@@ -39,5 +39,5 @@ class Outage:
 
 def was_cut_off(error: StoreUnavailable) -> bool:
     """Whether the store had been reached and was lost in mid-flight, as when it is restarted."""
-    cut_off = (BrokenReply, TimeoutError, ConnectionResetError, BrokenPipeError)
+    cut_off = (BrokenReply, ConnectionResetError, BrokenPipeError, *TIMEOUTS)
     return isinstance(error.__cause__, cut_off)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jobrunner.client.outage import was_cut_off
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
@@ -37,7 +38,10 @@ def test_a_server_that_does_not_answer_is_unavailable_after_the_timeout(
     address = StoreAddress("test", url=f"unix://{socket_path}?socket_timeout=0.05")
 
     with unix_server(socket_path, listen_only):
-        assert "no answer in time" in failure(run, address).what
+        error = failure(run, address)
+
+    assert "no answer in time" in error.what
+    assert was_cut_off(error), "a submit is repeated then"
 
 
 async def test_each_request_has_the_whole_timeout(socket_path: str) -> None:
