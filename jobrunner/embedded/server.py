@@ -119,10 +119,16 @@ class EmbeddedServer:
             return None
         return info_fields(reply)
 
-    def rewrite(self) -> None:
-        """Begin to rewrite the append-only file, in the background. Raises StoreUnavailable."""
-        with suppress(ReplyError):  # it has just begun one by itself
+    def rewrite(self) -> bool:
+        """Begin to rewrite the append-only file, in the background; false when it refuses.
+
+        Raises StoreUnavailable.
+        """
+        try:
             self._request("BGREWRITEAOF")
+        except ReplyError:
+            return False
+        return True
 
     def last_words(self) -> str:
         """The last line of the log: of a server that has ended, often why."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from jobrunner.clock import SystemClock
 from jobrunner.daemon import serverwatch
 from jobrunner.daemon.serverwatch import ServerWatch
-from jobrunner.embedded.rewriting import SMALLEST_GROWTH, Rewriter
+from jobrunner.embedded import rewriting
+from jobrunner.embedded.rewriting import FIRST_PAUSE_S, SMALLEST_GROWTH, Rewriter
 from jobrunner.embedded.server import LARGE_FILE, SMALL_FILE, EmbeddedServer
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.requests import Command
@@ -41,6 +43,18 @@ class Watched(NamedTuple):
 
     def wait_for_rewrite(self) -> None:
         while self.persistence()["aof_rewrite_in_progress"] != "0":
+            pass
+
+    def used_s(self) -> float:
+        """The server's processor time so far."""
+        info = self.persistence()
+        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+    def fail_rewrite(self) -> None:
+        """End the process that writes the copy, as a machine without memory would."""
+        [child] = psutil.Process(self.server.pid()).children()
+        child.kill()
+        while self.persistence()["aof_last_bgrewrite_status"] == "ok":
             pass
 
     def persistence(self) -> dict[str, str]:
@@ -83,6 +97,20 @@ def test_a_busy_server_is_left_alone_until_it_is_quiet(watched: Watched) -> None
     assert watched.look_later()
 
 
+@pytest.mark.parametrize(("growth", "is_begun"), [(2 * GROWTH, False), (4 * GROWTH, True)])
+def test_for_a_large_file_the_server_may_be_busier(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, growth: int, is_begun: bool
+) -> None:
+    monkeypatch.setattr(rewriting, "LARGE_GROWTH", 3 * GROWTH)
+    watched.write(growth)
+    watched.rewriter.look()
+    before_s = watched.used_s()
+    watched.connection.execute(Command(("EVAL", SPIN, 0)))
+    used_s = watched.used_s() - before_s
+
+    assert watched.look_later(seconds=used_s / 0.3) is is_begun
+
+
 def test_a_file_is_rewritten_when_it_has_doubled_not_before(watched: Watched) -> None:
     watched.write(4 * GROWTH)
     watched.rewriter.look()
@@ -110,7 +138,27 @@ def test_a_rewrite_under_way_is_not_begun_again(watched: Watched) -> None:
     assert watched.look_later()
 
     assert not watched.look_later()
-    watched.server.rewrite()  # as if the server had just begun one by itself
+    assert not watched.server.rewrite()
+
+
+def test_a_rewrite_that_failed_is_tried_again_later_and_later(watched: Watched) -> None:
+    watched.write(2 * GROWTH)
+    watched.connection.execute(Command(("CONFIG", "SET", "rdb-key-save-delay", 10_000_000)))
+    watched.rewriter.look()
+
+    for pause_s in (FIRST_PAUSE_S, 2 * FIRST_PAUSE_S):
+        assert watched.look_later()
+        watched.fail_rewrite()
+        assert not watched.look_later(), "it has just failed"
+        assert not watched.look_later(pause_s - LOOK_S)
+
+
+def test_a_server_without_an_append_only_file_is_left_alone(watched: Watched) -> None:
+    watched.write(2 * GROWTH)
+    watched.rewriter.look()
+    watched.connection.execute(Command(("CONFIG", "SET", "appendonly", "no")))
+
+    assert not watched.look_later()
 
 
 def test_a_server_that_is_gone_is_not_looked_at(watched: Watched) -> None:
