@@ -111,6 +111,20 @@ class Reader:
             if self._ahead is not None:
                 self._ahead.cancel()
 
+    async def give_back_unbegun(self) -> None:
+        """Give others what the server has handed out and nobody here has begun.
+
+        To be called once `run` has ended: its last claims may have been answered after that. On the
+        same connection, so that the server has seen them.
+        """
+        while found := await until_done(
+            self._connection,
+            lambda: find_claimed_by(self._keys, self._worker, self._queues, self._last),
+            "look for jobs that were not begun",
+        ):
+            self._note(found)
+            await self._give_back([item for item in found if isinstance(item, Entry)])
+
     async def _claim_on(self) -> None:
         while True:
             if self._free <= 0:
@@ -232,10 +246,13 @@ class Reader:
         self._may_have_missed = bool(missed)
         await self._take(missed)
 
-    async def _take(self, found: Sequence[Entry | Unreadable]) -> None:
+    def _note(self, found: Sequence[Entry | Unreadable]) -> None:
         self._claimed += len(found)
         for item in found:
             self._last[item.queue, item.priority] = item.entry_id
+
+    async def _take(self, found: Sequence[Entry | Unreadable]) -> None:
+        self._note(found)
         damaged = [item for item in found if isinstance(item, Unreadable)]
         entries = [item for item in found if isinstance(item, Entry)]
         # The waiting read may bring one job per queue and level, more than there are slots.

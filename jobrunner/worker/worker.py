@@ -30,7 +30,7 @@ from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import RENEW_EVERY, WorkerEntry, enlist, resign
 from jobrunner.store.parking import wake_parked
-from jobrunner.store.rescue import find_claimed_by
+from jobrunner.store.rescue import Place, find_claimed_by
 from jobrunner.worker.control import obey
 from jobrunner.worker.functions import load_functions
 from jobrunner.worker.outage import until_done
@@ -145,6 +145,10 @@ class Worker:
         if reading.done() and not self._stopping.is_set():
             self._note_end_of_reading(reading)
         reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        if not self._is_lease_lost:
+            # At once: what runs may go on for hours, and others are free.
+            background.append(asyncio.create_task(self._reader.give_back_unbegun()))
         await self._drain()
         await self._leave(background, writing_logs)
         return LEASE_LOST_EXIT if self._is_lease_lost else 0
@@ -284,13 +288,15 @@ class Worker:
         EventLog().info("stopped worker", worker=self._id)
 
     async def _give_back_unbegun(self) -> None:
-        """Jobs that were handed out by a read that was cancelled on its way."""
+        """Jobs that were handed out and not begun, of which the reader does not know, either."""
         writing = self._connections.writing
-        find = partial(find_claimed_by, self._keys, self._id, self._settings.queues)
-        found = await until_done(writing, find, "look for jobs that were not begun")
-        entries = [item for item in found if isinstance(item, Entry)]
-        give_back = partial(requeue, self._keys, entries, is_lost=False)
-        await until_done(writing, give_back, "give jobs back")
+        seen: dict[Place, str] = {}
+        find = partial(find_claimed_by, self._keys, self._id, self._settings.queues, seen)
+        while found := await until_done(writing, find, "look for jobs that were not begun"):
+            seen |= {(item.queue, item.priority): item.entry_id for item in found}
+            entries = [item for item in found if isinstance(item, Entry)]
+            give_back = partial(requeue, self._keys, entries, is_lost=False)
+            await until_done(writing, give_back, "give jobs back")
 
 
 def _collect_rarely() -> None:

@@ -6,9 +6,11 @@ from contextlib import suppress
 
 import pytest
 
+from jobrunner.chaos.proxy import FaultProxy
 from jobrunner.errors import JobNotFound
 from jobrunner.model import JobState, Reason
-from tests.daemon.harness import PATIENT, Project, act, eventually
+from jobrunner.store.address import StoreAddress
+from tests.daemon.harness import PATIENT, ExternalServer, Project, act, eventually
 
 Projects = Callable[..., Project]
 
@@ -206,3 +208,23 @@ def test_what_only_the_daemon_refuses_is_told_without_waiting(project: Projects)
     assert "the daemon goes on with the manifest it had" in result.err
     demo.write(MANIFEST)
     demo.cli("reload").ok()
+
+
+def test_a_worker_that_retires_keeps_no_job_that_it_has_not_begun(
+    project: Projects, server: ExternalServer
+) -> None:
+    """Else it would hold them until its last job ends, and that may take hours."""
+    with FaultProxy(StoreAddress("demo", url=server.url)) as far:
+        far.slow(0.01)  # so that it always waits for the reply to a claim
+        far_away = f"store: {{url: '{far.address.url}'}}"
+        demo = project(f"{far_away}\n{MANIFEST}".replace("processes: 2", "processes: 1"))
+        daemon = demo.start()
+        long = demo.act("sleep 60")
+        demo.running(long)
+        quick = [demo.act("true") for _ in range(250)]
+
+        demo.write(f"{far_away}\n{CHANGED}")
+        daemon.signal(signal.SIGHUP)
+
+        assert {job.state for job in demo.all_ended(quick)} == {JobState.COMPLETED}
+        demo.client.cancel(long, wait=True)

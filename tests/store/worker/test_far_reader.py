@@ -136,3 +136,17 @@ async def test_a_job_for_others_ends_the_claims_ahead(store: Store, far: FaultPr
         await until(lambda: len(worker.begun) > begun)
         assert worker.connection.most == 1
         assert len(jobs) > len(worker.begun) == begun + 1
+
+
+async def test_what_was_handed_out_after_the_last_job_was_begun_is_given_back(
+    store: Store, far: FaultProxy
+) -> None:
+    submit_many(store, 200 * SLOTS)
+    async with CountedConnection(far.address) as connection:
+        worker = Reading(store, connection)
+        async with in_background(worker.reader.run()):
+            await until(lambda: worker.begun and connection.under_way == 2)
+
+        await worker.reader.give_back_unbegun()
+
+    assert claimed(store) == len(worker.begun)
