@@ -87,14 +87,17 @@ class Starter:
         return late
 
     async def _write(self, late: list[Begun]) -> None:
-        now = self._clock.monotonic()
-        starts = [Start(i.entry, i.task, round((now - i.began_at) * 1000)) for i in late]
+        # Anew for each try: how long ago they began counts from when the store is there.
         replies = await until_done(
             self._connection,
-            lambda: start(self._keys, self._worker, starts),
+            lambda: start(self._keys, self._worker, self._starts(late)),
             "write start records",
         )
         for item, (what, _) in zip(late, replies, strict=True):
             # It may have ended, and its end been written, while this call was on its way.
             if what is not StartedAs.STARTED and not item.is_ended:
                 self._refuse(item.entry.job_id, what)
+
+    def _starts(self, late: list[Begun]) -> list[Start]:
+        now = self._clock.monotonic()
+        return [Start(i.entry, i.task, round((now - i.began_at) * 1000)) for i in late]

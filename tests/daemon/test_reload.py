@@ -228,3 +228,4 @@ def test_a_worker_that_retires_keeps_no_job_that_it_has_not_begun(
 
         assert {job.state for job in demo.all_ended(quick)} == {JobState.COMPLETED}
         demo.client.cancel(long, wait=True)
+        daemon.stop()  # while it reaches the store
