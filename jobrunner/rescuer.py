@@ -221,16 +221,11 @@ def _lost(entry: Entry, job: Job | None) -> Finish:
         JobState.FAILED,
         Reason.LOST,
         error=msgspec.json.encode(error),
-        lock=_lock_of(job),
+        lock=HeldLock.of_record(job),
         cron=job.cron if job else None,
     )
 
 
 def _cancelled(entry: Entry, job: Job | None) -> Finish:
     task, cron = (job.task, job.cron) if job else ("?", None)
-    return Finish(entry, task, JobState.CANCELLED, lock=_lock_of(job), cron=cron)
-
-
-def _lock_of(job: Job | None) -> HeldLock | None:
-    """The lock to be freed. How many slots it has does not matter: what is freed is given on."""
-    return HeldLock(job.lock, 1, 0, "") if job and job.lock else None
+    return Finish(entry, task, JobState.CANCELLED, lock=HeldLock.of_record(job), cron=cron)

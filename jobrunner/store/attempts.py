@@ -11,7 +11,7 @@ from itertools import groupby
 
 import msgspec
 
-from jobrunner.model import JobState, Priority, Reason
+from jobrunner.model import Job, JobState, Priority, Reason
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.records import STATES
 from jobrunner.store.requests import Argument, Command, Operation, Script
@@ -52,6 +52,14 @@ class HeldLock(msgspec.Struct, frozen=True):
     slots: int
     ttl_ms: int
     conflict: str
+
+    @classmethod
+    def of_record(cls, job: Job | None) -> "HeldLock | None":
+        """The lock that a job holds or is in line for, to be freed.
+
+        How many slots it has does not matter: what is freed is given on.
+        """
+        return cls(job.lock, 1, 0, "") if job and job.lock else None
 
 
 class StartedAs(StrEnum):

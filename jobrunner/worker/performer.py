@@ -21,10 +21,10 @@ from jobrunner.errors import InvalidArguments
 from jobrunner.heartbeat import Heartbeat
 from jobrunner.log import EventLog
 from jobrunner.message import Message
-from jobrunner.model import JobError, JobState, Reason
+from jobrunner.model import Job, JobError, JobState, Reason
 from jobrunner.runner.attempt import ENDED_BY, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.output import Output
-from jobrunner.store.attempts import Entry, Finish, Requeued, Start, StartedAs, requeue
+from jobrunner.store.attempts import Entry, Finish, HeldLock, Requeued, Start, StartedAs, requeue
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
@@ -168,9 +168,8 @@ class Performer:
 
     async def _fail(self, entry: Entry, error: Exception) -> None:
         """A bug of ours must not leave the job claimed for as long as this worker lives."""
-        body = await self._recorded(entry)
         what = f"jobrunner could not perform it: {error!r}"
-        await self.finisher.write_now(_refused(entry, body, Reason.ERROR, what))
+        await self.finisher.write_now(await self._refused(entry, Reason.ERROR, what))
 
     async def _finish(self, end: Finish) -> None:
         plan = self._plans.get(end.task)
@@ -185,23 +184,41 @@ class Performer:
         try:
             body = message.decode(entry.message)
         except msgspec.DecodeError as error:
-            body = await self._recorded(entry)
-            return _refused(entry, body, Reason.INVALID_ARGUMENTS, f"damaged message: {error}")
+            what = f"damaged message: {error}"
+            return await self._refused(entry, Reason.INVALID_ARGUMENTS, what)
         plan = self._plans.get(body.task)
         if plan is None:
             return await self._unknown(running, body)
         try:
             job = plan.prepare(body)
         except InvalidArguments as error:
-            return _refused(entry, body, Reason.INVALID_ARGUMENTS, str(error))
+            return await self._refused(entry, Reason.INVALID_ARGUMENTS, str(error), body)
         return await self._start_and_run(running, plan, job)
 
-    async def _recorded(self, entry: Entry) -> Message:
-        """What the record says of a job whose message cannot be read."""
+    async def _refused(
+        self, entry: Entry, reason: Reason, what: str, body: Message | None = None
+    ) -> Finish:
+        """A job that cannot even begin; it is a dead letter and can be retried once mended."""
+        job = await self._recorded(entry)
+        if body is None:
+            body = Message(job.task, cron=job.cron) if job else Message("?")
+        error = JobError(type=reason, message=what)
+        return Finish(
+            entry,
+            body.task,
+            JobState.FAILED,
+            reason,
+            error=msgspec.json.encode(error),
+            lock=HeldLock.of_record(job),  # its task may have been another when it got in line
+            cron=body.cron,
+            counts_attempt=False,
+        )
+
+    async def _recorded(self, entry: Entry) -> Job | None:
         jobs = await until_done(
             self._connection, lambda: read_jobs(self._keys, [entry.job_id]), "read a job"
         )
-        return Message(jobs[0].task, cron=jobs[0].cron) if jobs else Message("?")
+        return jobs[0] if jobs else None
 
     async def _unknown(self, running: Running, body: Message) -> Finish | None:
         """A job whose task is not in this worker's manifest is left to who knows it."""
@@ -211,13 +228,17 @@ class Performer:
         )
         if not known:
             what = f"no daemon's manifest has a task {task!r}"
-            return _refused(entry, body, Reason.UNKNOWN_TASK, what)
+            return await self._refused(entry, Reason.UNKNOWN_TASK, what, body)
         running.is_for_others = True
         parked = await until_done(
             self._connection, lambda: park(self._keys, entry, task), "park a job"
         )
         if parked is Parked.CANCELLING:
-            return Finish(entry, task, JobState.CANCELLED, cron=body.cron, counts_attempt=False)
+            lock = HeldLock.of_record(await self._recorded(entry))
+            cron = body.cron
+            return Finish(
+                entry, task, JobState.CANCELLED, lock=lock, cron=cron, counts_attempt=False
+            )
         return None
 
     async def _start_and_run(
@@ -294,20 +315,6 @@ _LOCK_LOST = JobError(type="lost", message="it was stopped since its lock was lo
 
 async def _raise(error: Exception) -> Finish | None:
     raise error
-
-
-def _refused(entry: Entry, body: Message, reason: Reason, what: str) -> Finish:
-    """A job that cannot even begin; it is a dead letter and can be retried once mended."""
-    error = JobError(type=reason, message=what)
-    return Finish(
-        entry,
-        body.task,
-        JobState.FAILED,
-        reason,
-        error=msgspec.json.encode(error),
-        cron=body.cron,
-        counts_attempt=False,
-    )
 
 
 def _not_started(

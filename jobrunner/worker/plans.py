@@ -134,6 +134,7 @@ class TaskPlan:
             JobState.FAILED if is_failure else JobState.SKIPPED,
             Reason.LOCKED,
             detail=holder,
+            lock=job.lock,  # it may have been in line, for as long as its task said `wait`
             cron=job.body.cron,
             counts_attempt=False,
         )

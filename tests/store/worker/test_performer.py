@@ -9,11 +9,12 @@ import pytest
 from jobrunner import message
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
+from jobrunner.store.attempts import StartedAs
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
 from jobrunner.store.logs import read_log
 from jobrunner.store.parking import know
-from tests.store.factories import Store
+from tests.store.factories import A_WAITED_LOCK, LONG_AGO, Store
 from tests.store.waiting import until
 from tests.store.worker.performing import Performing
 
@@ -68,6 +69,14 @@ async def test_output_is_written_before_the_job_has_ended(store: Store, worker: 
 # What cannot begin.
 
 
+def in_line(store: Store, task: str, arguments: dict[str, Any]) -> str:
+    """A new job of this task that waits for the lock."""
+    entry = store.claimed(task=task, message=message.encode(Message(task, arguments)))
+    what, _ = store.start(entry, lock=A_WAITED_LOCK, task=task)
+    assert what is StartedAs.BLOCKED
+    return entry.job_id
+
+
 async def test_a_job_of_an_unknown_task_fails_and_can_be_retried_later(
     store: Store, worker: Performing
 ) -> None:
@@ -77,6 +86,42 @@ async def test_a_job_of_an_unknown_task_fails_and_can_be_retried_later(
     assert job.error is not None
     assert "'renamed'" in job.error.message
     assert worker.freed == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [("renamed", {}), ("add", {"a": "many"})],
+    ids=["its task is gone", "its arguments do not fit any more"],
+)
+async def test_a_job_in_line_that_cannot_begin_makes_way_for_the_next(
+    store: Store, worker: Performing, task: str, arguments: dict[str, Any]
+) -> None:
+    """The manifest was changed meanwhile."""
+    holder = store.running(lock=A_WAITED_LOCK)
+    first = in_line(store, task, arguments)
+    follower = store.blocked()
+    store.finish(holder, lock=A_WAITED_LOCK)
+    store.promote(first)
+
+    assert worker.begin_next() == first
+
+    await until(lambda: store.state(first) is JobState.FAILED)
+    await until(lambda: store.state(follower) is JobState.QUEUED)
+
+
+async def test_a_job_in_line_that_waits_no_longer_leaves_the_line(
+    store: Store, worker: Performing
+) -> None:
+    """Its task said `wait` before, and says `skip` now; it was woken for nothing."""
+    store.running(lock=A_WAITED_LOCK)
+    first = in_line(store, "skip", {})
+    store.command("ZADD", store.keys.scheduled(), LONG_AGO, first)
+    store.promote(first)
+
+    assert worker.begin_next() == first
+
+    await until(lambda: store.state(first) is JobState.SKIPPED)
+    assert store.texts("ZRANGE", store.keys.lock_waiting("report"), 0, -1) == []
 
 
 async def test_a_job_whose_task_others_know_is_parked_uncounted(

@@ -19,6 +19,7 @@ from tests.store.switch import Switch
 from tests.store.waiting import in_background, until
 
 pytestmark = pytest.mark.anyio
+OUTAGE_S = 0.5
 
 
 class Starting:
@@ -61,6 +62,25 @@ async def test_a_short_attempt_costs_no_start_record(
 
             assert switch.round_trips == 0
     assert {store.state(entry.job_id) for entry in entries} == {JobState.QUEUED}
+
+
+async def test_an_outage_does_not_move_the_start_of_what_began_before(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    store.add_worker()
+    entry = store.claimed()
+    with Switch(socket_path, address) as switch:
+        async with starting(store, switch.address) as worker:
+            switch.down()
+            began_ms = store.now_ms()
+            worker.begin(entry)
+            await asyncio.sleep(OUTAGE_S)
+            switch.up()
+            await until(lambda: store.state(entry.job_id) is JobState.RUNNING)
+
+    started_at = store.job(entry.job_id).started_at
+    assert started_at is not None
+    assert abs(started_at.timestamp() * 1000 - began_ms) < OUTAGE_S * 500
 
 
 async def test_an_attempt_that_lasts_is_recorded_with_the_time_of_its_true_start(
