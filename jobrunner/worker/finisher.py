@@ -16,6 +16,7 @@ from jobrunner.store.keys import Keys
 from jobrunner.worker.outage import until_done
 
 LARGEST_BATCH = 300  # ends per call: about 5 ms of the server's time
+MOST_UNWRITTEN = 2 * LARGEST_BATCH  # one call is made while another is under way
 
 
 class Finisher:
@@ -37,12 +38,16 @@ class Finisher:
         self._has_ends = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     def add(self, end: Finish) -> None:
         """Write this end with the next call."""
         self._ends.append(end)
         self._has_ends.set()
         self._is_idle.clear()
+        if len(self._ends) >= MOST_UNWRITTEN:
+            self._has_room.clear()
 
     async def write_now(self, end: Finish) -> None:
         """Write one end by itself, for tasks with `ack: each`."""
@@ -52,12 +57,21 @@ class Finisher:
         """Return when everything added so far is written."""
         await self._is_idle.wait()
 
+    async def wait_for_room(self) -> None:
+        """Return when so few ends wait that more jobs may be begun.
+
+        Those of a worker that is killed run again: they must not become many with the slots.
+        """
+        await self._has_room.wait()
+
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
             await self._has_ends.wait()
             batch, self._ends = self._ends[:LARGEST_BATCH], self._ends[LARGEST_BATCH:]
             await self._write(batch)
+            if len(self._ends) < MOST_UNWRITTEN:
+                self._has_room.set()
             if not self._ends:
                 self._has_ends.clear()
                 self._is_idle.set()

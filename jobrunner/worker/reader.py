@@ -13,7 +13,7 @@ hands of those who know them: it has put one aside long before they have perform
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from jobrunner.errors import StoreUnavailable
@@ -58,8 +58,11 @@ class Reader:
         begin: Callable[[Entry], None],
         block: timedelta,
         backoff: Backoff | None = None,
+        wait_for_room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`block` bounds an idle read. It must be shorter than what is left of a lease between two
+        """`wait_for_room` returns when more jobs may be claimed, as far as it is not for slots.
+
+        `block` bounds an idle read. It must be shorter than what is left of a lease between two
         renewals: else the read of a worker that hangs could still be given jobs after its rescue.
         """
         self._keys = keys
@@ -81,6 +84,7 @@ class Reader:
         self._may_have_missed = False
         self._hold_back_until = self._cautious_until = 0.0  # by the loop's clock
         self._backoff = backoff or Backoff()
+        self._wait_for_room = wait_for_room
 
     def give_slot(self) -> None:
         """An attempt has ended."""
@@ -130,6 +134,8 @@ class Reader:
             if self._free <= 0:
                 self._has_free.clear()
                 await self._has_free.wait()
+            if self._wait_for_room is not None:
+                await self._wait_for_room()
             if self._ahead is None:
                 await self._wait_held_back()
             else:

@@ -126,6 +126,7 @@ class Worker:
             self._settings.slots,
             self._begin,
             block=self._lease_ttl * RENEW_EVERY,
+            wait_for_room=self._performer.finisher.wait_for_room,
         )
 
     async def run(self) -> int:

@@ -11,7 +11,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import Entry, requeue
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.submission import submit
-from jobrunner.worker.finisher import LARGEST_BATCH, Finisher
+from jobrunner.worker.finisher import LARGEST_BATCH, MOST_UNWRITTEN, Finisher
 from tests.store.clients import calls_of
 from tests.store.factories import A_WAITED_LOCK, Store
 from tests.store.switch import Switch
@@ -269,3 +269,28 @@ async def test_a_finished_plain_job_leaves_its_record_and_three_indexes(
 
 def _streams(store: Store) -> list[str]:
     return [store.keys.queue(queue, level) for queue in store.queues for level in Priority]
+
+
+async def test_while_many_ends_wait_there_is_no_room_for_more_jobs(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    store.add_worker()
+    entries = claimed(store, MOST_UNWRITTEN + 1)
+    with Switch(socket_path, address) as switch:
+        async with finishing(store, switch.address) as worker:
+            switch.hang()
+            worker.add(entries[0])
+            await until(lambda: switch.replies_held)
+            worker.add(*entries[1:-1])
+            await worker.finisher.wait_for_room()
+
+            worker.add(entries[-1])
+            waiting = asyncio.create_task(worker.finisher.wait_for_room())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not waiting.done()
+
+            switch.up()
+            await waiting
+            await worker.written()
+    assert states(store, entries) == {JobState.COMPLETED}

@@ -30,9 +30,21 @@ class Reading:
     def __init__(self, store: Store, connection: AsyncStoreConnection, slots: int) -> None:
         self.begun: list[Entry] = []
         self.ended = 0
+        self.has_room = asyncio.Event()
+        self.has_room.set()
         self.reader = Reader(
-            store.keys, connection, "w1", QUEUES, slots, self.begun.append, block=BLOCK
+            store.keys,
+            connection,
+            "w1",
+            QUEUES,
+            slots,
+            self.begun.append,
+            block=BLOCK,
+            wait_for_room=self._wait_for_room,
         )
+
+    async def _wait_for_room(self) -> None:
+        await self.has_room.wait()
 
     @property
     def ids(self) -> list[str]:
@@ -348,3 +360,22 @@ async def test_who_waits_at_the_server_is_served_before_a_cautious_worker(
             await until(lambda: [entry.job_id for entry in taken] == jobs)
 
     assert worker.ids == [met]
+
+
+async def test_nothing_is_claimed_while_there_is_no_room(
+    store: Store, address: StoreAddress
+) -> None:
+    store.add_worker()
+    async with reading(store, address, slots=2) as worker:
+        first = store.submit()
+        await until(lambda: worker.ids == [first])
+        worker.has_room.clear()
+        [second, *later] = submit_many(store, 3)
+        # The read that waited at the server was under way before.
+        await until(lambda: worker.ids == [first, second])
+        worker.end(store, worker.begun[0])
+        await asyncio.sleep(BLOCK.total_seconds())
+        assert worker.ids == [first, second]
+
+        worker.has_room.set()
+        await until(lambda: worker.ids == [first, second, later[0]])
