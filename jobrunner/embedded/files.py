@@ -111,9 +111,8 @@ def _private_runtime_folder() -> Path:
     by somebody else.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    base = (
-        runtime if runtime and len(os.fsencode(runtime)) < 60 and os.path.isdir(runtime) else "/tmp"
-    )
+    is_short = len(os.fsencode(runtime)) < LONGEST_RUNTIME_FOLDER
+    base = runtime if runtime and is_short and os.path.isdir(runtime) else "/tmp"
     return Path(tempfile.mkdtemp(prefix=f"jobrunner-{os.getuid()}-", dir=base))
 
 

@@ -13,6 +13,7 @@ import subprocess
 import time
 from contextlib import suppress
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -241,12 +242,15 @@ class EmbeddedServer:
             )
 
     def _find_processes(self) -> list[psutil.Process]:
-        """The server, and the child that rewrites its file, by the data folder they were given."""
-        folder = str(self._files.data)
+        """The server, and the child that rewrites its file, by the option that names its folder.
+
+        Others, e.g. one that copies the folder, name it in other ways.
+        """
+        option = ("--dir", str(self._files.data))
         return [
             process
             for process in psutil.process_iter(["cmdline"])
-            if folder in (process.info["cmdline"] or ())
+            if option in pairwise(process.info["cmdline"] or ())
         ]
 
     def _has_ended_within(self, seconds: float) -> bool:

@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -126,6 +128,19 @@ def test_a_stopped_server_has_its_data_on_disk_and_leaves_no_socket(
     assert not (folder / "server.sock").exists()
     server.ensure()
     assert execute(server, "GET", "key") == b"kept"
+
+
+def test_who_reads_the_folder_of_a_server_that_hangs_is_left_alone(
+    server: EmbeddedServer, folder: Path
+) -> None:
+    server.ensure()
+    reader = subprocess.Popen([sys.executable, "-c", "input()", folder / "data"], stdin=-1)
+    kill(server, signal.SIGSTOP)
+
+    assert server.ensure() is Start.STARTED
+
+    assert reader.poll() is None
+    reader.communicate()
 
 
 def test_a_server_that_hangs_is_replaced(server: EmbeddedServer) -> None:
