@@ -55,14 +55,11 @@ def recent_ids(keys: Keys, count: int = RECENT) -> Operation[list[str]]:
     indexes += [keys.done(state) for state in DONE_STATES]
     reads = [Command(("ZRANGE", index, 0, count - 1, "REV")) for index in indexes]
     streams = yield from read_streams(keys)
-    replies = yield from at_once([*_queue_reads(streams, count), *reads])
+    # Claimed jobs are in the queues, too.
+    queues = [Command(("XREVRANGE", stream, "+", "-", "COUNT", count)) for stream in streams]
+    replies = yield from at_once([*queues, *reads])
     queued, found = _queued_ids(replies[: len(streams)]), replies[len(streams) :]
     return list(dict.fromkeys([*queued, *chain(*map(_texts, found))]))
-
-
-def _queue_reads(streams: Iterable[str], count: int) -> list[Command]:
-    """Claimed jobs are in the queues, too."""
-    return [Command(("XREVRANGE", stream, "+", "-", "COUNT", count)) for stream in streams]
 
 
 def _queued_ids(replies: Iterable[Any]) -> list[str]:
@@ -89,100 +86,136 @@ class Selection(msgspec.Struct, frozen=True):
 PAGE = 500  # records read per step while a filter drops some
 
 
+class _Index(msgspec.Struct, frozen=True):
+    """Where ids of jobs are found, newest first: a sorted set, or the stream of a queue.
+
+    `state`: the live state whose jobs are in it, None for those that ended. A running job is still
+    in its queue.
+    """
+
+    key: str
+    state: JobState | None = None
+
+    @property
+    def is_queue(self) -> bool:
+        return self.state is JobState.QUEUED
+
+
+class _Found:
+    """The jobs that a list has found so far, and which it still lacks."""
+
+    def __init__(self, selection: Selection, numbers: Mapping[JobState | None, int]) -> None:
+        self.jobs: dict[str, Job] = {}
+        self._selection = selection
+        self._missing = dict(numbers)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Keep those that fit."""
+        for job in jobs:
+            if _fits(job, self._selection) and job.id not in self.jobs:
+                self.jobs[job.id] = job
+                if job.state in self._missing:
+                    self._missing[job.state] -= 1
+
+    def lacks(self, index: _Index, kept: int) -> bool:
+        """Whether an index of which so many are kept has more to give."""
+        are_left = index.state not in self._missing or self._missing[index.state] > 0
+        return kept < self._selection.limit and are_left
+
+
 def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
     """The newest jobs that fit, by creation."""
-    indexes, page = _indexes(keys, selection), _page(selection)
-    pages, queued = yield from _first_pages(keys, selection, indexes)
-    read = yield from read_jobs(keys, list(dict.fromkeys([*queued, *chain(*pages)])))
-    found = {job.id: job for job in read if _fits(job, selection)}
-    for index, ids in zip(indexes, pages, strict=True):
-        if len(ids) == page:
-            kept = sum(job_id in found for job_id in ids)
-            yield from _read_on(keys, index, selection, found, kept)
-    jobs = sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)
-    return jobs[: selection.limit]
+    indexes = yield from _indexes(keys, selection)
+    pages, numbers = yield from _first_pages(keys, selection, indexes)
+    ids = chain(*(_ids(index, page) for index, page in zip(indexes, pages, strict=True)))
+    read = yield from read_jobs(keys, list(dict.fromkeys(ids)))
+    found = _Found(selection, numbers)
+    found.add(read)
+    for index, page in zip(indexes, pages, strict=True):
+        yield from _read_on(keys, index, page, selection, found)
+    newest = sorted(found.jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)
+    return newest[: selection.limit]
 
 
-def _first_pages(
-    keys: Keys, selection: Selection, indexes: Mapping[str, str]
-) -> Operation[tuple[list[list[str]], list[str]]]:
-    """The newest ids of each index and of the queues; none of those that have no job of the task.
-
-    They are of one instant: a job that moves on meanwhile is not missed between two of them.
-    """
-    is_queued = JobState.QUEUED in selection.states
-    streams = (yield from read_streams(keys)) if is_queued else []
-    queued = _count_field(JobState.QUEUED, selection)
-    fields = [*indexes.values(), queued]
-    numbers, *replies = yield from at_once(
-        [
-            Command(("HMGET", keys.counts(), *fields)),
-            *(_read(index, selection, 0) for index in indexes),
-            *_queue_reads(streams, _entries(selection)),
-        ]
-    )
-    empty = {f for f, number in zip(fields, numbers, strict=True) if f and not count_of(number)}
-    pages = [
-        [] if field in empty else _texts(reply)
-        for field, reply in zip(indexes.values(), replies, strict=False)
-    ]
-    return pages, [] if queued in empty else _queued_ids(replies[len(indexes) :])
-
-
-def _count_field(state: JobState, selection: Selection) -> str:
-    """Tells whether the task has such a job: all records of its index would be read for none."""
-    return f"{state}:{selection.task}" if selection.task else ""
-
-
-def _page(selection: Selection) -> int:
-    """Records to read per step: no more than asked for where each of them fits."""
-    return PAGE if selection.task else min(selection.limit, PAGE)
-
-
-def _entries(selection: Selection) -> int:
-    """Entries to read of each queue. A running job has one, too, and may not be wanted."""
-    fits = selection.task is None and JobState.RUNNING in selection.states
-    return selection.limit if fits else max(selection.limit, PAGE)
-
-
-def _indexes(keys: Keys, selection: Selection) -> dict[str, str]:
-    """The indexes to read but the queues, each with its field in `counts` if it has one."""
+def _indexes(keys: Keys, selection: Selection) -> Operation[list[_Index]]:
+    """The indexes to read."""
     live = {
         JobState.SCHEDULED: keys.scheduled(),
         JobState.BLOCKED: keys.blocked(),
         JobState.RUNNING: keys.running(),
     }
-    indexes = {
-        live[state]: _count_field(state, selection) for state in selection.states if state in live
-    }
+    indexes = [_Index(live[state], state) for state in selection.states if state in live]
     done = [state for state in DONE_STATES if state in selection.states]
     if selection.task and done:
-        return {**indexes, keys.task_done(selection.task): ""}
-    return indexes | {keys.done(state): "" for state in done}
+        indexes.append(_Index(keys.task_done(selection.task)))
+    else:
+        indexes += [_Index(keys.done(state)) for state in done]
+    if JobState.QUEUED in selection.states:
+        streams = yield from read_streams(keys)
+        indexes += [_Index(stream, JobState.QUEUED) for stream in streams]
+    return indexes
 
 
-def _read(index: str, selection: Selection, start: int) -> Command:
-    """The page of an index, from its newest end."""
+def _first_pages(
+    keys: Keys, selection: Selection, indexes: Sequence[_Index]
+) -> Operation[tuple[list[list[Any]], dict[JobState | None, int]]]:
+    """The newest items of each index, and how many jobs of the task are in each live state.
+
+    They are of one instant: a job that moves on meanwhile is not missed between two of them.
+    Of a state in which the task has no job all records would be read for none.
+    """
+    states = list(dict.fromkeys(index.state for index in indexes if index.state))
+    is_counted = selection.task is not None and bool(states)
+    fields = [f"{state}:{selection.task}" for state in states]
+    counts = [Command(("HMGET", keys.counts(), *fields))] if is_counted else []
+    replies = yield from at_once([*(_read(index, selection) for index in indexes), *counts])
+    if not is_counted:
+        return replies, {}
+    numbers: dict[JobState | None, int]
+    numbers = dict(zip(states, map(count_of, replies.pop()), strict=True))
+    pages = [
+        page if index.state is None or numbers[index.state] else []
+        for index, page in zip(indexes, replies, strict=True)
+    ]
+    return pages, numbers
+
+
+def _page(index: _Index, selection: Selection) -> int:
+    """Items to read per step: no more than asked for where each of them fits."""
+    if not index.is_queue:
+        return PAGE if selection.task else min(selection.limit, PAGE)
+    # A running job has an entry, too, and may not be wanted.
+    fits = selection.task is None and JobState.RUNNING in selection.states
+    return selection.limit if fits else max(selection.limit, PAGE)
+
+
+def _read(index: _Index, selection: Selection, start: int = 0, last: Any = None) -> Command:
+    """A page of an index from its newest end: after so many items, of which that is the last."""
+    page = _page(index, selection)
+    if index.is_queue:
+        # No job is queued before it is created.
+        lowest = max(to_ms(selection.since), 0) if selection.since else "-"
+        highest = "+" if last is None else b"(" + last[0]
+        return Command(("XREVRANGE", index.key, highest, lowest, "COUNT", page))
     lowest = to_ms(selection.since) if selection.since else "-inf"
-    page = _page(selection)
-    return Command(("ZRANGE", index, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, page))
+    return Command(("ZRANGE", index.key, "+inf", lowest, "BYSCORE", "REV", "LIMIT", start, page))
+
+
+def _ids(index: _Index, page: Sequence[Any]) -> list[str]:
+    return _queued_ids([page]) if index.is_queue else _texts(page)
 
 
 def _read_on(
-    keys: Keys, index: str, selection: Selection, found: dict[str, Job], kept: int
+    keys: Keys, index: _Index, page: Sequence[Any], selection: Selection, found: _Found
 ) -> Operation[None]:
     """Read an index from its second page on until enough of its jobs fit."""
-    page = _page(selection)
-    start = page
-    while kept < selection.limit:
-        ids = yield _read(index, selection, start)
-        jobs = yield from read_jobs(keys, _texts(ids))
-        fitting = {job.id: job for job in jobs if _fits(job, selection)}
-        found.update(fitting)
-        kept += len(fitting)
-        start += page
-        if len(ids) < page:
-            return
+    full = _page(index, selection)
+    start, kept = full, sum(job_id in found.jobs for job_id in _ids(index, page))
+    while len(page) == full and found.lacks(index, kept):
+        page = yield _read(index, selection, start, page[-1])
+        ids = _ids(index, page)
+        found.add((yield from read_jobs(keys, ids)))
+        start, kept = start + full, kept + sum(job_id in found.jobs for job_id in ids)
 
 
 def _fits(job: Job, selection: Selection) -> bool:

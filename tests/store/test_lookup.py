@@ -11,8 +11,10 @@ import pytest
 from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState
-from jobrunner.store.lookup import Selection, find_id, history, list_jobs, recent_ids
+from jobrunner.store.attempts import Start, start
+from jobrunner.store.lookup import PAGE, Selection, find_id, history, list_jobs, recent_ids
 from jobrunner.store.requests import Command, Operation, Pipeline
+from jobrunner.store.submission import submit
 from tests.store.factories import LONG_AGO, Store, minutes
 
 T = TypeVar("T")
@@ -124,6 +126,25 @@ def test_a_list_by_task_finds_jobs_beyond_the_first_page(store: Store) -> None:
     assert listed(store, task="rare", limit=1) == [wanted]
 
 
+def test_a_queued_job_is_listed_however_many_are_queued_after_it(store: Store) -> None:
+    wanted = store.submit(task="rare")
+    store.run(submit(store.keys, [store.submission(task="common") for _ in range(PAGE + 100)]))
+
+    assert listed(store, task="rare") == [wanted]
+    assert listed(store, task="rare", states=[JobState.QUEUED]) == [wanted]
+    assert len(listed(store, task="common", limit=PAGE + 50)) == PAGE + 50
+
+
+def test_queued_jobs_are_listed_however_many_that_were_queued_later_run(store: Store) -> None:
+    store.add_worker()
+    waiting = store.claimed().job_id
+    store.run(submit(store.keys, [store.submission() for _ in range(PAGE + 100)]))
+    entries = store.claim(free=PAGE + 100)
+    store.run(start(store.keys, "w1", [Start(entry, "demo", 0) for entry in entries]))
+
+    assert listed(store, states=[JobState.QUEUED]) == [waiting]
+
+
 def test_a_list_by_task_and_state_looks_into_the_tasks_history(store: Store) -> None:
     store.add_worker()
     store.finished(task="backup")
@@ -227,3 +248,11 @@ def test_a_list_of_a_task_reads_no_state_in_which_it_has_no_job(store: Store) ->
 
     assert records_read(store, Selection(task="other")) == 0
     assert records_read(store, Selection(task="demo")) == 30
+
+
+def test_a_list_of_a_task_ends_where_all_its_jobs_are_found(store: Store) -> None:
+    for queue in ("default", "web"):
+        store.run(submit(store.keys, [store.submission(queue=queue) for _ in range(PAGE + 100)]))
+    store.submit(task="rare")
+
+    assert records_read(store, Selection(task="rare")) == 2 * PAGE
