@@ -23,9 +23,9 @@ from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 from jobrunner.store.tallies import OVERALL, Tally, Time, percentile, read_tally, tally_text
+from jobrunner.store.together import at_once
 
 FOLD_BATCH = 250  # items per step: some milliseconds of the daemon's time, few of the server's
-READ_TRIES = 5  # of readings that a fold has overtaken
 DAY_MS = 86_400_000
 _SECOND = re.compile(r"\d{1,11}", re.ASCII)
 MOST_DAYS = 10_000  # that are looked for, should the number be damaged
@@ -175,59 +175,55 @@ def _fold_arguments(
 
 def read_stats(keys: Keys, queries: Sequence[Query]) -> Operation[list[Stats]]:
     """The statistics of each query, in their order."""
-    for _ in range(READ_TRIES):
-        time, texts, folds = yield Pipeline(
-            [
-                Command(("TIME",)),
-                Command(("LRANGE", keys.tally(), 0, -1)),
-                Command(("HMGET", keys.folds(), "folds", "since", "days")),
-            ]
-        )
-        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        items = list(_items_of(texts))
-        reader = _Reader(keys, now_ms, items, count_of(folds[1]), count_of(folds[2]))
-        # A fold in between takes from the tally what it adds to the buckets.
-        *replies, folds_after = yield Pipeline(
-            [
-                *(request for query in queries for request in reader.requests(query)),
-                Command(("HGET", keys.folds(), "folds")),
-            ]
-        )
-        if folds_after == folds[0]:
-            break
+    time, days = yield Pipeline([Command(("TIME",)), Command(("HGET", keys.folds(), "days"))])
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    span = _Span(now_ms, min(max(count_of(days), 0), MOST_DAYS))
+    # Of one instant: a fold in between takes from the tally what it adds to the buckets.
+    texts, since, *replies = yield from at_once(
+        [
+            Command(("LRANGE", keys.tally(), 0, -1)),
+            Command(("HGET", keys.folds(), "since")),
+            *(request for query in queries for request in _requests(keys, span, query)),
+        ]
+    )
+    reader = _Reader(span, list(_items_of(texts)), count_of(since))
     rest = iter(replies)
     return [stats for query in queries for stats in reader.answer(query, rest)]
+
+
+class _Span(msgspec.Struct, frozen=True):
+    """The time that is looked back upon."""
+
+    now_ms: int
+    days: int  # that are kept
+
+    def numbers(self, window: Window) -> range:
+        """The buckets that the window touches, up to the one under way."""
+        last = self.now_ms // _width_ms(window)
+        back = self.days if window is Window.ALL else _GRAINS[window].number
+        return range(last - back, last + 1)
+
+
+def _requests(keys: Keys, span: _Span, query: Query) -> Iterator[Command]:
+    """What must be read, one request per bucket."""
+    for number in span.numbers(query.window):
+        key = keys.stats(query.window, number)
+        yield Command(("HGETALL", key) if query.task is None else ("HMGET", key, query.task))
 
 
 class _Reader:
     """Adds up what is stored and what is not folded yet, at one instant."""
 
-    def __init__(
-        self, keys: Keys, now_ms: int, items: Sequence[_Item], since_ms: int, days: int
-    ) -> None:
-        self._keys = keys
-        self._now_ms = now_ms
-        first_ms = since_ms or min((item.at_ms for item in items), default=now_ms)
-        self._since_ms = min(first_ms, now_ms)
-        self._days = min(max(days, 0), MOST_DAYS)
+    def __init__(self, span: _Span, items: Sequence[_Item], since_ms: int) -> None:
+        self._span = span
+        first_ms = since_ms or min((item.at_ms for item in items), default=span.now_ms)
+        self._since_ms = min(first_ms, span.now_ms)
         self._unfolded = _sum_up(items)
-
-    def requests(self, query: Query) -> Iterator[Command]:
-        """What must be read, one request per bucket."""
-        for number in self._numbers(query.window):
-            key = self._keys.stats(query.window, number)
-            yield Command(("HGETALL", key) if query.task is None else ("HMGET", key, query.task))
-
-    def _numbers(self, window: Window) -> range:
-        """The buckets that the window touches, up to the one under way."""
-        last = self._now_ms // _width_ms(window)
-        back = self._days if window is Window.ALL else _GRAINS[window].number
-        return range(last - back, last + 1)
 
     def answer(self, query: Query, replies: Iterator[Sequence[bytes | None]]) -> Iterator[Stats]:
         """The statistics that are in the replies to the query's requests, which it takes."""
         sums: dict[str, Tally] = {} if query.task is None else {query.task: Counter()}
-        for number in self._numbers(query.window):
+        for number in self._span.numbers(query.window):
             reply = next(replies)
             flat = reply if query.task is None else [query.task.encode(), reply[0]]
             for task, text in zip(flat[::2], flat[1::2], strict=True):
@@ -243,8 +239,8 @@ class _Reader:
             yield self._stats_of(task_name, query.window, sums[task_name])
 
     def _stats_of(self, task: str, window: Window, tally: Tally) -> Stats:
-        since_ms = max(self._numbers(window)[0] * _width_ms(window), self._since_ms)
-        seconds = max((self._now_ms - since_ms) / 1000, 1)
+        since_ms = max(self._span.numbers(window)[0] * _width_ms(window), self._since_ms)
+        seconds = max((self._span.now_ms - since_ms) / 1000, 1)
         return Stats(
             task=None if task == OVERALL else task,
             window=window,
