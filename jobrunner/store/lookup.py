@@ -14,7 +14,7 @@ from jobrunner.store.attempts import DONE_STATES, read_streams
 from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import job_not_found, read_jobs
-from jobrunner.store.requests import Command, Operation
+from jobrunner.store.requests import Command, Operation, Pipeline
 from jobrunner.store.together import at_once
 
 RECENT = 2000  # newest jobs per index in which a prefix is looked for
@@ -90,11 +90,12 @@ class _Index(msgspec.Struct, frozen=True):
     """Where ids of jobs are found, newest first: a sorted set, or the stream of a queue.
 
     `state`: the live state whose jobs are in it, None for those that ended. A running job is still
-    in its queue.
+    in its queue. `unwanted`: sorted sets of jobs that are in the index and not asked for.
     """
 
     key: str
     state: JobState | None = None
+    unwanted: Sequence[str] = ()
 
     @property
     def is_queue(self) -> bool:
@@ -127,7 +128,9 @@ def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
     """The newest jobs that fit, by creation."""
     indexes = yield from _indexes(keys, selection)
     pages, numbers = yield from _first_pages(keys, selection, indexes)
-    ids = chain(*(_ids(index, page) for index, page in zip(indexes, pages, strict=True)))
+    ids = []
+    for index, page in zip(indexes, pages, strict=True):
+        ids += yield from _wanted_ids(index, page)
     read = yield from read_jobs(keys, list(dict.fromkeys(ids)))
     found = _Found(selection, numbers)
     found.add(read)
@@ -147,7 +150,8 @@ def _indexes(keys: Keys, selection: Selection) -> Operation[list[_Index]]:
     indexes = [_Index(live[state], state) for state in selection.states if state in live]
     done = [state for state in DONE_STATES if state in selection.states]
     if selection.task and done:
-        indexes.append(_Index(keys.task_done(selection.task)))
+        unwanted = [keys.done(state) for state in DONE_STATES if state not in done]
+        indexes.append(_Index(keys.task_done(selection.task), unwanted=unwanted))
     else:
         indexes += [_Index(keys.done(state)) for state in done]
     if JobState.QUEUED in selection.states:
@@ -205,6 +209,22 @@ def _ids(index: _Index, page: Sequence[Any]) -> list[str]:
     return _queued_ids([page]) if index.is_queue else _texts(page)
 
 
+def _wanted_ids(index: _Index, page: Sequence[Any]) -> Operation[list[str]]:
+    """The ids in a page but those of unwanted jobs, whose records are not worth a look.
+
+    Not only those in wanted states: a job that is queued again meanwhile is in none.
+    """
+    ids = _ids(index, page)
+    if not ids or not index.unwanted:
+        return ids
+    replies = yield Pipeline([Command(("ZMSCORE", key, *ids)) for key in index.unwanted])
+    return [
+        job_id
+        for job_id, *scores in zip(ids, *replies, strict=True)
+        if all(score is None for score in scores)
+    ]
+
+
 def _read_on(
     keys: Keys, index: _Index, page: Sequence[Any], selection: Selection, found: _Found
 ) -> Operation[None]:
@@ -213,7 +233,7 @@ def _read_on(
     start, kept = full, sum(job_id in found.jobs for job_id in _ids(index, page))
     while len(page) == full and found.lacks(index, kept):
         page = yield _read(index, selection, start, page[-1])
-        ids = _ids(index, page)
+        ids = yield from _wanted_ids(index, page)
         found.add((yield from read_jobs(keys, ids)))
         start, kept = start + full, kept + sum(job_id in found.jobs for job_id in ids)
 

@@ -11,10 +11,10 @@ import pytest
 from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState
-from jobrunner.store.attempts import Start, start
+from jobrunner.store.attempts import Start, finish, start
 from jobrunner.store.lookup import PAGE, Selection, find_id, history, list_jobs, recent_ids
 from jobrunner.store.requests import Command, Operation, Pipeline
-from jobrunner.store.submission import submit
+from jobrunner.store.submission import retry_job, submit
 from tests.store.factories import LONG_AGO, Store, minutes
 
 T = TypeVar("T")
@@ -248,6 +248,30 @@ def test_a_list_of_a_task_reads_no_state_in_which_it_has_no_job(store: Store) ->
 
     assert records_read(store, Selection(task="other")) == 0
     assert records_read(store, Selection(task="demo")) == 30
+
+
+def test_a_list_by_task_and_state_reads_no_record_of_another_state(store: Store) -> None:
+    store.add_worker()
+    failed = store.finished(JobState.FAILED)
+    store.run(submit(store.keys, [store.submission() for _ in range(PAGE + 100)]))
+    entries = store.claim(free=PAGE + 100)
+    store.run(finish(store.keys, "w1", [store.end(entry) for entry in entries]))
+    selection = Selection(task="demo", states=[JobState.FAILED])
+
+    assert records_read(store, selection) == 1
+    assert listed(store, task="demo", states=[JobState.FAILED]) == [failed]
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_a_job_that_is_retried_during_a_look_is_in_the_list(store: Store, turn: int) -> None:
+    store.add_worker()
+    job_id = store.finished(JobState.FAILED)
+    selection = Selection(task="demo", states=[JobState.FAILED, JobState.QUEUED])
+    look = list_jobs(store.keys, selection)
+
+    found = seen_while_it_moves(store, look, turn, lambda: store.run(retry_job(store.keys, job_id)))
+
+    assert [job.id for job in found] == [job_id]
 
 
 def test_a_list_of_a_task_ends_where_all_its_jobs_are_found(store: Store) -> None:
