@@ -50,7 +50,25 @@ def _queries(task: str | None, window: Window | None) -> list[Query]:
 
 def _require_known(store: OpenStore, task: str, rows: Sequence[Stats]) -> None:
     """Raises JobNotFound for a task of which nothing is known, also not from earlier times."""
-    if not any(row.submitted or row.completed or row.failed or row.skipped for row in rows):
-        from jobrunner.cli.names import require_task
+    if task != OVERALL:
+        if _has_any(rows):
+            return
+        every_window = [Query(window, task) for window in Window]
+        if _has_any(store.run(read_stats(store.keys, every_window))):
+            return
+    from jobrunner.cli.names import require_task
 
-        require_task(store, task)
+    require_task(store, task)
+
+
+def _has_any(rows: Sequence[Stats]) -> bool:
+    return any(
+        row.submitted
+        or row.completed
+        or row.failed
+        or row.skipped
+        or row.cancelled
+        # A retried attempt is timed, but has ended no job.
+        or row.duration.p50 is not None
+        for row in rows
+    )

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from jobrunner.model import JobState
 from tests.store.factories import Store
 from tests.unit.cli.conftest import Invoke, Outcome
@@ -72,6 +74,29 @@ def test_an_unknown_task_is_answered_with_the_nearest(invoke: Invoke, declared: 
     assert outcome.code == 3
     assert "error: no task 'backpu'" in outcome.stderr
     assert "did you mean 'backup'?" in outcome.stderr
+
+
+@pytest.mark.parametrize("what", ["submitted", "cancelled", "skipped", "r12"])
+def test_a_task_of_earlier_times_is_known_in_each_window(
+    invoke: Invoke, declared: Store, what: str
+) -> None:
+    second = declared.now_ms() // 1000 - 7200
+    declared.command("RPUSH", declared.keys.tally(), f"{second} {what} gone")
+
+    [day] = rows(invoke("stats", "gone", "--window", "1d", "--json"))
+    [minute] = rows(invoke("stats", "gone", "--window", "1m", "--json"))
+
+    assert day.get(what, 1) == 1
+    assert (minute["task"], minute["submitted"]) == ("gone", 0)
+
+
+def test_the_sign_of_all_tasks_is_no_task(invoke: Invoke, declared: Store) -> None:
+    declared.finished(task="backup")
+
+    outcome = invoke("stats", "*")
+
+    assert (outcome.stdout, outcome.code) == ("", 3)
+    assert "error: no task '*'" in outcome.stderr
 
 
 def test_nothing_done_is_said(invoke: Invoke, store: Store) -> None:
