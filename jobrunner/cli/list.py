@@ -1,10 +1,10 @@
-"""`jobrunner list`: jobs, newest first."""
+"""`jobrunner list`: jobs, those created last first."""
 
 from typing import Annotated
 
 import typer
 
-from jobrunner.cli.arguments import LimitOption, TaskOption
+from jobrunner.cli.arguments import MOST_LISTED, TaskOption
 from jobrunner.cli.group import cli_of
 from jobrunner.cli.instants import since_option
 from jobrunner.model import JobState
@@ -20,7 +20,16 @@ def list_jobs(
         str | None,
         typer.Option("--since", help="Not older than it, e.g. 1d or 2026-11-21T08:00."),
     ] = None,
-    limit: LimitOption = 50,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit",
+            min=1,
+            max=MOST_LISTED,
+            help="At most so many: of each state those that came into it last, of scheduled jobs "
+            "those created last.",
+        ),
+    ] = 50,
 ) -> None:
     from jobrunner.store.lookup import Selection
     from jobrunner.store.lookup import list_jobs as find_jobs

@@ -12,7 +12,15 @@ from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import JobState
 from jobrunner.store.attempts import Start, finish, start
-from jobrunner.store.lookup import PAGE, Selection, find_id, history, list_jobs, recent_ids
+from jobrunner.store.lookup import (
+    PAGE,
+    SCHEDULED_PAGE,
+    Selection,
+    find_id,
+    history,
+    list_jobs,
+    recent_ids,
+)
 from jobrunner.store.requests import Command, Operation, Pipeline
 from jobrunner.store.submission import retry_job, submit
 from tests.store.factories import LONG_AGO, Store, minutes
@@ -120,10 +128,24 @@ def test_a_list_by_state_has_only_that_state(store: Store, state: str) -> None:
 def test_a_list_by_task_finds_jobs_beyond_the_first_page(store: Store) -> None:
     store.add_worker()
     wanted = store.submit(task="rare", delay=minutes(1))
-    for _ in range(600):
-        store.submit(delay=minutes(2))
+    for _ in range(SCHEDULED_PAGE // 500 + 1):
+        later = [store.submission(delay=minutes(2)) for _ in range(500)]
+        store.run(submit(store.keys, later))
 
     assert listed(store, task="rare", limit=1) == [wanted]
+
+
+@pytest.mark.parametrize("task", ["demo", None])
+def test_the_newest_scheduled_jobs_are_listed_whenever_they_are_due(
+    store: Store, task: str | None
+) -> None:
+    late = [store.submit(delay=minutes(120)) for _ in range(6)]
+    soon = store.submit(delay=minutes(1))
+    store.submit(task="other", delay=minutes(240))
+    for number, job_id in enumerate([*late, soon]):
+        store.command("HINCRBY", store.keys.job(job_id), "created_at", 1000 * (number + 1))
+
+    assert listed(store, limit=2, task=task) == [soon, late[-1]]
 
 
 def test_a_queued_job_is_listed_however_many_are_queued_after_it(store: Store) -> None:
