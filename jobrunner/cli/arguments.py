@@ -10,7 +10,7 @@ from jobrunner.manifest.units import parse_duration
 
 MOST_LISTED = 1_000_000  # jobs; they are sorted in memory, and retention keeps a tenth by default
 
-_JOB_HELP = "An id, the unique beginning of one, @last or @last:TASK."
+_JOB_HELP = "An id, the unique beginning of a recent one, @last or @last:TASK."
 
 JobArgument = Annotated[str, typer.Argument(help=_JOB_HELP, autocompletion=job_ids)]
 OptionalJobArgument = Annotated[str | None, typer.Argument(help=_JOB_HELP, autocompletion=job_ids)]

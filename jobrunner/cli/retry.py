@@ -20,7 +20,7 @@ def retry(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="JOBS", help="Ids, their beginnings, or @last.", autocompletion=job_ids
+            metavar="JOBS", help="Ids, beginnings of recent ones, or @last.", autocompletion=job_ids
         ),
     ] = None,
     is_all_failed: Annotated[

@@ -118,7 +118,7 @@ def _unknown(store: OpenStore, text: str) -> JobNotFound:
     known = f"; the crons and tasks are {', '.join(names)}" if names else ""
     return JobNotFound(
         f"no job, cron or task '{text}'",
-        why=f"no record has this id or one that begins so{known}",
+        why=f"no record has this id, and no recent one an id that begins so{known}",
         fix=f"did you mean '{near[0]}'?" if near else "`jobrunner list` prints the known jobs",
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from jobrunner.clock import to_ms
-from jobrunner.errors import UsageError
+from jobrunner.errors import JobNotFound, UsageError
 from jobrunner.model import Job, JobState
 from jobrunner.store.attempts import DONE_STATES, read_streams
 from jobrunner.store.damage import count_of
@@ -39,7 +39,7 @@ def find_id(keys: Keys, text: str) -> Operation[str]:
         raise job_not_found(text)
     matches = [i for i in (yield from recent_ids(keys)) if i.startswith(text)]
     if not matches:
-        raise job_not_found(text)
+        raise _not_found(text)
     if len(matches) > 1:
         shown = ", ".join(sorted(matches)[:5]) + (", …" if len(matches) > 5 else "")
         raise UsageError(
@@ -48,6 +48,16 @@ def find_id(keys: Keys, text: str) -> Operation[str]:
             fix="give more characters of the id",
         )
     return matches[0]
+
+
+def _not_found(text: str) -> JobNotFound:
+    return JobNotFound(
+        f"no job {text!r}",
+        why=f"no record has this id, and of the newest {RECENT} jobs of each state none has one "
+        "that begins so; finished jobs are deleted when their retention is over",
+        fix="`jobrunner list` prints the jobs that are known; an older one is found by its "
+        "full id only",
+    )
 
 
 def recent_ids(keys: Keys, count: int = RECENT) -> Operation[list[str]]:

@@ -14,6 +14,7 @@ from jobrunner.model import JobState
 from jobrunner.store.attempts import Start, finish, start
 from jobrunner.store.lookup import (
     PAGE,
+    RECENT,
     SCHEDULED_PAGE,
     Selection,
     find_id,
@@ -81,6 +82,20 @@ def test_what_fits_no_job_is_not_found(store: Store, text: str) -> None:
 
     with pytest.raises(JobNotFound):
         find(store, text)
+
+
+def test_an_older_job_is_found_by_its_full_id_and_the_beginning_is_answered_so(
+    store: Store,
+) -> None:
+    store.submit(id="old1")
+    for _ in range(RECENT // 500):
+        store.run(submit(store.keys, [store.submission() for _ in range(500)]))
+
+    assert find(store, "old1") == "old1"
+    with pytest.raises(JobNotFound) as found:
+        find(store, "old")
+    assert f"of the newest {RECENT} jobs of each state none" in str(found.value.why)
+    assert "an older one is found by its full id only" in str(found.value.fix)
 
 
 def test_the_last_job_is_found_of_all_and_of_a_task(store: Store) -> None:

@@ -262,7 +262,7 @@ def test_an_unknown_name_is_not_found_and_the_nearest_suggested(
 
     assert outcome.stderr == (
         "error: no job, cron or task 'nigthly'\n"
-        "  why: no record has this id or one that begins so; "
+        "  why: no record has this id, and no recent one an id that begins so; "
         "the crons and tasks are demo, nightly, other\n"
         "  fix: did you mean 'nightly'?\n"
     )
