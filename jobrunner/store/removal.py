@@ -26,16 +26,24 @@ def _delete_batch(keys: Keys, job_ids: Sequence[str]) -> Operation[list[str]]:
     )
     names = [*(keys.done(state) for state in DONE_STATES), keys.results()]
     for job_id, (task, key) in zip(job_ids, fields, strict=True):
-        names += [keys.job(job_id), keys.log(job_id), keys.task_done((task or b"").decode())]
-        names += [keys.watchers(job_id), keys.unique((key or b"").decode())]
+        names += [keys.job(job_id), keys.log(job_id), keys.task_done(_text(task))]
+        names += [keys.watchers(job_id), keys.unique(_text(key))]
     replies = yield Script("delete", names, list(job_ids))
-    return [reply.decode() for reply in replies]
+    return [_text(reply) for reply in replies]
+
+
+def _text(raw: bytes | None) -> str:
+    """As much of a damaged one as is text: it must not hold up the others."""
+    return (raw or b"").decode(errors="replace")
 
 
 def prune_state(
     keys: Keys, state: JobState, *, now: datetime, keep_for: timedelta, keep_count: int
 ) -> Operation[int]:
-    """Delete one batch of the jobs in a terminal state that are too old or too many."""
+    """Delete one batch of the jobs in a terminal state that are too old or too many.
+
+    Returns how many have left the state's index: all that were looked at, so that a prune ends.
+    """
     done = keys.done(state)
     oldest, number = yield Pipeline(
         [
@@ -46,7 +54,12 @@ def prune_state(
     excess = min(number - keep_count, BATCH)
     if excess > len(oldest):
         oldest = yield Command(("ZRANGE", done, 0, excess - 1))
-    yield from delete_jobs(keys, [job_id.decode() for job_id in oldest])
+    ids = [_text(member) for member in oldest]
+    # No record has an id that is no text, and so no script takes it out.
+    strange = [raw for raw, job_id in zip(oldest, ids, strict=True) if raw != job_id.encode()]
+    if strange:
+        yield Command(("ZREM", done, *strange))
+    yield from delete_jobs(keys, ids)
     return len(oldest)
 
 
@@ -55,12 +68,12 @@ def prune_results(keys: Keys, now: datetime) -> Operation[int]:
     due = yield Command(
         ("ZRANGE", keys.results(), "-inf", to_ms(now), "BYSCORE", "LIMIT", 0, BATCH)
     )
-    ids = [job_id.decode() for job_id in due]
-    if ids:
+    if due:
+        ids = [_text(member) for member in due]
         yield Pipeline(
             [
                 *(Command(("HDEL", keys.job(job_id), "result")) for job_id in ids),
-                Command(("ZREM", keys.results(), *ids)),
+                Command(("ZREM", keys.results(), *due)),
             ]
         )
-    return len(ids)
+    return len(due)

@@ -108,6 +108,34 @@ async def test_live_jobs_stay_however_old(
     assert left(store) == ids
 
 
+async def test_a_live_job_in_an_index_of_ended_ones_does_not_hold_up_the_prune(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    for state in (JobState.COMPLETED, JobState.FAILED):
+        ended(store, clock, 2 * DAY, state)
+    live = store.submit()
+    store.command("ZADD", store.keys.done(JobState.COMPLETED), 1, live)
+
+    await asyncio.wait_for(prune(address, clock, completed="1d", failed="1d"), timeout=10)
+
+    assert left(store) == {live}
+    assert store.state(live) is JobState.QUEUED
+    assert store.command("LLEN", store.keys.tally()) == 0
+
+
+async def test_a_member_that_is_no_text_does_not_hold_up_the_prune(
+    store: Store, address: StoreAddress, clock: FakeClock
+) -> None:
+    ended(store, clock, 2 * DAY)
+    store.command("ZADD", store.keys.done(JobState.COMPLETED), 1, b"\xff")
+    store.command("ZADD", store.keys.results(), 1, b"\xff")
+
+    await asyncio.wait_for(prune(address, clock, completed="1d"), timeout=10)
+
+    assert left(store) == set()
+    assert store.command("EXISTS", store.keys.done(JobState.COMPLETED), store.keys.results()) == 0
+
+
 async def test_a_pruned_job_takes_its_output_along(
     store: Store, address: StoreAddress, clock: FakeClock
 ) -> None:

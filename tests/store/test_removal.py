@@ -7,6 +7,8 @@ import pytest
 
 from jobrunner.clock import from_ms
 from jobrunner.model import TERMINAL, JobState
+from jobrunner.store.connection import StoreConnection
+from jobrunner.store.keys import Keys
 from jobrunner.store.removal import BATCH, delete_jobs, prune_results, prune_state
 from jobrunner.store.submission import submit
 from tests.store.factories import Store, minutes
@@ -76,6 +78,32 @@ def test_what_is_gone_leaves_the_indexes_too(store: Store) -> None:
 
     assert store.run(delete_jobs(store.keys, ["ghost"])) == ["gone"]
     assert store.command("ZCARD", store.keys.done("failed")) == 0
+
+
+@pytest.mark.parametrize("index", sorted(TERMINAL))
+def test_a_live_job_leaves_the_indexes_of_ended_jobs_and_lives_on(
+    store: Store, index: JobState
+) -> None:
+    job_id = store.submit()
+    before = store.snapshot()
+    store.command("ZADD", store.keys.done(index), 1, job_id)
+
+    assert store.run(delete_jobs(store.keys, [job_id])) == ["queued"]
+    assert store.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "outcome"), [("task", "deleted"), ("key", "deleted"), ("state", "\ufffd")]
+)
+def test_a_field_that_is_no_text_does_not_hold_up_the_others(
+    keys: Keys, connection: StoreConnection, field: str, outcome: str
+) -> None:
+    store = Store(keys, connection)  # not the fixture: something stays that does not fit
+    store.add_worker()
+    ids = [store.finished(key="k"), store.finished()]
+    store.command("HSET", keys.job(ids[0]), field, b"\xff")
+
+    assert store.run(delete_jobs(keys, ids)) == [outcome, "deleted"]
 
 
 def test_nothing_to_delete_is_no_call(store: Store) -> None:

@@ -1,4 +1,6 @@
 -- Delete finished jobs with all that belongs to them.
+-- What is no finished job has no place in the done zsets, and leaves them: else the oldest there
+-- would be the same at each prune, for ever.
 -- KEYS[1..4] done zsets: completed, failed, skipped, cancelled   KEYS[5] results zset
 -- KEYS per job: record hash, log stream, task's done zset, watchers set, unique string
 -- ARGV: ids of the jobs
@@ -9,13 +11,11 @@ for index, id in ipairs(ARGV) do
   local at = 1 + index * 5
   local record, log, task_done, watchers, unique = unpack(KEYS, at, at + 4)
   local state = redis.call('HGET', record, 'state')
-  if not state then
+  if not DONE[state or ''] then
     for done = 1, 4 do
       redis.call('ZREM', KEYS[done], id)
     end
-    replies[index] = 'gone'
-  elseif not DONE[state] then
-    replies[index] = state
+    replies[index] = state or 'gone'
   else
     redis.call('ZREM', KEYS[DONE[state]], id)
     redis.call('ZREM', KEYS[5], id)
