@@ -83,16 +83,23 @@ class _Examination:
         from jobrunner.daemon.plan import published
         from jobrunner.doctor.diagnosis import diagnose_server, diagnose_store
         from jobrunner.doctor.store import read_server, read_store
+        from jobrunner.doctor.store_checks import judge_keys
         from jobrunner.store.connection import StoreConnection
         from jobrunner.store.keys import Keys
+        from jobrunner.store.keyspace import read_strange_keys
 
+        keys = Keys(self._located.name)
         durability = self._plan.manifest.store.durability if self._plan else None
         on_disk = published(self._plan) if self._plan else None
         with StoreConnection(self._located.address) as connection:
             server = read_server(connection, self._cli.clock, host, durability)
-            store = connection.run(read_store(Keys(self._located.name), on_disk))
+            strange = connection.run(read_strange_keys(keys))
+            findings = [*diagnose_server(server), judge_keys(strange)]
+            if strange:
+                return findings
+            store = connection.run(read_store(keys, on_disk))
         self._orphans = store.orphans
-        return [*diagnose_server(server), *diagnose_store(store)]
+        return [*findings, *diagnose_store(store)]
 
 
 def _units(cli: CliContext, plan: "Plan | None") -> "list[tuple[Path, str]]":

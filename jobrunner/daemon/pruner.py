@@ -2,6 +2,7 @@
 scripts have counted into statistics."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 
 from jobrunner.clock import Clock
@@ -11,6 +12,7 @@ from jobrunner.manifest.parts import Retention
 from jobrunner.model import JobState
 from jobrunner.store.attempts import DONE_STATES
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.removal import prune_results, prune_state
 from jobrunner.store.requests import Operation
@@ -19,6 +21,7 @@ from jobrunner.store.stats import fold
 TICK = timedelta(seconds=30)  # retention is counted in days; results' life in seconds
 REST = 1.0  # of the time that a batch took: leaves half of the server's time to others
 SHORTEST_REST_S = 0.002
+DAMAGED_FIX = "`jobrunner doctor` names the keys that something else has written"
 
 
 class Pruner:
@@ -49,13 +52,17 @@ class Pruner:
     async def tick(self, now: datetime) -> datetime:
         """Delete all that is past its retention; fold all that was counted."""
         for state in DONE_STATES:
-            await self._prune(state, now)
-        while await self._take_batch(prune_results(self._keys, now)):
-            pass
-        keep_for = max(self._retention.completed, self._retention.failed)
-        while await self._take_batch(fold(self._keys, keep_for)):
-            pass
+            await self._go_on_after(self._keys.done(state), self._prune(state, now))
+        await self._go_on_after(self._keys.results(), self._prune_results(now))
+        await self._go_on_after(self._keys.tally(), self._fold())
         return now + TICK
+
+    async def _go_on_after(self, key: str, step: Awaitable[None]) -> None:
+        """Take a step; one that the store refuses holds up neither the others nor the daemon."""
+        try:
+            await step
+        except ReplyError as error:
+            EventLog().warning("could not prune", key=key, error=error, fix=DAMAGED_FIX)
 
     async def _prune(self, state: JobState, now: datetime) -> None:
         is_completed = state is JobState.COMPLETED
@@ -75,6 +82,15 @@ class Pruner:
                 break
         if pruned:
             EventLog().info("pruned jobs", state=state, jobs=pruned)
+
+    async def _prune_results(self, now: datetime) -> None:
+        while await self._take_batch(prune_results(self._keys, now)):
+            pass
+
+    async def _fold(self) -> None:
+        keep_for = max(self._retention.completed, self._retention.failed)
+        while await self._take_batch(fold(self._keys, keep_for)):
+            pass
 
     async def _take_batch(self, batch: Operation[int]) -> int:
         """Do a batch, and rest by how long it took: on a busy server for longer.

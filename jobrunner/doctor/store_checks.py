@@ -1,9 +1,11 @@
 """Checks of what the namespace holds: daemons, workers, queues, and whether all fits together."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from jobrunner.doctor.facts import StoreReport
 from jobrunner.doctor.finding import Finding, counted, listed, ok, problem, warning
+from jobrunner.store.keyspace import StrangeKey
 from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, WorkerEntry
 from jobrunner.store.orphan import Kind, Orphan
 
@@ -11,6 +13,19 @@ RESCUE_TAKES = LEASE_TTL * RENEW_EVERY * 2  # a rescuer's tick, and one that it 
 LOCKS = frozenset({Kind.STALE_LOCK})
 COUNTS = frozenset({Kind.WRONG_COUNT})
 REPAIR = "`jobrunner doctor --repair` shows them and mends them"
+
+
+def judge_keys(strange: Sequence[StrangeKey]) -> Finding:
+    """Are the namespace's keys of the types that jobrunner writes? Asked before all else here."""
+    if not strange:
+        return ok("keys", "all keys are of the types that jobrunner writes")
+    told = [f"'{key.key}' is a {key.type}, not a {key.expected}" for key in strange]
+    return problem(
+        "keys",
+        f"something else has written to the store: {listed(told)}",
+        why="what reads such a key fails, and so nothing else of the store was checked",
+        fix=f"delete it with `valkey-cli DEL '{strange[0].key}'`, then ask again",
+    )
 
 
 def daemons(report: StoreReport) -> Finding:

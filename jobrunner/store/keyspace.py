@@ -1,4 +1,5 @@
-"""Which keys a namespace has. Only an audit asks: it looks for what no index names."""
+"""Which keys a namespace has, and of which kind. Only `doctor` asks: it looks for what no index
+names, and for what something else has written."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ import msgspec
 
 from jobrunner.model import TERMINAL, Priority
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Command, Operation
+from jobrunner.store.requests import Command, Operation, Pipeline
 
 PAGE = 1000  # keys per step: well under a millisecond of the server's time
 
@@ -105,3 +106,37 @@ def read_keyspace(keys: Keys) -> Operation[Keyspace]:
                 found[part.family][key] = part.name
         if cursor == b"0":
             return Keyspace(found)
+
+
+class StrangeKey(msgspec.Struct, frozen=True):
+    """A key that is of another type than jobrunner writes there: what reads it fails."""
+
+    key: str
+    type: str
+    expected: str
+
+
+def read_strange_keys(keys: Keys) -> Operation[list[StrangeKey]]:
+    """Of the keys that a namespace has once, those of another type."""
+    expected = {key: type_ for type_, some in _types(keys).items() for key in some}
+    replies = yield Pipeline([Command(("TYPE", key)) for key in expected])
+    found = {key: reply.decode() for key, reply in zip(expected, replies, strict=True)}
+    return [
+        StrangeKey(key, found[key], type_)
+        for key, type_ in expected.items()
+        if found[key] not in (type_, "none")
+    ]
+
+
+def _types(keys: Keys) -> dict[str, list[str]]:
+    return {
+        "zset": [
+            *(keys.done(state) for state in sorted(TERMINAL)),
+            *(keys.scheduled(), keys.blocked(), keys.running(), keys.parked(), keys.results()),
+            *(keys.workers(), keys.daemons(), keys.knowers(), keys.locks()),
+        ],
+        "hash": [keys.counts(), keys.folds(), keys.manifest(), keys.last_job()],
+        "set": [keys.queues(), keys.cancelling()],
+        "list": [keys.tally()],
+        "string": [keys.tokens()],
+    }

@@ -1,6 +1,7 @@
 """The pruner's loop: what is past its retention goes, and nothing else."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -213,6 +214,25 @@ async def test_what_was_counted_is_folded(
     assert store.command("LLEN", store.keys.tally()) == 0
     [hour] = store.run(read_stats(store.keys, [Query(Window.HOUR, "demo")]))
     assert (hour.submitted, hour.completed) == (FOLD_BATCH, FOLD_BATCH)
+
+
+async def test_a_key_of_another_type_holds_up_only_its_own_step(
+    store: Store, address: StoreAddress, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended(store, clock, 2 * DAY, JobState.FAILED)
+    damaged = [store.keys.done(JobState.COMPLETED), store.keys.tally()]
+    for key in damaged:
+        store.command("DEL", key)
+        store.command("SET", key, "x")
+
+    with caplog.at_level(logging.WARNING, logger="jobrunner"):
+        await prune(address, clock, failed="1d")
+
+    assert left(store) == set()
+    told = [record.__dict__["fields"] for record in caplog.records]
+    assert [fields["key"] for fields in told] == damaged
+    assert all("jobrunner doctor" in fields["fix"] for fields in told)
+    store.command("DEL", *damaged)
 
 
 async def test_the_loop_prunes_by_the_clock_and_survives_an_outage(

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from jobrunner.model import TERMINAL
 from jobrunner.store.audit import audit
-from tests.store.factories import Store
+from jobrunner.store.keyspace import read_strange_keys
+from tests.store.factories import A_LOCK, Store
 from tests.unit.cli.conftest import Invoke, make_invoke
 
 LOST = "no job's record explains them, or a job has lost its place"
@@ -35,6 +37,31 @@ def test_each_check_has_a_line_and_each_problem_a_fix(invoke: Invoke, store: Sto
         f"1 no_entry\n         why: {LOST}: {job_id}\n         fix: {FIX} shows" in outcome.stdout
     )
     invoke("doctor", "--repair", "--yes")
+
+
+def test_a_key_of_another_type_is_named_with_a_fix(invoke: Invoke, store: Store) -> None:
+    tally = store.keys.tally()
+    store.command("SET", tally, "x")
+
+    outcome = invoke("doctor")
+
+    assert outcome.code == 1
+    assert checks(outcome.stdout)["keys"] == "problem"
+    assert f"'{tally}' is a string, not a list" in outcome.stdout
+    assert f"`valkey-cli DEL '{tally}'`" in outcome.stdout
+    store.command("DEL", tally)
+    assert checks(invoke("doctor").stdout)["keys"] == "ok"
+
+
+def test_keys_as_jobrunner_writes_them_are_not_strange(store: Store) -> None:
+    store.add_worker()
+    for state in sorted(TERMINAL):
+        store.finish(store.claimed(), state, result=b"1", result_life_ms=100_000)
+    store.running(lock=A_LOCK)
+    store.retrying()
+    store.blocked()
+
+    assert store.run(read_strange_keys(store.keys)) == []
 
 
 def test_the_json_names_every_finding_and_orphan(invoke: Invoke, store: Store) -> None:
