@@ -50,7 +50,8 @@ def job_ids(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """The newest jobs, with task and state; and `@last`."""
     from jobrunner.store.lookup import Selection, list_jobs
 
-    jobs = _asked(ctx, lambda keys: list_jobs(keys, Selection(limit=MOST_IDS))) or []
+    newest = Selection(limit=MOST_IDS, is_for_rows=True)
+    jobs = _asked(ctx, lambda keys: list_jobs(keys, newest)) or []
     offers = [("@last", "the job submitted last")]
     offers += [(job.id, f"{job.task}, {job.state}") for job in jobs]
     return _fitting(incomplete, offers)

@@ -41,6 +41,7 @@ def list_jobs(
         task=task,
         since=None if since is None else since_option(since, now, cli.zone),
         limit=limit,
+        is_for_rows=not cli.json,
     )
     store = cli.store()
     jobs = store.run(find_jobs(store.keys, selection))

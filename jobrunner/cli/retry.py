@@ -54,5 +54,5 @@ def retry(
 def _failed_ids(store: OpenStore, task: str | None) -> list[str]:
     from jobrunner.store.lookup import Selection, list_jobs
 
-    selection = Selection((JobState.FAILED,), task=task, limit=MOST_AT_ONCE)
+    selection = Selection((JobState.FAILED,), task, limit=MOST_AT_ONCE, is_for_rows=True)
     return [job.id for job in store.run(list_jobs(store.keys, selection))]

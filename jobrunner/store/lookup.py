@@ -14,7 +14,7 @@ from jobrunner.model import Job, JobState
 from jobrunner.store.attempts import DONE_STATES, read_streams
 from jobrunner.store.damage import count_of
 from jobrunner.store.keys import Keys
-from jobrunner.store.records import job_not_found, read_jobs
+from jobrunner.store.records import ROW, job_not_found, read_jobs, read_parts
 from jobrunner.store.requests import Command, Operation, Pipeline
 from jobrunner.store.together import at_once
 
@@ -92,6 +92,7 @@ class Selection(msgspec.Struct, frozen=True):
     task: str | None = None
     since: datetime | None = None
     limit: int = 50
+    is_for_rows: bool = False  # only what `ROW` names is read of each
 
 
 PAGE = 500  # records read per step while a filter drops some
@@ -149,13 +150,17 @@ def list_jobs(keys: Keys, selection: Selection) -> Operation[list[Job]]:
     ids = []
     for index, page in zip(indexes, pages, strict=True):
         ids += yield from _wanted_ids(keys, index, page, selection)
-    read = yield from read_jobs(keys, list(dict.fromkeys(ids)))
+    read = yield from _read_records(keys, selection, list(dict.fromkeys(ids)))
     found = _Found(selection, numbers)
     found.add(read)
     for index, page in zip(indexes, pages, strict=True):
         yield from _read_on(keys, index, page, selection, found)
     newest = sorted(found.jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)
     return newest[: selection.limit]
+
+
+def _read_records(keys: Keys, selection: Selection, ids: Sequence[str]) -> Operation[list[Job]]:
+    return read_parts(keys, ids, ROW) if selection.is_for_rows else read_jobs(keys, ids)
 
 
 def _indexes(keys: Keys, selection: Selection) -> Operation[list[_Index]]:
@@ -277,7 +282,7 @@ def _read_on(
     while len(page) == full and found.lacks(index, kept):
         page = yield _read(index, selection, start, page[-1])
         ids = yield from _wanted_ids(keys, index, page, selection)
-        found.add((yield from read_jobs(keys, ids)))
+        found.add((yield from _read_records(keys, selection, ids)))
         start, kept = start + full, kept + sum(job_id in found.jobs for job_id in ids)
 
 

@@ -13,7 +13,7 @@ from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import DaemonEntry, WorkerEntry, read_daemons, read_workers
 from jobrunner.store.locks import LockRecord, read_locks
 from jobrunner.store.published import Published, PublishedCron, read_published
-from jobrunner.store.records import read_jobs
+from jobrunner.store.records import END, read_parts
 from jobrunner.store.requests import Command, Operation, Pipeline
 
 USUAL_OF = 9  # the usual duration is the median of so many last jobs: one slow night moves nothing
@@ -214,7 +214,7 @@ def _read_last_ends(keys: Keys, tasks: Sequence[str]) -> Operation[dict[str, lis
         task: [item.decode(errors="replace") for item in reply]
         for task, reply in zip(tasks, replies, strict=True)
     }
-    jobs = yield from read_jobs(keys, [job_id for some in ids.values() for job_id in some])
+    jobs = yield from read_parts(keys, [job_id for some in ids.values() for job_id in some], END)
     ends = {
         job.id: LastEnd(job.id, job.state, job.reason, job.finished_at, job.duration)
         for job in jobs

@@ -1,8 +1,8 @@
-"""Counting the round trips of an operation."""
+"""Counting the round trips of an operation, and looking at its commands."""
 
 from typing import TypeVar
 
-from jobrunner.store.requests import Operation
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline
 from tests.store.factories import Store
 
 T = TypeVar("T")
@@ -19,3 +19,17 @@ def round_trips(store: Store, operation: Operation[T]) -> tuple[T, int]:
     except StopIteration as stop:
         result: T = stop.value
         return result, trips
+
+
+def commands_of(store: Store, operation: Operation[T]) -> tuple[T, list[tuple[Argument, ...]]]:
+    """The operation's result, and the commands that it sent; without scripts."""
+    sent: list[tuple[Argument, ...]] = []
+    try:
+        request = next(operation)
+        while True:
+            parts = request.requests if isinstance(request, Pipeline) else [request]
+            sent += [part.args for part in parts if isinstance(part, Command)]
+            request = operation.send(store.connection.execute(request))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result, sent
