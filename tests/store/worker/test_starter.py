@@ -96,7 +96,7 @@ async def test_an_attempt_that_lasts_is_recorded_with_the_time_of_its_true_start
     job = store.job(entry.job_id)
     assert (job.worker, job.attempt) == ("w1", 1)
     assert job.started_at is not None
-    assert abs(job.started_at.timestamp() * 1000 - began_ms) < LATE_AFTER_S * 500
+    assert abs(job.started_at.timestamp() * 1000 - began_ms) < LATE_AFTER_S * 900
 
 
 async def test_attempts_that_began_together_are_recorded_in_one_call(
