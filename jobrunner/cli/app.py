@@ -62,10 +62,14 @@ def _dispatch(args: Sequence[str], cli: CliContext) -> int:
     group = build_group()
     instruction = cli.environ.get(COMPLETION_VARIABLE)
     if instruction is not None:
+        from typer._click.shell_completion import add_completion_class
         from typer._completion_classes import completion_init
         from typer.completion import shell_complete
 
+        from jobrunner.cli.bash import BashCompletion
+
         completion_init()
+        add_completion_class(BashCompletion, BashCompletion.name)
         return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
     with group.make_context("jobrunner", list(args), obj=cli) as ctx:
         return int(group.invoke(ctx) or ExitCode.DONE)

@@ -19,13 +19,20 @@ def completion(
     ctx: typer.Context,
     shell: Annotated[Shell, typer.Argument(help="The shell.")],
 ) -> None:
-    from typer._completion_shared import get_completion_script
-
     cli = cli_of(ctx)
-    script = get_completion_script(
-        prog_name="jobrunner", complete_var=COMPLETION_VARIABLE, shell=shell.value
-    )
+    script = _script(shell)
     if cli.json:
         cli.write_json({"shell": shell.value, "script": script})
     else:
         cli.write(script)
+
+
+def _script(shell: Shell) -> str:
+    names = {"prog_name": "jobrunner", "complete_var": COMPLETION_VARIABLE}
+    if shell is Shell.BASH:
+        from jobrunner.cli.bash import SCRIPT
+
+        return SCRIPT % names
+    from typer._completion_shared import get_completion_script
+
+    return get_completion_script(**names, shell=shell.value)

@@ -58,8 +58,7 @@ def run(environ: dict[str, str], *args: str) -> tuple[str, set[str]]:
 
 def completed(environ: dict[str, str], line: str) -> tuple[str, set[str]]:
     """What bash is offered after the line, and the imports."""
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()))}
-    return run({**environ, "_JOBRUNNER_COMPLETE": "complete_bash", **words})
+    return run({**environ, "_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line})
 
 
 @pytest.mark.parametrize("command", ["list", "show", "logs", "why", "cancel", "submit", "status"])

@@ -153,39 +153,6 @@ def test_an_unreachable_store_is_told_and_exits_4(invoke: Invoke, tmp_path: Path
         assert (outcome.stdout, outcome.code) == ("", 4)
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("jobrunner st", ["stop", "status", "stats"]),
-        ("jobrunner submit ba", ["backup"]),
-        ("jobrunner stats ba", ["backup"]),
-        ("jobrunner pause ni", ["nightly"]),
-        ("jobrunner show k3", ["k3f9x2mq7pab"]),
-        ("jobrunner list --sta", ["--state"]),
-        ("jobrunner list --state fai", ["failed"]),
-        ("jobrunner submit x --queue we", ["web"]),
-        ("jobrunner -f missing.yaml submit ba", []),
-    ],
-)
-def test_completion_offers_names_and_ids_from_the_store(
-    invoke: Invoke,
-    declared: Store,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    line: str,
-    offered: list[str],
-) -> None:
-    declared.submit(task="backup", id="k3f9x2mq7pab")
-    # typer's completion reads the process's environment and prints to its stdout.
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
-
-    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash"})
-
-    assert (outcome.stderr, outcome.code) == ("", 0)
-    assert capsys.readouterr().out.split() == offered
-
-
 @pytest.mark.parametrize("command", ["list", "history demo", "show ab"])
 def test_a_key_of_another_program_is_told_without_a_traceback(
     invoke: Invoke, store: Store, command: str

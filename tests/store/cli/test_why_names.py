@@ -331,18 +331,3 @@ def test_why_loads_nothing_heavy(store: Store, address: StoreAddress, tmp_path: 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
-
-
-def test_completion_offers_crons_tasks_and_jobs(
-    invoke: Invoke,
-    store: Store,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    store.submit(id="other-job")
-    monkeypatch.setenv("COMP_WORDS", "jobrunner why ")
-    monkeypatch.setenv("COMP_CWORD", "2")
-
-    invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash"})
-
-    assert capsys.readouterr().out.split() == ["demo", "other", "nightly", "@last", "other-job"]

@@ -1,0 +1,121 @@
+"""What TAB offers: names and ids from the store; and what it inserts, in a real bash."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobrunner.store.address import StoreAddress
+from tests.store.cli.bash import Bash
+from tests.store.cli.explaining import NIGHTLY, serve
+from tests.store.factories import Store
+from tests.unit.cli.conftest import Invoke
+
+AT_20, AT_21 = "every@2026-11-21T16:20:00Z", "every@2026-11-21T16:21:00Z"
+
+Offered = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def offered(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> Offered:
+    """What is offered at the end of a line, of which bash would replace the last word."""
+
+    def ask(line: str) -> list[str]:
+        complete = {"_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line}
+        outcome = invoke(environ={**complete, "_JOBRUNNER_WORD": line.rpartition(" ")[2]})
+        assert (outcome.stdout, outcome.stderr, outcome.code) == ("", "", 0)
+        return capsys.readouterr().out.split()  # typer prints past our streams
+
+    return ask
+
+
+@pytest.fixture
+def bash(tmp_path: Path, invoke: Invoke, address: StoreAddress) -> Iterator[Bash]:
+    """A shell that has read our script, on a store with two jobs of a cron."""
+    script = invoke("completion", "bash").stdout
+    command = tmp_path / "bin" / "jobrunner"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m jobrunner \"$@\"\n")
+    command.chmod(0o755)
+    environ = {
+        **os.environ,
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "JOBRUNNER_FILE": str(tmp_path / "jobs.yaml"),
+    }
+    shell = Bash(tmp_path, script, environ)
+    yield shell
+    shell.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("jobrunner st", ["stop", "status", "stats"]),
+        ("jobrunner submit ba", ["backup"]),
+        ("jobrunner stats ba", ["backup"]),
+        ("jobrunner pause ni", ["nightly"]),
+        ("jobrunner show k3", ["k3f9x2mq7pab"]),
+        ("jobrunner list --sta", ["--state"]),
+        ("jobrunner list --state fai", ["failed"]),
+        ("jobrunner submit x --queue we", ["web"]),
+        ("jobrunner -f missing.yaml submit ba", []),
+    ],
+)
+def test_names_and_ids_come_from_the_store(
+    declared: Store, offered: Offered, line: str, found: list[str]
+) -> None:
+    declared.submit(task="backup", id="k3f9x2mq7pab")
+
+    assert offered(line) == found
+
+
+def test_crons_tasks_and_jobs_can_be_explained(store: Store, offered: Offered) -> None:
+    serve(store, NIGHTLY)
+    store.submit(id="other-job")
+
+    assert offered("jobrunner why ") == ["demo", "other", "nightly", "@last", "other-job"]
+
+
+@pytest.mark.parametrize(
+    ("typing", "line"),
+    [
+        ("show @la\t", "show @last "),
+        ("show ever\t", "show every@2026-11-21T16:2"),
+        ("show ever\t0\t", f"show {AT_20} "),
+        ("show every@\t", "show every@2026-11-21T16:2"),
+        ("show every@2026-11-21T16:21\t", f"show {AT_21} "),
+        ("show every@2026-11-21T16:20:\t", f"show {AT_20} "),
+        (f"wait {AT_20} every@2026-11-21T16:21\t", f"wait {AT_20} {AT_21} "),
+        ('show "every@2026-11-21T16:21\t', f'show "{AT_21}" '),
+        ("show every\\@2026-11-21T16\\:21\t", f"show {AT_21} "),
+        ("submit --priority=h\t", "submit --priority=high "),
+        ("submit --priority h\t", "submit --priority high "),
+        (f"submit --after={AT_20[:-4]}\t", f"submit --after={AT_20} "),
+        ("--file=jobs.ya\t", "--file=jobs.yaml "),
+    ],
+)
+def test_bash_inserts_what_is_missing(declared: Store, bash: Bash, typing: str, line: str) -> None:
+    declared.submit(task="backup", id=AT_20)
+    declared.submit(task="backup", id=AT_21)
+
+    assert bash.typed(f"jobrunner {typing}") == f"jobrunner {line}"
+
+
+def test_bash_completes_at_the_cursor_in_the_middle_of_a_line(declared: Store, bash: Bash) -> None:
+    declared.submit(task="backup", id=AT_20)
+    back = "\x02" * len(" --json")
+
+    assert bash.typed(f"jobrunner show ever --json{back}\t") == f"jobrunner show {AT_20} --json"
+
+
+def test_bash_that_splits_at_blanks_only_inserts_the_same(declared: Store, bash: Bash) -> None:
+    declared.submit(task="backup", id=AT_20)
+    blanks = "COMP_WORDBREAKS=$' \\t\\n'; "
+
+    bash.typed(f"{blanks}\r")
+
+    assert bash.typed("jobrunner show every@2\t") == f"jobrunner show {AT_20} "
+    assert bash.typed("jobrunner submit --priority=h\t") == "jobrunner submit --priority=high "
