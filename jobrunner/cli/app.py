@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 import typer
+from typer._click import Command
 
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import build_group
@@ -62,17 +63,27 @@ def _dispatch(args: Sequence[str], cli: CliContext) -> int:
     group = build_group()
     instruction = cli.environ.get(COMPLETION_VARIABLE)
     if instruction is not None:
-        from typer._click.shell_completion import add_completion_class
-        from typer._completion_classes import completion_init
-        from typer.completion import shell_complete
-
-        from jobrunner.cli.bash import BashCompletion
-
-        completion_init()
-        add_completion_class(BashCompletion, BashCompletion.name)
-        return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
+        return _complete(group, cli, instruction)
     with group.make_context("jobrunner", list(args), obj=cli) as ctx:
         return int(group.invoke(ctx) or ExitCode.DONE)
+
+
+def _complete(group: Command, cli: CliContext, instruction: str) -> int:
+    """Answer a shell: with offers, or with nothing. An error would stand in the line typed."""
+    from typer._click.shell_completion import add_completion_class
+    from typer._completion_classes import completion_init
+    from typer.completion import shell_complete
+
+    from jobrunner.cli.bash import BashCompletion
+
+    completion_init()
+    add_completion_class(BashCompletion, BashCompletion.name)
+    try:
+        return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
+    except BrokenPipeError:
+        raise
+    except Exception:  # whatever it is: the command itself will tell it
+        return ExitCode.FAILED
 
 
 def _strange_data(error: Exception) -> JobrunnerError | None:

@@ -1,21 +1,27 @@
 """What shells may complete: names of tasks, crons and queues, and ids of jobs.
 
 A completion must be quick and must never disturb the line that is being typed: where the store
-cannot be reached there is nothing to offer, and nothing is said.
+cannot be reached there is nothing to offer, and nothing is said. So each asks the store once.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import JobrunnerError
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Operation
 
+if TYPE_CHECKING:
+    from jobrunner.model import Job
+    from jobrunner.store.published import Published
+
 T = TypeVar("T")
 MOST_IDS = 200  # newest jobs that are offered
+PATIENCE_S = 0.5  # to connect, and for each reply: who pressed TAB can type nothing meanwhile
 
 Offer = tuple[str, str]  # the word, and what it is
 
@@ -48,27 +54,43 @@ def queue_names(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 def job_ids(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """The newest jobs, with task and state; and `@last`."""
-    from jobrunner.store.lookup import Selection, list_jobs
-
-    newest = Selection(limit=MOST_IDS, is_for_rows=True)
-    jobs = _asked(ctx, lambda keys: list_jobs(keys, newest)) or []
-    offers = [("@last", "the job submitted last")]
-    offers += [(job.id, f"{job.task}, {job.state}") for job in jobs]
-    return _fitting(incomplete, offers)
+    return _fitting(incomplete, _offers_of(_asked(ctx, _newest) or []))
 
 
 def subjects(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """What can be explained: crons, tasks and jobs; a name of both a cron and a task once."""
-    named = dict([*task_names(ctx, incomplete), *cron_names(ctx, incomplete)])
-    return [*named.items(), *job_ids(ctx, incomplete)]
+    published, jobs = _asked(ctx, _everything) or (None, [])
+    named = {}
+    if published:
+        named = {task.name: task.description for task in published.tasks.values()}
+        named |= {cron.name: cron.words for cron in published.crons.values()}
+    return _fitting(incomplete, [*named.items(), *_offers_of(jobs)])
+
+
+def _newest(keys: Keys) -> "Operation[list[Job]]":
+    from jobrunner.store.lookup import Selection, list_jobs
+
+    return list_jobs(keys, Selection(limit=MOST_IDS, is_for_rows=True))
+
+
+def _everything(keys: Keys) -> "Operation[tuple[Published, list[Job]]]":
+    from jobrunner.store.published import read_published
+
+    published = yield from read_published(keys)
+    return published, (yield from _newest(keys))
+
+
+def _offers_of(jobs: "list[Job]") -> list[Offer]:
+    last = ("@last", "the job submitted last")
+    return [last, *((job.id, f"{job.task}, {job.state}") for job in jobs)]
 
 
 def _asked(ctx: typer.Context, operation: Callable[[Keys], Operation[T]]) -> T | None:
-    """The operation's result; None when the store cannot be asked."""
+    """The operation's result; None when the store cannot be asked, or holds something strange."""
     try:
-        store = cli_of(ctx).store()
+        store = cli_of(ctx).store(PATIENCE_S)
         return store.run(operation(store.keys))
-    except JobrunnerError:
+    except (JobrunnerError, ReplyError):
         return None
 
 

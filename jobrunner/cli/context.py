@@ -90,13 +90,16 @@ class CliContext:
 
         return find_manifest(self.file, self.environ)
 
-    def store(self) -> "OpenStore":
-        """The manifest's store; nothing is connected before its first use."""
+    def store(self, timeout: float | None = None) -> "OpenStore":
+        """The manifest's store; nothing is connected before its first use.
+
+        `timeout` for connecting and for each reply, seconds; the first use decides.
+        """
         from jobrunner.cli.store import OpenStore
         from jobrunner.locate import find_store
 
         if self._store is None:
-            self._store = OpenStore(find_store(self.file, self.environ).address)
+            self._store = OpenStore(find_store(self.file, self.environ).address, timeout)
         return self._store
 
     def close(self) -> None:

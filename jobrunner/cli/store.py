@@ -18,10 +18,11 @@ T = TypeVar("T")
 class OpenStore:
     """A namespace on its server: performs operations, and has a client for submits and waits."""
 
-    def __init__(self, address: StoreAddress) -> None:
+    def __init__(self, address: StoreAddress, timeout: float | None = None) -> None:
+        """`timeout` of what is not the client's, seconds, instead of the address's own."""
         self.address = address
         self.keys = Keys(address.name)
-        self._connection = StoreConnection(address)
+        self._connection = StoreConnection(address, timeout)
 
     @cached_property
     def client(self) -> "Client":

@@ -74,10 +74,13 @@ class StoreAddress:
     def endpoint(self, timeout: float | None = None) -> Endpoint:
         """What a connection needs to know; `timeout` (seconds) instead of the address's own.
 
-        Raises UsageError for a URL that cannot be used.
+        To connect may not take longer either. Raises UsageError for a URL that cannot be used.
         """
         parsed = Endpoint(path=self.socket) if self.url is None else parse_url(self.url)
-        return parsed if timeout is None else replace(parsed, timeout=timeout)
+        if timeout is None:
+            return parsed
+        connect_timeout = min(timeout, parsed.connect_timeout)
+        return replace(parsed, timeout=timeout, connect_timeout=connect_timeout)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

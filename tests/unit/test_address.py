@@ -39,7 +39,8 @@ def test_timeouts_come_from_the_url_or_the_caller() -> None:
     address = StoreAddress("shop", url="redis://db?socket_timeout=3&socket_connect_timeout=0.5")
 
     assert (address.endpoint().timeout, address.endpoint().connect_timeout) == (3, 0.5)
-    assert address.endpoint(timeout=1).timeout == 1
+    assert (address.endpoint(1).timeout, address.endpoint(1).connect_timeout) == (1, 0.5)
+    assert (address.endpoint(0.2).timeout, address.endpoint(0.2).connect_timeout) == (0.2, 0.2)
 
 
 def test_tls_proves_the_server_unless_told_otherwise() -> None:

@@ -1,16 +1,20 @@
 """What TAB offers: names and ids from the store; and what it inserts, in a real bash."""
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.published import Published, PublishedTask, publish
 from tests.store.cli.bash import Bash
 from tests.store.cli.explaining import NIGHTLY, serve
 from tests.store.factories import Store
+from tests.store.odd_servers import unix_server
 from tests.unit.cli.conftest import Invoke
 
 AT_20, AT_21 = "every@2026-11-21T16:20:00Z", "every@2026-11-21T16:21:00Z"
@@ -77,6 +81,67 @@ def test_crons_tasks_and_jobs_can_be_explained(store: Store, offered: Offered) -
     store.submit(id="other-job")
 
     assert offered("jobrunner why ") == ["demo", "other", "nightly", "@last", "other-job"]
+
+
+@pytest.mark.parametrize("command", ["why", "show", "submit", "pause", "submit x --queue"])
+def test_a_store_that_hangs_is_asked_once_and_not_for_long(
+    invoke: Invoke, offered: Offered, tmp_path: Path, command: str
+) -> None:
+    url, asked = f"unix://{tmp_path}/hung?socket_timeout=60", []
+    (tmp_path / "jobs.yaml").write_text(f"store: {{url: '{url}'}}\n")
+
+    def hang(client: socket.socket) -> None:
+        asked.append(client.recv(65536))
+        client.recv(1)  # until it goes away
+
+    began = time.monotonic()
+    with unix_server(f"{tmp_path}/hung", hang):
+        found = offered(f"jobrunner {command} ")
+
+    assert (found, len(asked)) == (["@last"] if command in ("why", "show") else [], 1)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("jobrunner submit ", []),
+        ("jobrunner why ", ["@last"]),
+        ("jobrunner list --limit many --state fai", ["failed"]),
+        ("jobrunner submit --in nonsense ba", []),
+        ("jobrunner show --file", ["--file"]),
+        ("jobrunner show --file ", []),
+        ("jobrunner list --state=nonsense --limit=x --sta", ["--state"]),
+        ("jobrunner --file", ["--file"]),
+        ("jobrunner --file=", []),
+        ("jobrunner show --json=5 --d", ["--debug"]),
+    ],
+)
+def test_what_goes_wrong_is_not_printed_into_the_line(
+    store: Store, offered: Offered, line: str, found: list[str]
+) -> None:
+    store.command("SET", store.keys.manifest(), "not a hash")
+
+    assert offered(line) == found
+
+    store.command("DEL", store.keys.manifest())
+
+
+def test_a_bug_is_not_printed_into_the_line_either(
+    store: Store,
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # typer takes descriptions for rich's markup, and reads the process's environment.
+    task = PublishedTask("backup", "command", description="Copy [/etc]")
+    store.run(publish(store.keys, Published({"backup": task}, {})))
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "jobrunner submit ")
+
+    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "complete_fish"})
+
+    assert (outcome.stdout, outcome.stderr, outcome.code) == ("", "", 1)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
