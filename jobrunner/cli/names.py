@@ -1,10 +1,10 @@
 """Names a user gives, checked against what the daemon published."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Collection
 
 from jobrunner.cli.store import OpenStore
 from jobrunner.errors import JobNotFound
+from jobrunner.nearest import named, nearest
 from jobrunner.store.published import PublishedCron, PublishedTask, read_published
 
 
@@ -24,12 +24,11 @@ def published_cron(store: OpenStore, name: str) -> PublishedCron:
     return crons[name]
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> JobNotFound:
+def unknown(kind: str, name: str, known: Collection[str]) -> JobNotFound:
     """There is no task or cron of that name; tells which there are, and the nearest."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1)
+    near = nearest(name, known)
     return JobNotFound(
         f"no {kind} '{name}'",
-        why=f"the {kind}s are {', '.join(names)}" if names else f"there are no {kind}s",
+        why=f"the {kind}s are {named(known, near)}" if known else f"there are no {kind}s",
         fix=f"did you mean '{near[0]}'?" if near else "`jobrunner status` shows what there is",
     )

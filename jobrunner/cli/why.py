@@ -108,14 +108,13 @@ def _gone_task(store: OpenStore, name: str) -> "Explanation | None":
 
 
 def _unknown(store: OpenStore, text: str) -> JobNotFound:
-    from difflib import get_close_matches
-
+    from jobrunner.nearest import named, nearest
     from jobrunner.store.published import read_published
 
     published = store.run(read_published(store.keys))
-    names = sorted({*published.crons, *published.tasks})
-    near = get_close_matches(text, names, n=1)
-    known = f"; the crons and tasks are {', '.join(names)}" if names else ""
+    names = {*published.crons, *published.tasks}
+    near = nearest(text, names)
+    known = f"; the crons and tasks are {named(names, near)}" if names else ""
     return JobNotFound(
         f"no job, cron or task '{text}'",
         why=f"no record has this id, and no recent one an id that begins so{known}",

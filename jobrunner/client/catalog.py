@@ -1,10 +1,10 @@
 """The tasks a client may submit to, as the daemon published them."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from jobrunner.clock import Clock
 from jobrunner.errors import JobNotFound
+from jobrunner.nearest import named, nearest
 from jobrunner.store.keys import Keys
 from jobrunner.store.published import PublishedTask, read_published, read_published_task
 from jobrunner.store.requests import Operation
@@ -60,10 +60,10 @@ def _unknown_task(name: str, tasks: Mapping[str, PublishedTask], namespace: str)
             why="it publishes the tasks of the manifest when it starts",
             fix="start it with `jobrunner run`",
         )
-    near = get_close_matches(name, tasks, 1)
+    near = nearest(name, tasks)
     return JobNotFound(
         f"no task {name!r}",
-        why=f"the daemon's manifest declares {', '.join(sorted(tasks))}",
+        why=f"the daemon's manifest declares {named(tasks, near)}",
         fix=f"did you mean {near[0]!r}?"
         if near
         else "declare it, then `jobrunner reload`; or correct the name",
