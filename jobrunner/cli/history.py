@@ -13,9 +13,9 @@ def history(ctx: typer.Context, task: TaskArgument, limit: LimitOption = 20) -> 
     store = cli.store()
     jobs = store.run(read_history(store.keys, task, limit))
     if not jobs:
-        from jobrunner.cli.names import require_task
+        from jobrunner.cli.names import require_known_task
 
-        require_task(store, task)
+        require_known_task(store, task)
     if cli.json:
         from jobrunner.cli.render_json import jobs_json
 

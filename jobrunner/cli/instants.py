@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, tzinfo
 
 from jobrunner.errors import UsageError
-from jobrunner.manifest.units import parse_duration
+from jobrunner.manifest.units import LONGEST, TooLong, parse_duration
 
 
 def since_option(text: str, now: datetime, zone: tzinfo | None) -> datetime:
@@ -13,6 +13,12 @@ def since_option(text: str, now: datetime, zone: tzinfo | None) -> datetime:
     """
     try:
         return now - parse_duration(text)
+    except TooLong:
+        raise UsageError(
+            f"the duration '{text}' is too long",
+            why=f"the longest is {LONGEST.days}d",
+            fix="leave the option out for jobs of any age",
+        ) from None
     except ValueError:
         return instant_option(text, zone)
 

@@ -45,6 +45,10 @@ def list_jobs(
     )
     store = cli.store()
     jobs = store.run(find_jobs(store.keys, selection))
+    if task is not None and not jobs:
+        from jobrunner.cli.names import require_known_task
+
+        require_known_task(store, task)
     if cli.json:
         from jobrunner.cli.render_json import jobs_json
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from jobrunner.cli.store import OpenStore
 from jobrunner.errors import JobNotFound
 from jobrunner.nearest import named, nearest
+from jobrunner.store.lookup import Selection, list_jobs
 from jobrunner.store.published import PublishedCron, PublishedTask, read_published
 
 
@@ -14,6 +15,16 @@ def require_task(store: OpenStore, name: str) -> PublishedTask:
     if name not in tasks:
         raise unknown("task", name, tasks)
     return tasks[name]
+
+
+def require_known_task(store: OpenStore, name: str) -> None:
+    """Raises JobNotFound for a task that is not declared and of which there is no job, either.
+
+    For commands that found no jobs: the task may have none, may have left the manifest, or is
+    mistyped.
+    """
+    if not store.run(list_jobs(store.keys, Selection(task=name, limit=1))):
+        require_task(store, name)
 
 
 def published_cron(store: OpenStore, name: str) -> PublishedCron:

@@ -55,4 +55,9 @@ def _failed_ids(store: OpenStore, task: str | None) -> list[str]:
     from jobrunner.store.lookup import Selection, list_jobs
 
     selection = Selection((JobState.FAILED,), task, limit=MOST_AT_ONCE, is_for_rows=True)
-    return [job.id for job in store.run(list_jobs(store.keys, selection))]
+    ids = [job.id for job in store.run(list_jobs(store.keys, selection))]
+    if task is not None and not ids:
+        from jobrunner.cli.names import require_known_task
+
+        require_known_task(store, task)
+    return ids

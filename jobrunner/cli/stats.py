@@ -50,15 +50,13 @@ def _queries(task: str | None, window: Window | None) -> list[Query]:
 
 def _require_known(store: OpenStore, task: str, rows: Sequence[Stats]) -> None:
     """Raises JobNotFound for a task of which nothing is known, also not from earlier times."""
-    if task != OVERALL:
-        if _has_any(rows):
-            return
-        every_window = [Query(window, task) for window in Window]
-        if _has_any(store.run(read_stats(store.keys, every_window))):
-            return
-    from jobrunner.cli.names import require_task
+    from jobrunner.cli.names import require_known_task, require_task
 
-    require_task(store, task)
+    if task == OVERALL:  # no name of a task
+        require_task(store, task)
+    every_window = [Query(window, task) for window in Window]
+    if not _has_any(rows) and not _has_any(store.run(read_stats(store.keys, every_window))):
+        require_known_task(store, task)
 
 
 def _has_any(rows: Sequence[Stats]) -> bool:

@@ -25,18 +25,21 @@ _BARE_NUMBER = re.compile(_NUMBER, re.ASCII)
 _SIZE = re.compile(rf"({_NUMBER})\s*([kmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 
 
+class TooLong(ValueError):
+    """It is a duration, but none that can be added to an instant."""
+
+
 def parse_duration(value: object) -> timedelta:
     """A duration from `90s`, `5m`, `1h30m`, `1.5h`, `500ms`, or a number of seconds.
 
-    Between zero and 36500 days. Raises ValueError, with the accepted forms, for anything else.
+    Between zero and 36500 days. Raises ValueError, with the accepted forms, for anything else;
+    TooLong, which is one, for what is only too long.
     """
     microseconds = _microseconds(value)
     if microseconds < 0:
         raise ValueError(f"{_shown(value)} is negative; write a duration of zero or more")
     if microseconds > LONGEST // timedelta(microseconds=1):
-        raise ValueError(
-            f"{_shown(value)} is too long for a duration; write {LONGEST.days}d or less"
-        )
+        raise TooLong(f"{_shown(value)} is too long for a duration; write {LONGEST.days}d or less")
     return timedelta(microseconds=int(microseconds))
 
 

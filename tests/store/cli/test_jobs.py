@@ -62,6 +62,19 @@ def test_since_takes_a_duration_or_an_instant(invoke: Invoke, store: Store) -> N
     assert invoke("list", "--since", "soon").code == 2
 
 
+def test_since_tells_what_is_wrong_with_a_duration(invoke: Invoke, store: Store) -> None:
+    store.submit()
+
+    outcome = invoke("list", "--since", "1000000d")
+
+    assert outcome.stderr == (
+        "error: the duration '1000000d' is too long\n"
+        "  why: the longest is 36500d\n"
+        "  fix: leave the option out for jobs of any age\n"
+    )
+    assert (outcome.stdout, outcome.code) == ("", 2)
+
+
 def test_show_finds_a_job_by_id_prefix_and_last(invoke: Invoke, store: Store) -> None:
     job_id = store.submit(id="k3f9x2mq7pab")
 

@@ -41,3 +41,48 @@ def test_a_mistyped_name_does_not_print_all_there_are(
     assert f"did you mean '{near}'?" in outcome.stderr
     assert " more\n" in outcome.stderr
     assert len(outcome.stderr) < 400
+
+
+@pytest.mark.parametrize(
+    "command", ["list --task", "retry --failed --task", "history", "stats", "submit"]
+)
+def test_a_task_that_does_not_exist_is_not_found(
+    invoke: Invoke, declared: Store, command: str
+) -> None:
+    outcome = invoke(*command.split(), "bakcup")
+
+    assert outcome.stderr.startswith("error: no task 'bakcup'\n")
+    assert outcome.stderr.endswith("  fix: did you mean 'backup'?\n")
+    assert (outcome.stdout, outcome.code) == ("", 3)
+
+
+@pytest.mark.parametrize("command", ["list --task", "history", "stats"])
+def test_a_declared_task_without_jobs_is_known(
+    invoke: Invoke, declared: Store, command: str
+) -> None:
+    outcome = invoke(*command.split(), "backup")
+
+    assert (outcome.stderr, outcome.code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list --state failed --task", "list --since 2099-01-01 --task", "history", "stats"],
+)
+def test_a_task_that_left_the_manifest_is_known_by_its_jobs(
+    invoke: Invoke, declared: Store, command: str
+) -> None:
+    declared.submit(task="former")
+
+    outcome = invoke(*command.split(), "former")
+
+    assert (outcome.stderr, outcome.code) == ("", 0)
+
+
+def test_nothing_to_retry_of_a_known_task_is_no_error(invoke: Invoke, declared: Store) -> None:
+    declared.submit(task="former")
+
+    for task in ("backup", "former"):
+        outcome = invoke("retry", "--failed", "--task", task)
+
+        assert (outcome.stdout, outcome.stderr, outcome.code) == ("", "no failed jobs\n", 0)
