@@ -90,6 +90,15 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def outcome_text(job: Job) -> str:
+    """The error, the detail of a skip, or the result, on one line; `-` when there is none."""
+    if job.error is not None:
+        return " ".join(job.error.message.split())
+    if job.detail:
+        return job.detail
+    return "-" if job.result is None else json_text(job.result)
+
+
 def error_text(error: JobrunnerError, colours: bool = False) -> str:
     """What is wrong, why, and how to fix it; for a manifest, all of its problems."""
     if isinstance(error, ManifestError):

@@ -17,7 +17,7 @@ from jobrunner.cli.render import (
     STATE_STYLES,
     duration_text,
     job_state_text,
-    json_text,
+    outcome_text,
     relative_text,
     state_text,
 )
@@ -142,15 +142,6 @@ def history_table(jobs: Sequence[Job], now: datetime, width: int) -> RenderableT
         for job in jobs
     ]
     return _table_or("no finished jobs", HISTORY_COLUMNS, rows, width)
-
-
-def outcome_text(job: Job) -> str:
-    """The error, the detail of a skip, or the result, on one line; `-` when there is none."""
-    if job.error is not None:
-        return " ".join(job.error.message.split())
-    if job.detail:
-        return job.detail
-    return "-" if job.result is None else json_text(job.result)
 
 
 def crons_table(crons: Sequence[CronView], now: datetime, width: int) -> RenderableType:

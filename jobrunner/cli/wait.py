@@ -24,8 +24,7 @@ def wait(ctx: typer.Context, jobs: JobsArgument, timeout: TimeoutOption = None) 
 
 
 def _outcome(job: Job) -> str:
-    from jobrunner.cli.render import duration_text, job_state_text
-    from jobrunner.cli.render_tables import outcome_text
+    from jobrunner.cli.render import duration_text, job_state_text, outcome_text
 
     text = f"{job_state_text(job)} after {duration_text(job.duration)}"
     outcome = outcome_text(job)

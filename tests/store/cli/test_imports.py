@@ -61,18 +61,40 @@ def completed(environ: dict[str, str], line: str) -> tuple[str, set[str]]:
     return run({**environ, "_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line})
 
 
-@pytest.mark.parametrize("command", ["list", "show", "logs", "why", "cancel", "submit", "status"])
+@pytest.mark.parametrize(
+    "command",
+    ["list", "show", "logs", "why", "cancel", "submit", "status", "stats", "history"],
+)
 def test_a_quick_command_imports_nothing_heavy(
     declared: Store, environ: dict[str, str], command: str
 ) -> None:
     job_id = declared.submit(task="backup")
-    arguments = {"list": [], "status": [], "submit": ["backup"]}.get(command, [job_id])
+    arguments = {
+        "list": [],
+        "status": [],
+        "stats": [],
+        "history": ["backup"],
+        "submit": ["backup"],
+    }.get(command, [job_id])
 
     printed, imported = run(environ, command, *arguments)
 
     assert (printed != "") == (command != "logs")
     assert "jobrunner" in imported
     assert not imported & HEAVY
+
+
+@pytest.mark.parametrize("command", ["wait", "logs", "cancel"])
+def test_a_line_of_text_needs_no_tables(
+    declared: Store, environ: dict[str, str], command: str
+) -> None:
+    job_id = declared.finished(task="backup")
+
+    printed, imported = run(environ, command, job_id)
+
+    assert printed.startswith(f"{job_id} completed after ") == (command == "wait")
+    assert "jobrunner" in imported
+    assert not imported & (HEAVY | {"rich"})
 
 
 def test_a_completion_asks_the_store_and_imports_nothing_heavy(
