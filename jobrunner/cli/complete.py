@@ -1,4 +1,4 @@
-"""What shells may complete: names of tasks, crons and queues, and ids of jobs.
+"""What shells may complete: names of tasks, crons, queues and locks, and ids of jobs.
 
 A completion must be quick and must never disturb the line that is being typed: where the store
 cannot be reached there is nothing to offer, and nothing is said. So each asks the store once.
@@ -50,6 +50,15 @@ def queue_names(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
     queues = _asked(ctx, read_queues) or []
     return _fitting(incomplete, ((queue.name, "") for queue in queues))
+
+
+def lock_names(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Locks that are held, each with the tasks of its holders."""
+    from jobrunner.store.locks import read_locks
+
+    locks = _asked(ctx, read_locks) or []
+    holders = {lock.name: [holder.task for holder in lock.holders] for lock in locks}
+    return _fitting(incomplete, ((name, ", ".join(held)) for name, held in holders.items() if held))
 
 
 def job_ids(ctx: typer.Context, incomplete: str) -> list[Offer]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from jobrunner.cli.complete import lock_names
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import ExitCode, IllegalTransition, JobNotFound
@@ -12,7 +13,10 @@ from jobrunner.errors import ExitCode, IllegalTransition, JobNotFound
 def locks(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Option("--break", metavar="LOCK", help="Free this lock by force.")
+        str | None,
+        typer.Option(
+            "--break", metavar="LOCK", help="Free this lock by force.", autocompletion=lock_names
+        ),
     ] = None,
     is_confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> ExitCode:

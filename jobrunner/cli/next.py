@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobrunner.cli.complete import cron_names
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import UsageError
@@ -16,7 +17,7 @@ def next_fires(
     ctx: typer.Context,
     cron: Annotated[
         str | None,
-        typer.Argument(help="A cron; without it, all of them."),
+        typer.Argument(help="A cron; without it, all of them.", autocompletion=cron_names),
     ] = None,
     expression: Annotated[
         str | None, typer.Option("--expr", help="An expression instead of a cron.")

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.published import Published, PublishedTask, publish
 from tests.store.cli.bash import Bash
 from tests.store.cli.explaining import NIGHTLY, serve
-from tests.store.factories import Store
+from tests.store.factories import A_LOCK, Store
 from tests.store.odd_servers import unix_server
 from tests.unit.cli.conftest import Invoke
 
@@ -61,6 +62,7 @@ def bash(tmp_path: Path, invoke: Invoke, address: StoreAddress) -> Iterator[Bash
         ("jobrunner submit ba", ["backup"]),
         ("jobrunner stats ba", ["backup"]),
         ("jobrunner pause ni", ["nightly"]),
+        ("jobrunner next ", ["nightly"]),
         ("jobrunner show k3", ["k3f9x2mq7pab"]),
         ("jobrunner list --sta", ["--state"]),
         ("jobrunner list --state fai", ["failed"]),
@@ -74,6 +76,17 @@ def test_names_and_ids_come_from_the_store(
     declared.submit(task="backup", id="k3f9x2mq7pab")
 
     assert offered(line) == found
+
+
+def test_a_lock_that_is_held_can_be_broken(store: Store, offered: Offered) -> None:
+    holder = store.running(lock=A_LOCK)
+    store.running(lock=structs.replace(A_LOCK, name="repair"))
+
+    assert offered("jobrunner locks --break ") == ["repair", "report"]
+    assert offered("jobrunner locks --break repo") == ["report"]
+
+    store.finish(holder, lock=A_LOCK)
+    assert offered("jobrunner locks --break ") == ["repair"]
 
 
 def test_crons_tasks_and_jobs_can_be_explained(store: Store, offered: Offered) -> None:
