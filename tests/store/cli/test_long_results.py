@@ -58,14 +58,12 @@ def test_they_are_not_read_for_a_completion(
     invoke: Invoke,
     declared: Store,
     ended: list[str],
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("COMP_WORDS", "jobrunner show ")
-    monkeypatch.setenv("COMP_CWORD", "2")
     before = sent_by_server(declared)
 
-    invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash"})
+    line = "jobrunner show "
+    invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line})
 
     assert set(ended) <= set(capsys.readouterr().out.split())
     assert sent_by_server(declared) - before < LONG / 4
