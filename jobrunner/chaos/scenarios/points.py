@@ -27,6 +27,7 @@ WARM_S = 5.0  # until most points have passed
 COMMON = 16  # a point that passed so often comes again by itself, and any time of it will do
 MOST_NTH = 20
 PASSING_S = 5.0  # for a point that comes again by itself
+REQUEST_S = 30.0  # for any: after some losses all loops of a daemon may pause for seconds
 RESCUE_S = 2.0  # for one that comes when a worker has died
 STARTING_S = 15.0  # for one that has to be provoked
 LOST = "lost-reply"
@@ -171,7 +172,7 @@ class Points:
         """The next request is performed, and nobody is told. No job may run again for it."""
         self._arena.recorder.fault(LOST, NOBODY)
         [trap] = self._proxy.lose_replies(1)
-        if not trap.wait(PASSING_S):
+        if not trap.wait(REQUEST_S):
             raise Stuck("no request was sent")
 
     def _is(self, role: Role, pid: int) -> bool:
