@@ -12,7 +12,7 @@ from jobrunner.log import EventLog
 from jobrunner.store.backoff import Backoff
 
 LOOK_EVERY_S = 0.5  # costs a lock attempt on a file, no store command
-REWRITE_LOOK_S = 5.0  # costs one INFO
+REWRITE_LOOK_S = 10.0  # costs one INFO
 
 
 class ServerWatch:

@@ -181,6 +181,7 @@ class EmbeddedServer:
             "rdbcompression": "no",  # records are too short for it: 3 % smaller, 1.5 times the time
             "save": "",  # the append-only file is all there is to keep
             "maxmemory-policy": "noeviction",
+            "hz": "5",  # of its housekeeping, which is most of what an idle server does
             # bytes; by default a message or result of 65 doubles the memory of the job's record
             "hash-max-listpack-value": "512",
             "enable-debug-command": "no",
