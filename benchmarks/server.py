@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from benchmarks.failure import PeerFailed
 from jobrunner.embedded.server import EmbeddedServer
-from jobrunner.store.connection import StoreConnection
-from jobrunner.store.requests import Command
+from jobrunner.store.checks import processor_s
 
 DURABILITY = "everysec"
 
@@ -24,12 +24,11 @@ class Server:
         return str(self._server.address("").socket)
 
     def usage_s(self) -> float:
-        """Processor time that it has used so far."""
-        with StoreConnection(self._server.address("")) as connection:
-            reply: bytes = connection.execute(Command(("INFO", "cpu")))
-        lines = (line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
-        told = dict(lines)
-        return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+        """Processor time that it has used so far. Raises PeerFailed."""
+        info = self._server.info()
+        if info is None:
+            raise PeerFailed("the server does not answer")
+        return processor_s(info)
 
     def __enter__(self) -> Self:
         self._server.ensure()

@@ -25,7 +25,7 @@ from jobrunner.client.sync import Client
 from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, new_job_id
 from jobrunner.store.address import StoreAddress
-from jobrunner.store.checks import info_fields
+from jobrunner.store.checks import info_fields, processor_s
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.requests import Command
 
@@ -237,8 +237,7 @@ class Stage:
 
     def usage(self) -> Usage:
         """Processor time so far."""
-        info = self.info("cpu")
-        server = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        server = processor_s(self.info("cpu"))
         workers = self.site.workers()
         hosts = [child for worker in workers for child in worker.children()]
         return Usage(sum(map(seconds_of, (*workers, *hosts))), server)

@@ -9,6 +9,7 @@ has grown, the busier a moment may be: all of it is read at a start, while jobs 
 from jobrunner.clock import Clock
 from jobrunner.embedded.server import EmbeddedServer
 from jobrunner.log import EventLog
+from jobrunner.store.checks import processor_s
 
 MIB = 1 << 20
 SMALLEST_GROWTH = 32 * MIB  # below it a start is not much quicker after a rewrite
@@ -55,7 +56,7 @@ class Rewriter:
 
     def _share_since_last_look(self, info: dict[str, str]) -> float:
         """Of a processor, which the server has used; the first look cannot tell, and says all."""
-        used_s = float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        used_s = processor_s(info)
         now, earlier_s = self._clock.monotonic(), self._used_s
         passed_s = now - self._looked_at
         self._looked_at, self._used_s = now, used_s

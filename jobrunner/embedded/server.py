@@ -177,7 +177,7 @@ class EmbeddedServer:
             "aof-load-truncated": "yes",  # the last write before a crash may be half done
             "auto-aof-rewrite-percentage": "100",
             # Usually it is rewritten earlier, in a quiet moment: see `rewriting`.
-            "auto-aof-rewrite-min-size": str(self._largest_growth()),
+            "auto-aof-rewrite-min-size": str(self._largest_file()),
             "rdbcompression": "no",  # records are too short for it: 3 % smaller, 1.5 times the time
             "save": "",  # the append-only file is all there is to keep
             "maxmemory-policy": "noeviction",
@@ -189,7 +189,7 @@ class EmbeddedServer:
         }
         return [part for key, value in options.items() for part in (f"--{key}", value)]
 
-    def _largest_growth(self) -> int:
+    def _largest_file(self) -> int:
         """Bytes of the append-only file at which a busy server rewrites it."""
         share = shutil.disk_usage(self._files.data).free // SHARE_OF_DISK
         return min(max(share, SMALL_FILE), LARGE_FILE)

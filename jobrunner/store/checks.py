@@ -1,5 +1,6 @@
 """Whether a server is fit to keep jobs: what the daemon asks at its start, and `doctor` later."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -87,6 +88,11 @@ def info_fields(reply: bytes) -> dict[str, str]:
     """What `INFO` told, by name."""
     lines = reply.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def processor_s(info: Mapping[str, str]) -> float:
+    """Processor time that the server has used since its start, seconds."""
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
 def _save_rule(connection: StoreConnection) -> str | None:

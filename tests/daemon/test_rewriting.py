@@ -16,6 +16,7 @@ from jobrunner.daemon.serverwatch import ServerWatch
 from jobrunner.embedded import rewriting
 from jobrunner.embedded.rewriting import FIRST_PAUSE_S, SMALLEST_GROWTH, Rewriter
 from jobrunner.embedded.server import LARGE_FILE, SMALL_FILE, EmbeddedServer
+from jobrunner.store.checks import processor_s
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.requests import Command
 from tests.clock import FakeClock
@@ -47,8 +48,7 @@ class Watched(NamedTuple):
 
     def used_s(self) -> float:
         """The server's processor time so far."""
-        info = self.persistence()
-        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+        return processor_s(self.persistence())
 
     def fail_rewrite(self) -> None:
         """End the process that writes the copy, as a machine without memory would."""
