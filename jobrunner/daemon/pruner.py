@@ -2,7 +2,7 @@
 scripts have counted into statistics."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from jobrunner.clock import Clock
@@ -53,8 +53,11 @@ class Pruner:
         """Delete all that is past its retention; fold all that was counted."""
         for state in DONE_STATES:
             await self._go_on_after(self._keys.done(state), self._prune(state, now))
-        await self._go_on_after(self._keys.results(), self._prune_results(now))
-        await self._go_on_after(self._keys.tally(), self._fold())
+        pruning = self._take_all(lambda: prune_results(self._keys, now))
+        await self._go_on_after(self._keys.results(), pruning)
+        keep_for = max(self._retention.completed, self._retention.failed)
+        folding = self._take_all(lambda: fold(self._keys, keep_for))
+        await self._go_on_after(self._keys.tally(), folding)
         return now + TICK
 
     async def _go_on_after(self, key: str, step: Awaitable[None]) -> None:
@@ -83,13 +86,8 @@ class Pruner:
         if pruned:
             EventLog().info("pruned jobs", state=state, jobs=pruned)
 
-    async def _prune_results(self, now: datetime) -> None:
-        while await self._take_batch(prune_results(self._keys, now)):
-            pass
-
-    async def _fold(self) -> None:
-        keep_for = max(self._retention.completed, self._retention.failed)
-        while await self._take_batch(fold(self._keys, keep_for)):
+    async def _take_all(self, next_batch: Callable[[], Operation[int]]) -> None:
+        while await self._take_batch(next_batch()):
             pass
 
     async def _take_batch(self, batch: Operation[int]) -> int:
