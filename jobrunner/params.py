@@ -14,6 +14,7 @@ import msgspec
 
 from jobrunner.clock import rfc3339
 from jobrunner.errors import InvalidArguments
+from jobrunner.nearest import nearest
 
 MASK = "***"
 LARGEST_INTEGER = (1 << 63) - 1  # what every JSON reader and every script can carry
@@ -263,10 +264,7 @@ _CONVERTERS: Mapping[ParamType, Callable[[object, bool, date], Any]] = {
 
 
 def _unknown(task: str, name: str, known: list[str]) -> _Fault:
-    # Imported here: only a wrong call pays for it.
-    from difflib import get_close_matches
-
-    near = get_close_matches(name[:100], known, 1)
+    near = nearest(name, known)
     return _Fault(
         f"task {task!r} has no parameter {name!r}",
         f"it accepts {', '.join(known)}" if known else "it accepts no parameters",
