@@ -3,15 +3,20 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+NEWEST := .venv-newest
+PIP    := -m pip --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 
-$(STAMP): pyproject.toml
+# Exactly the versions that were tested. Without build isolation, which would take the newest
+# setuptools whatever the lock says.
+$(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "jobrunner needs Python 3.11 or newer; set PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) install --constraint constraints.txt setuptools
+	$(BIN)/python $(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-.PHONY: help run test chaos mutate fuzz bench check format clean
+.PHONY: help run test newest lock chaos mutate fuzz bench check format clean
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -21,6 +26,20 @@ run: $(STAMP) ## Start the daemon on the example jobs.yaml with the embedded ser
 # In the order of the folders: the longest, of few tests, come first.
 test: $(STAMP) ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+newest: ## Run all tests with the newest versions that the ranges allow
+	@$(MAKE) --no-print-directory $(NEWEST)
+	@$(NEWEST)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+.PHONY: $(NEWEST)
+$(NEWEST):
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python $(PIP) install --upgrade setuptools
+	$@/bin/python $(PIP) install --no-build-isolation --editable '.[dev]'
+
+lock: $(NEWEST) ## Write the newest versions that the ranges allow to constraints.txt
+	@{ sed -n '/^#/p' constraints.txt; $(NEWEST)/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > constraints.new
+	@mv constraints.new constraints.txt
 
 fuzz: $(STAMP) ## Try bad input of every kind: tens of thousands of tries, in some minutes
 	@JOBRUNNER_FUZZ=full $(BIN)/python -m pytest tests/fuzz --numprocesses auto
@@ -45,4 +64,4 @@ format: $(STAMP) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 clean: ## Remove what make made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(NEWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -13,10 +13,16 @@ import yaml
 
 from jobrunner.errors import Location, ManifestError, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar, resolve
-from jobrunner.manifest.syntax import place_after, syntax_problem, unusable
+from jobrunner.manifest.syntax import (
+    DEEPEST,
+    place_after,
+    syntax_problem,
+    too_deep,
+    too_large,
+    unusable,
+)
 
 LARGEST_FILE = 1 << 20  # bytes; manifests of a thousand tasks have a fifth of it
-DEEPEST = 40  # a manifest has 6 levels; the rest is for parameters of crons
 MOST_NODES = 100_000  # aliases counted as often as they are used: an alias bomb ends here
 
 
@@ -122,8 +128,7 @@ class _Reader:
         self._count += count
         self._deepest = max(self._deepest, depth)
         if depth > DEEPEST:
-            why = f"at most {DEEPEST} levels are read"
-            raise ManifestError([self._too_large(event, "it is nested too deeply", why)])
+            raise ManifestError([too_deep(self._where(event))])
         if self._count > MOST_NODES:
             why = f"at most {MOST_NODES} values are read, each alias counted with all it stands for"
             raise ManifestError([self._too_large(event, "it has too many values", why)])
@@ -192,8 +197,7 @@ class _Reader:
         return entries
 
     def _too_large(self, event: Any, what: str, why: str) -> Problem:
-        fix = "split it into several files and name them in 'include'"
-        return Problem(self._where(event), f"the file cannot be read: {what}", why, fix)
+        return too_large(self._where(event), what, why)
 
     def _refused_tag(self, event: Any) -> Problem:
         return Problem(

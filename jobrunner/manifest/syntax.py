@@ -6,12 +6,24 @@ import yaml
 
 from jobrunner.errors import Location, Problem
 
+DEEPEST = 40  # a manifest has 6 levels; the rest is for parameters of crons
 _LINE_ENDS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 def unusable(what: str, where: Location) -> Problem:
     """What YAML allows and a manifest does not."""
     return Problem(where, f"the YAML cannot be used: {what}", None, "correct it at this place")
+
+
+def too_large(where: Location, what: str, why: str) -> Problem:
+    """What is read no further, lest it cost memory without end."""
+    fix = "split it into several files and name them in 'include'"
+    return Problem(where, f"the file cannot be read: {what}", why, fix)
+
+
+def too_deep(where: Location) -> Problem:
+    """More levels than `DEEPEST`."""
+    return too_large(where, "it is nested too deeply", f"at most {DEEPEST} levels are read")
 
 
 def place_after(text: str) -> tuple[int, int]:
@@ -30,8 +42,11 @@ def syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     # The parser counts a line more where the last one has no end.
     line, column = min(place, place_after(text))
+    where = Location(file, line, column)
+    if "maximum nesting depth" in what:  # libyaml 0.2.6 has a limit of its own, and is first
+        return too_deep(where)
     return Problem(
-        Location(file, line, column),
+        where,
         f"the YAML is not valid: {what}",
         context,
         _fix_for(f"{context} {what}"),

@@ -2,12 +2,15 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Iterable, Iterator
+from importlib import import_module, metadata
 from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import jobrunner
 
@@ -77,3 +80,45 @@ def test_the_named_documents_exist(settings: dict[str, Any]) -> None:
 
     named = [project["readme"], *project["license-files"]]
     assert [name for name in named if not (TOP / name).is_file()] == []
+
+
+def locked_versions() -> dict[str, Version]:
+    """What `make` installs, by the canonical name."""
+    lines = (TOP / "constraints.txt").read_text().splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+def needed(names: Iterable[str]) -> Iterator[Requirement]:
+    """What the distributions need on this platform, and what that needs."""
+    for text in names:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement
+
+
+def test_the_lock_has_a_version_of_all_that_is_installed(settings: dict[str, Any]) -> None:
+    project = settings["project"]
+    waiting = list(needed([*project["dependencies"], *project["optional-dependencies"]["dev"]]))
+    found: dict[str, Requirement] = {}
+    while waiting:
+        requirement = waiting.pop()
+        if found.setdefault(canonicalize_name(requirement.name), requirement) is requirement:
+            waiting += needed(metadata.requires(requirement.name) or [])
+
+    assert set(found) - set(locked_versions()) == set()
+
+
+def test_the_lock_is_within_the_ranges(settings: dict[str, Any]) -> None:
+    project, locked = settings["project"], locked_versions()
+    ranges = needed(
+        [
+            *project["dependencies"],
+            *project["optional-dependencies"]["dev"],
+            *settings["build-system"]["requires"],
+        ]
+    )
+
+    outside = [str(r) for r in ranges if locked[canonicalize_name(r.name)] not in r.specifier]
+
+    assert outside == []
