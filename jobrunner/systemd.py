@@ -150,6 +150,9 @@ def _install(settings: UnitSettings) -> Directive:
 
 # What every service manager can enforce, for users as well.
 EVERYWHERE = [
+    Directive("UMask", "0027", "What jobs write is not for everyone; `umask` of a task says else."),
+    Directive("LimitCORE", "0", "A core file would hold secrets, where nobody looks after it."),
+    Directive("TasksMax", "50%", "A job that forks without end leaves half to the machine."),
     Directive("NoNewPrivileges", "yes", "No program of a job gains rights by setuid: no sudo."),
     Directive("LockPersonality", "yes", "No job needs another execution domain."),
     Directive("RestrictRealtime", "yes", "A job must not starve the machine; nice still works."),

@@ -122,3 +122,19 @@ def test_the_lock_is_within_the_ranges(settings: dict[str, Any]) -> None:
     outside = [str(r) for r in ranges if locked[canonicalize_name(r.name)] not in r.specifier]
 
     assert outside == []
+
+
+def test_every_range_lets_the_next_fix_in(settings: dict[str, Any]) -> None:
+    locked = locked_versions()
+
+    closed = [
+        str(r) for r in needed(settings["project"]["dependencies"]) if not takes_fix(r, locked)
+    ]
+
+    assert closed == []
+
+
+def takes_fix(requirement: Requirement, locked: dict[str, Version]) -> bool:
+    """Whether a later patch of what was tested may be installed, e.g. for a vulnerability."""
+    major, minor, micro = (*locked[canonicalize_name(requirement.name)].release, 0, 0)[:3]
+    return Version(f"{major}.{minor}.{micro + 1}") in requirement.specifier

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobrunner.systemd import UnitSettings, unit_name, unit_text
+from jobrunner.systemd import EVERYWHERE, SYSTEM_ONLY, UnitSettings, unit_name, unit_text
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd is not on this machine")
@@ -69,6 +69,19 @@ def test_every_line_says_why_it_is_there(is_user: bool) -> None:
         lines = section.splitlines()[1:]
         assert all(line.startswith("# ") for line in lines[::2] if line)
         assert all("=" in line for line in lines[1::2])
+
+
+def test_the_page_on_systemd_tells_all_that_the_unit_forbids() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "systemd.md").read_text()
+
+    assert [item.key for item in [*EVERYWHERE, *SYSTEM_ONLY] if f"`{item.key}" not in page] == []
+
+
+def test_what_a_job_writes_is_private_and_no_core_is_left() -> None:
+    for is_user in (False, True):
+        lines = unit_text(replace(SETTINGS, is_user=is_user)).splitlines()
+
+        assert {"UMask=0027", "LimitCORE=0", "TasksMax=50%"} <= set(lines)
 
 
 def test_the_daemon_is_started_by_absolute_paths() -> None:
