@@ -177,7 +177,8 @@ def read_stats(keys: Keys, queries: Sequence[Query]) -> Operation[list[Stats]]:
     """The statistics of each query, in their order."""
     time, days = yield Pipeline([Command(("TIME",)), Command(("HGET", keys.folds(), "days"))])
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-    span = _Span(now_ms, min(max(count_of(days), 0), MOST_DAYS))
+    # Before a daemon has said how many are kept: no less than the window of a day.
+    span = _Span(now_ms, min(max(count_of(days), 1), MOST_DAYS))
     # Of one instant: a fold in between takes from the tally what it adds to the buckets.
     texts, since, *replies = yield from at_once(
         [

@@ -247,6 +247,7 @@ class Worker:
 
     async def _drain(self) -> None:
         """Let attempts end, for as long as the drain lasts; then stop what is left."""
+        EventLog().info("stopped claiming", worker=self._id)
         idle = asyncio.create_task(self._performer.wait_idle())
         draining = asyncio.create_task(self._draining.wait())
         now = asyncio.create_task(self._stopping_now.wait())

@@ -97,7 +97,7 @@ def test_a_stop_lets_running_jobs_finish(project: Projects) -> None:
     eventually((demo.folder / "running").exists)
 
     daemon.signal(signal.SIGTERM)
-    daemon.wait_for_log("INFO stopping")
+    daemon.wait_for_log("INFO stopped claiming")
     later = demo.act("echo later >> witness")
     (demo.folder / "running").unlink()
 

@@ -189,7 +189,7 @@ def test_each_window_counts_what_is_no_older(store: Store, is_folded: bool) -> N
 
     found = store.run(read_stats(store.keys, EVERY_WINDOW))
 
-    # Without a daemon nobody has said how many days are kept.
+    # Without a daemon nobody has said how many days are kept: it is one, at any time of the day.
     assert [stats.completed for stats in found[:3]] == [1, 11, 111]
     assert found[3].completed == (1111 if is_folded else 111)
 
