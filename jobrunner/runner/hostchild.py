@@ -189,8 +189,15 @@ class FunctionHost:
         )
 
     def _flush(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for number, name in enumerate(("stdout", "stderr"), start=1):
+            try:
+                getattr(sys, name).flush()
+            except (AttributeError, OSError, ValueError):
+                # The function has closed or replaced it: the next one gets a stream that works.
+                os.dup2(self._outputs[number - 1], number)
+                setattr(
+                    sys, name, os.fdopen(number, "w", buffering=1, encoding="utf-8", closefd=False)
+                )
         self._flush_c(None)  # what C code has printed
 
     def _send(self, message: Reply) -> None:

@@ -141,6 +141,15 @@ def sync_survive(chance: bool) -> None:
         os._exit(3)
 
 
+def sync_close_stdout(text: str) -> None:
+    with sys.stdout as out:
+        out.write(text)
+
+
+def sync_fail_oddly() -> None:
+    raise ValueError(os.fsdecode(b"gr\xfcn.txt"))
+
+
 def sync_say(text: str) -> None:
     print(text)
     ctypes.CDLL(None).printf(b"%s from C\n", text.encode())

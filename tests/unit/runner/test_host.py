@@ -123,6 +123,25 @@ async def test_everything_a_function_prints_is_its_output(run: Run, sink: Memory
         assert sink.texts(Stream.STDERR, text) == [f"{text} to stderr", f"INFO demo: {text} logged"]
 
 
+async def test_a_function_that_closes_its_stdout_leaves_one_to_the_next(
+    run: Run, sink: MemorySink
+) -> None:
+    first = await run("sync_close_stdout", job="first", arguments={"text": "report"})
+    await run("sync_print", job="second", arguments={"text": "two"})
+
+    assert first.ended is Ended.COMPLETED
+    assert sink.texts(Stream.STDOUT, "first") == ["report"]
+    assert sink.texts(Stream.STDOUT, "second") == ["two", "two from a child", "two from C"]
+
+
+async def test_an_exception_that_is_not_utf_8_fails_the_attempt_with_its_text(run: Run) -> None:
+    outcome = await run("sync_fail_oddly")
+
+    assert outcome.reason is Reason.ERROR
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("ValueError", r"gr\udcfcn.txt")
+
+
 async def test_an_exception_fails_the_attempt(run: Run) -> None:
     outcome = await run("sync_fail")
 
