@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Callable[[], BaseException], str, str]] = {
     "attributes": (lambda: HandsThrough("gone"), "HandsThrough", "gone"),
     "text of a subclass": (lambda: ValueError(Safe("<b>")), "ValueError", "<b>"),
     "syntax": (
-        lambda: SyntaxError("bad template", ("t.html", 3, "column 5", "{{")),
+        lambda: SyntaxError("bad template", ("t.html", 3, "column 5", "{{")),  # type: ignore[arg-type]
         "SyntaxError",
         "bad template (t.html, line 3)",
     ),
