@@ -274,4 +274,5 @@ class _Running:
             result = self.results.read(self.place)
         except BadResult as error:
             return _failed(JobError(type="result", message=str(error)))
-        return _End(Ended.COMPLETED, result=result, exit_code=code)
+        masked = None if result is None else self.output.masked_json(result)
+        return _End(Ended.COMPLETED, result=masked, exit_code=code)

@@ -6,7 +6,7 @@ What names the manifest stays, so that a job can submit others by the CLI.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,10 +112,22 @@ def own_variables(attempt: Attempt) -> dict[str, str]:
 def secret_arguments(attempt: Attempt) -> list[str]:
     """Values of the arguments whose parameters are secret."""
     return [
-        as_text(attempt.arguments[name])
+        text
         for name, param in attempt.task.params.items()
         if param.secret and name in attempt.arguments
+        for text in _texts_in(attempt.arguments[name])
     ]
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """The value as programs get it, and each text in it."""
+    if value is None or isinstance(value, bool):
+        return  # a word that says nothing, and stands everywhere
+    yield as_text(value)
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, str) and isinstance(inner, Iterable):
+        for item in inner:
+            yield from _texts_in(item)
 
 
 def _parameter_variables(attempt: Attempt) -> dict[str, str]:
@@ -141,7 +153,7 @@ def _is_reserved(variable: str) -> bool:
 
 def _file_variables(path: Path) -> dict[str, str]:
     try:
-        return parse_env_file(path.read_text())
+        return parse_env_file(path.read_text("utf-8-sig"))
     except OSError as error:
         raise CannotStart(f"env_file {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -154,7 +166,7 @@ def _file_variables(path: Path) -> dict[str, str]:
 def _secret_value(name: str, secret: SecretRef, folder: Path) -> str:
     if secret.file is not None:
         try:
-            return (folder / secret.file).read_text().rstrip("\r\n")
+            return (folder / secret.file).read_text("utf-8-sig").rstrip("\r\n")
         except (OSError, ValueError) as error:
             raise CannotStart(
                 f"secret {name!r} cannot be read from {secret.file!r}",

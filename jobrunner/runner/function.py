@@ -130,8 +130,7 @@ class _RunningFunction:
 
     def _make_context(self) -> Context:
         attempt = self._attempt
-        write = partial(self._write_progress, attempt)
-        self._progress = ProgressReport(self._task.get_loop(), write)
+        self._progress = ProgressReport(self._task.get_loop(), self._report)
         return Context(
             job_id=attempt.job_id,
             task=attempt.task_name,
@@ -141,6 +140,9 @@ class _RunningFunction:
             fire_time=attempt.fire_time,
             report=self._progress.report,
         )
+
+    def _report(self, value: bytes) -> None:
+        self._write_progress(self._attempt, self._output.masked_json(value))
 
     def _stop(self, cause: Cause) -> None:
         if self._cause is not None or self._done is None:
@@ -181,10 +183,11 @@ class _RunningFunction:
             result = encode_result(value)
         except BadResultValue as error:
             return self._failed(JobError(type="result", message=str(error)))
-        return Outcome(Ended.COMPLETED, self._duration(), result)
+        masked = None if result is None else self._output.masked_json(result)
+        return Outcome(Ended.COMPLETED, self._duration(), masked)
 
     def _raised(self, error: BaseException) -> Outcome:
-        outcome = self._failed(exception_error(error))
+        outcome = self._failed(exception_error(error, self._output.masker))
         return replace(outcome, exceptions=exception_names(error))
 
     def _failed(self, error: JobError) -> Outcome:

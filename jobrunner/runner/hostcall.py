@@ -18,7 +18,17 @@ WriteProgress = Callable[[Attempt, bytes], None]
 class HostedCall:
     """Belongs to the worker's loop."""
 
-    __slots__ = ("_done", "_progress", "attempt", "cause", "is_alone", "output", "since", "target")
+    __slots__ = (
+        "_done",
+        "_progress",
+        "_secrets",
+        "attempt",
+        "cause",
+        "is_alone",
+        "output",
+        "since",
+        "target",
+    )
 
     def __init__(
         self,
@@ -42,8 +52,8 @@ class HostedCall:
         self.cause: Cause | None = None  # once it is being stopped
         self._done: Callable[[Outcome], None] | None = done
         self._progress: ProgressReport | None = None
-        if attempt.task.params:
-            output.mask(secret_arguments(attempt))
+        self._secrets = secret_arguments(attempt) if attempt.task.params else []
+        output.mask(self._secrets)
 
     @property
     def is_over(self) -> bool:
@@ -55,7 +65,7 @@ class HostedCall:
         if self._progress is None:
             loop, attempt = asyncio.get_running_loop(), self.attempt
             self._progress = ProgressReport(loop, lambda value: write(attempt, value))
-        self._progress.report(value)
+        self._progress.report(self.output.masked_json(value))
 
     def settle(self, outcome: Outcome) -> None:
         """Tell the outcome; a second one is ignored."""
@@ -73,7 +83,8 @@ class HostedCall:
         """Tell what the host said."""
         duration = timedelta(seconds=end.seconds)
         if isinstance(end, Returned):
-            self.settle(Outcome(Ended.COMPLETED, duration, end.result))
+            result = None if end.result is None else self.output.masked_json(end.result)
+            self.settle(Outcome(Ended.COMPLETED, duration, result))
             return
         failed = Outcome(
             Ended.FAILED,
@@ -103,4 +114,5 @@ class HostedCall:
             fence=attempt.fence,
             queue=attempt.queue,
             fire_time=None if attempt.fire_time is None else to_ms(attempt.fire_time),
+            secrets=self._secrets,
         )

@@ -41,6 +41,7 @@ from jobrunner.runner.hostwire import (
     decode_request,
     frame,
 )
+from jobrunner.runner.masking import Masker
 from jobrunner.runner.prctl import die_with_parent
 from jobrunner.runner.tokens import TokenTaker
 from jobrunner.runner.tracebacks import exception_error, exception_names
@@ -133,7 +134,8 @@ class FunctionHost:
         except BadResultValue as error:
             return _Failure(JobError(type="result", message=str(error)))
         except BaseException as error:  # SystemExit, too, is the failure of this job only
-            return _Failure(exception_error(error), exceptions=exception_names(error))
+            masker = Masker(call.secrets)
+            return _Failure(exception_error(error, masker), exceptions=exception_names(error))
 
     def _on_term(self, _number: int, _frame: object) -> None:
         if self._is_calling:

@@ -32,6 +32,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag=True):
     fence: str
     queue: str
     fire_time: int | None
+    secrets: list[str] = []  # values that must not be in an error
 
 
 class Go(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -1,35 +1,6 @@
 """Bytes of a stream become lines: split, masked, freed of progress bars, cut if too long. Pure."""
 
-import re
-from collections.abc import Iterable
-
-SHORTEST_SECRET = 3  # characters; masking a shorter one would blot out the output and hide nothing
-MASK = "***"
-
-
-class Masker:
-    """Replaces secret values, wherever they stand."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # A secret of several lines (a private key) never stands in one line: mask each of them.
-        parts = {line.strip() for secret in secrets for line in secret.splitlines()}
-        parts = {part for part in parts if len(part) >= SHORTEST_SECRET}
-        self.longest = max((len(part.encode()) for part in parts), default=0)  # bytes
-        # The longest first: a secret that begins with another one must not leave its rest.
-        pattern = "|".join(re.escape(part) for part in sorted(parts, key=len, reverse=True))
-        self._text = re.compile(pattern) if parts else None
-        self._bytes = re.compile(pattern.encode()) if parts else None
-
-    def mask(self, text: str) -> str:
-        """The text with `***` for each secret."""
-        return self._text.sub(MASK, text) if self._text else text
-
-    def mask_bytes(self, data: bytes) -> bytes:
-        """The same for text in UTF-8."""
-        return self._bytes.sub(MASK.encode(), data) if self._bytes else data
-
-
-NO_SECRETS = Masker()
+from jobrunner.runner.masking import Masker
 
 
 class LineSplitter:
@@ -42,15 +13,20 @@ class LineSplitter:
     def __init__(self, longest: int, masker: Masker) -> None:
         self._longest = longest
         self._masker = masker
+        # The unfinished line: what is masked already, then what came since, as it came. The first
+        # `_covered` bytes of that belong to a secret that is masked.
+        self._shown = b""
         self._rest = b""
-        self._overwritten = 0  # bytes of the unfinished line that a carriage return has hidden
+        self._covered = 0
+        self._uncounted = 0  # bytes of it that were masked or hidden, and are in no line yet
 
     def feed(self, data: bytes) -> list[tuple[str, int]]:
         """The lines that `data` completes."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
+        *whole, rest = (self._rest + data).split(b"\n")
         lines: list[tuple[str, int]] = []
         for line in whole:
             self._finish(line, 1, lines)
+        self._rest = rest
         self._hide_overwritten()
         self._cut_long(lines)
         return lines
@@ -58,15 +34,19 @@ class LineSplitter:
     def flush(self) -> list[tuple[str, int]]:
         """The last line, when no line end followed it."""
         lines: list[tuple[str, int]] = []
-        if self._rest:
+        if self._shown or self._rest:
             self._finish(self._rest, 0, lines)
             self._rest = b""
         return lines
 
     def _finish(self, line: bytes, line_end: int, lines: list[tuple[str, int]]) -> None:
-        size = len(line) + line_end + self._overwritten
-        self._overwritten = 0
-        line = self._masker.mask_bytes(_last_state(line))
+        size = len(line) + line_end + self._uncounted
+        state = _last_state(line)
+        if len(state) < len(line.rstrip(b"\r")):
+            self._shown, self._covered = b"", 0  # overwritten
+        is_last = line_end == 0
+        line = self._shown + self._masker.mask_bytes(state, self._covered, is_cut=is_last)
+        self._shown, self._covered, self._uncounted = b"", 0, 0
         while len(line) > self._longest:
             piece, line = _cut(line, self._longest)
             lines.append((_decode(piece), len(piece)))
@@ -76,19 +56,27 @@ class LineSplitter:
     def _hide_overwritten(self) -> None:
         if b"\r" in self._rest:
             state = _last_state(self._rest, keep_end=True)
-            self._overwritten += len(self._rest) - len(state)
-            self._rest = state
+            if len(state) < len(self._rest):
+                self._uncounted += len(self._rest) - len(state)
+                self._shown, self._rest, self._covered = b"", state, 0
 
     def _cut_long(self, lines: list[tuple[str, int]]) -> None:
-        # Only once a secret that begins before the cut must be there as a whole, and is masked.
-        while len(self._rest) >= self._longest + max(self._masker.longest, 1):
-            masked = self._masker.mask_bytes(self._rest)
-            if len(masked) <= self._longest:
-                self._overwritten += len(self._rest) - len(masked)
-                self._rest = masked
+        # Only what is masked is cut: a secret that begins before the cut is there as a whole.
+        while len(self._shown) + len(self._rest) >= self._longest + max(self._masker.longest, 1):
+            self._mask_settled()
+            if len(self._shown) <= self._longest:
                 return
-            piece, self._rest = _cut(masked, self._longest)
+            piece, self._shown = _cut(self._shown, self._longest)
+            self._uncounted -= len(piece)
             lines.append((_decode(piece), len(piece)))
+
+    def _mask_settled(self) -> None:
+        """Mask what no later byte can make part of a secret; leave what may begin one."""
+        body = self._rest.rstrip(b"\r")  # they may overwrite the line, or end it
+        masked, left, self._covered = self._masker.settle(body, self._covered)
+        self._shown += masked
+        self._uncounted += len(body) - len(left)
+        self._rest = left + self._rest[len(body) :]
 
 
 def _last_state(line: bytes, *, keep_end: bool = False) -> bytes:

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from jobrunner.clock import Clock, to_ms
 from jobrunner.model import JobError
-from jobrunner.runner.lines import NO_SECRETS, LineSplitter, Masker
+from jobrunner.runner.lines import LineSplitter
+from jobrunner.runner.masking import NO_SECRETS, Masker
 from jobrunner.store.logs import LETTERS, Append, Chunk, Stream
 
 CHUNK_BYTES = 64 << 10
@@ -64,7 +65,7 @@ class Output:
         self._fence = fence
         self._sink = sink
         self._clock = clock
-        self._masker = NO_SECRETS
+        self.masker = NO_SECRETS
         self._splitters: dict[Stream, LineSplitter] = {}
         self._born = clock.monotonic()
         self._lines: list[tuple[int, str, str]] = []
@@ -89,11 +90,15 @@ class Output:
         """Hide these values in all that follows. Call it before the first output."""
         hidden = list(secrets)
         if hidden:
-            self._masker = Masker(hidden)
+            self.masker = Masker(hidden)
 
     def masked(self, text: str) -> str:
         """The text as it may be shown, e.g. in an error."""
-        return self._masker.mask(text)
+        return self.masker.mask(text)
+
+    def masked_json(self, value: bytes) -> bytes:
+        """A result or progress as it may be kept."""
+        return self.masker.mask_json(value)
 
     def feed(self, stream: Stream, data: bytes) -> None:
         """Take output as it comes; after `close` it is ignored."""
@@ -102,7 +107,7 @@ class Output:
         splitter = self._splitters.get(stream)
         if splitter is None:
             longest = min(LINE_BYTES, self._chunk_bytes)
-            splitter = self._splitters[stream] = LineSplitter(longest, self._masker)
+            splitter = self._splitters[stream] = LineSplitter(longest, self.masker)
         self._add(stream, splitter.feed(data))
 
     @property

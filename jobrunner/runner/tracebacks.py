@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 from jobrunner.model import JobError
+from jobrunner.runner.masking import NO_SECRETS, Masker
 
 PACKAGE = str(Path(__file__).parent.parent)
 EXAMPLES = str(Path(PACKAGE) / "examples")
@@ -17,13 +18,18 @@ LONGEST_TRACEBACK = 16_000
 HOSTILE = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
-def exception_error(error: BaseException) -> JobError:
-    """The exception with the user's part of its traceback; never raises for any exception."""
+def exception_error(error: BaseException, masker: Masker = NO_SECRETS) -> JobError:
+    """The exception with the user's part of its traceback, both without secrets.
+
+    Never raises for any exception.
+    """
     kind, message = _kind_name(type(error)), _message(error)
     try:
         trace = _traceback(error)
     except HOSTILE:
         trace = _plain_traceback(error, f"{kind}: {message}")
+    # Masked before the cut: of a secret there, a part would be left that nobody knows any more.
+    message, trace = masker.mask(message), masker.mask(trace)
     return JobError(
         type=kind,
         message=_cut(message, LONGEST_MESSAGE),

@@ -164,3 +164,21 @@ def sync_child(folder: str) -> None:
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     _write_pid(Path(folder, "child.pid"), child.pid)
     time.sleep(1000)
+
+
+async def return_and_tell(text: str, ctx: Context) -> dict[str, str]:
+    ctx.progress({"at": text})
+    return {"got": text}
+
+
+def sync_return_and_tell(text: str, ctx: Context) -> dict[str, str]:
+    ctx.progress({"at": text})
+    return {"got": text}
+
+
+async def fail_long(text: str) -> None:
+    raise ValueError("x" * 3_990 + text)
+
+
+def sync_fail_long(text: str) -> None:
+    raise ValueError("x" * 3_990 + text)

@@ -580,3 +580,41 @@ def test_commands_run_on_uvloop(
 
     assert outcome.exit_code == 3
     assert sink.texts() == ["hello"]
+
+
+async def test_a_secret_is_masked_in_the_result_of_a_command(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("sesame-open\n")
+
+    outcome = await run(
+        shell='echo "{\\"got\\": \\"$TOKEN\\", \\"pin\\": $PIN}" > "$JOBRUNNER_RESULT"',
+        env={"TOKEN": SecretRef(file="token")},
+        params={"pin": {"secret": True, "type": "integer"}},
+        arguments={"pin": 4711},
+    )
+
+    assert json.loads(outcome.result or b"") == {"got": "***", "pin": "***"}
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_secret_or_of_a_variable(
+    run: Run, sink: MemorySink, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsesame-open\n")
+    (tmp_path / "job.env").write_bytes(b"\xef\xbb\xbfFIRST=1\n")
+
+    await run(
+        shell='printf %s "$TOKEN" | wc -c; echo "$FIRST"',
+        env={"TOKEN": SecretRef(file="token")},
+        env_file=["job.env"],
+    )
+
+    assert [text.strip() for text in sink.texts()] == ["11", "1"]
+
+
+async def test_each_text_within_a_secret_argument_is_masked(run: Run, sink: MemorySink) -> None:
+    await run(
+        shell="echo user sesame-open",
+        params={"login": {"secret": True, "type": "any"}},
+        arguments={"login": {"name": "user", "keys": ["sesame-open", True]}},
+    )
+
+    assert sink.texts() == ["*** ***"]

@@ -231,3 +231,21 @@ async def test_a_secret_argument_is_masked_in_errors(run: Run) -> None:
 
     assert outcome.error is not None
     assert "tok-123" not in outcome.error.message + (outcome.error.traceback or "")
+
+
+async def test_a_secret_argument_is_masked_in_result_and_progress(
+    run: Run, progress: list[bytes]
+) -> None:
+    outcome = await run(
+        "return_and_tell", arguments={"text": "tok-123"}, params={"text": {"secret": True}}
+    )
+
+    assert (outcome.result, progress) == (b'{"got":"***"}', [b'{"at":"***"}'])
+
+
+async def test_of_a_secret_where_a_message_is_cut_no_part_is_left(run: Run) -> None:
+    secret = "sesame-" * 5
+
+    outcome = await run("fail_long", arguments={"text": secret}, params={"text": {"secret": True}})
+
+    assert "sesame" not in str(outcome.error)

@@ -376,3 +376,23 @@ def test_a_host_loads_neither_pydantic_nor_taskiq() -> None:
     )
 
     assert done.stdout == "[]\n"
+
+
+async def test_a_secret_argument_is_masked_in_result_and_progress(
+    run: Run, progress: list[tuple[str, bytes]]
+) -> None:
+    outcome = await run(
+        "sync_return_and_tell", arguments={"text": "tok-123"}, params={"text": {"secret": True}}
+    )
+
+    assert (outcome.result, progress) == (b'{"got":"***"}', [("job", b'{"at":"***"}')])
+
+
+async def test_of_a_secret_where_a_message_is_cut_no_part_is_left(run: Run) -> None:
+    secret = "sesame-" * 5
+
+    outcome = await run(
+        "sync_fail_long", arguments={"text": secret}, params={"text": {"secret": True}}
+    )
+
+    assert "sesame" not in str(outcome.error)

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.runner.lines import LineSplitter, Masker
+from jobrunner.runner.lines import LineSplitter
+from jobrunner.runner.masking import Masker
 
 
 def split(*parts: bytes, longest: int = 100, secrets: tuple[str, ...] = ()) -> list[str]:
@@ -73,3 +74,58 @@ def test_every_byte_is_counted_once(parts: list[bytes], longest: int) -> None:
     lines = [line for part in parts for line in splitter.feed(part)] + splitter.flush()
 
     assert sum(size for _, size in lines) == sum(map(len, parts))
+
+
+@given(
+    st.lists(st.text("ab", min_size=3, max_size=9), min_size=1, max_size=3),
+    st.lists(st.text("abx\r", max_size=30).map(str.encode), max_size=8),
+    st.integers(4, 30),
+)
+def test_secrets_are_masked_alike_wherever_reads_and_cuts_fall(
+    secrets: list[str], parts: list[bytes], longest: int
+) -> None:
+    masker = Masker(secrets)
+    plain = [part.replace(b"\r", b"") for part in parts]
+
+    lines = split(*plain, longest=longest, secrets=tuple(secrets))
+
+    assert "".join(lines) == masker.mask_bytes(b"".join(plain), is_cut=True).decode()
+
+
+@given(
+    st.lists(st.text("ab", min_size=3, max_size=9), min_size=1, max_size=3),
+    st.lists(st.text("abx\r\n", max_size=30).map(str.encode), max_size=8),
+    st.integers(4, 30),
+)
+def test_every_byte_is_counted_once_where_secrets_are_masked(
+    secrets: list[str], parts: list[bytes], longest: int
+) -> None:
+    splitter = LineSplitter(longest, Masker(secrets))
+
+    lines = [line for part in parts for line in splitter.feed(part)] + splitter.flush()
+
+    assert sum(size for _, size in lines) == sum(map(len, parts))
+
+
+def test_an_unfinished_secret_at_a_cut_is_not_let_through() -> None:
+    secret = "".join(f"{number:02}" for number in range(50))
+    begin, end = secret[:99].encode(), secret[99:].encode()
+
+    lines = split(secret.encode() + b"x" * 157 + begin, end + b"\n", longest=256, secrets=(secret,))
+
+    assert "".join(lines) == "***" + "x" * 157 + "***"
+
+
+def test_most_of_a_secret_at_the_end_of_all_output_is_masked() -> None:
+    assert split(b"token hunter2-and-m", secrets=("hunter2-and-more",)) == ["token ***"]
+    assert split(b"token hun", secrets=("hunter2-and-more",)) == ["token hun"]
+
+
+def test_an_endless_row_of_secrets_is_not_kept_in_memory() -> None:
+    splitter = LineSplitter(64, Masker(["aaa"]))
+
+    lines = [line for _ in range(1000) for line in splitter.feed(b"a" * 100)]
+    lines += splitter.flush()
+
+    assert "".join(text for text, _ in lines) == "***"
+    assert len(splitter._rest) < 10

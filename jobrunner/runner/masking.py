@@ -1,0 +1,160 @@
+"""Secret values become `***`, wherever they stand. Pure.
+
+Masked are the value itself and how JSON, Python and URLs write it; of a value of several lines,
+each line. Text that a secret was made into (base64, a hash, its parts) is another text.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import msgspec
+
+SHORTEST_SECRET = 3  # characters; masking a shorter one would blot out the output and hide nothing
+MASK = "***"
+_MASK = MASK.encode()
+# Of a secret that the end of all output cuts: less of it tells little, and may be any word.
+TELLING_SHARE = 0.5
+
+
+class Masker:
+    """Replaces secret values."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        parts = {part for secret in secrets for part in _lines_of(secret)}
+        forms = {form for part in parts for form in _forms(part)}
+        # The longest first: of two that begin alike the longer one is found.
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self.longest = len(self._forms[0]) if forms else 0  # bytes
+        pattern = b"|".join(map(re.escape, self._forms))
+        self._any = re.compile(pattern) if forms else None
+
+    def mask(self, text: str) -> str:
+        """The text with `***` for each secret."""
+        if self._any is None:
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        return self.mask_bytes(data).decode("utf-8", "surrogatepass")
+
+    def mask_bytes(self, data: bytes, covered: int = 0, *, is_cut: bool = False) -> bytes:
+        """The same for text in UTF-8. The first `covered` bytes are left out: their mask is there.
+
+        `is_cut` says that the text ends somewhere, perhaps within a secret.
+        """
+        if self._any is None:
+            return data
+        spans = self._found(data, covered)
+        if is_cut and (begin := self._unfinished(data, TELLING_SHARE)) < len(data):
+            spans = [span for span in spans if span[0] < begin]
+            _add(spans, begin, len(data))
+        return _masked(data, spans, covered)
+
+    def settle(self, data: bytes, covered: int = 0) -> tuple[bytes, bytes, int]:
+        """What of the text is final, masked; the rest, as it is; and how much of that is covered.
+
+        The rest is what more bytes may make a secret. It may begin within another secret, whose
+        mask is in the first part.
+        """
+        if self._any is None:
+            return data, b"", 0
+        end = self._unfinished(data)
+        spans = [span for span in self._found(data, covered) if span[0] < end]
+        masked_to = spans[-1][1] if spans else covered
+        return _masked(data[:end], spans, covered), data[end:], max(masked_to - end, 0)
+
+    def mask_json(self, text: bytes) -> bytes:
+        """A JSON value without secrets in its texts, keys and numbers."""
+        if self._any is None:
+            return text
+        try:
+            return msgspec.json.encode(self._value(msgspec.json.decode(text)))
+        except (msgspec.DecodeError, RecursionError):
+            return msgspec.json.encode(MASK)  # too deep to be looked through
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self._value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.mask(key): self._value(item) for key, item in value.items()}
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            written = msgspec.json.encode(value)
+            return value if self.mask_bytes(written) == written else MASK
+        return value
+
+    def _found(self, data: bytes, covered: int) -> list[tuple[int, int]]:
+        """Where secrets stand, in order; those that overlap count as one."""
+        spans = [(0, covered)] if covered else []
+        at = 0
+        # From the next byte on, not from its end: another secret may begin within this one.
+        while self._any and (match := self._any.search(data, at)):
+            _add(spans, *match.span())
+            at = match.start() + 1
+        return spans
+
+    def _unfinished(self, data: bytes, share: float = 0.0) -> int:
+        """Where a secret may begin of which the end is missing; else the length of the data.
+
+        With `share`, only if at least so much of the secret is there.
+        """
+        first = len(data)
+        whole = memoryview(data)
+        for form in self._forms:
+            at = max(len(data) - len(form) + 1, 0)
+            least = max(ceil(len(form) * share), 1)
+            last = min(first, max(len(data) - least + 1, 0))
+            while (at := data.find(form[:1], at, last)) >= 0:
+                if memoryview(form)[: len(data) - at] == whole[at:]:
+                    first = at
+                    break
+                at += 1
+        return first
+
+
+NO_SECRETS = Masker()
+
+
+def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
+    """One more span, which begins no earlier than the last one."""
+    if spans and begin < spans[-1][1]:
+        spans[-1] = (min(begin, spans[-1][0]), max(end, spans[-1][1]))
+    else:
+        spans.append((begin, end))
+
+
+def _masked(data: bytes, spans: list[tuple[int, int]], covered: int) -> bytes:
+    parts, at = [], 0
+    for begin, end in spans:
+        parts.append(data[at:begin])
+        if begin or not covered:
+            parts.append(_MASK)
+        at = end
+    return b"".join([*parts, data[at:]])
+
+
+def _lines_of(secret: str) -> Iterable[str]:
+    """A secret of several lines (a private key) never stands in one line: each is masked."""
+    lines = (line.strip() for line in secret.splitlines())
+    return (line for line in lines if len(line) >= SHORTEST_SECRET)
+
+
+def _forms(text: str) -> Iterable[bytes]:
+    """How a value is written: as it is, and as it stands in JSON, in Python and in a URL."""
+    written = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    written.add(repr(text)[1:-1])
+    raw = _bytes_of(text)
+    written |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
+    # A variable may hold bytes that are no UTF-8; messages write them otherwise than pipes.
+    ways = ("surrogatepass", "backslashreplace")
+    return {raw, *(form.encode("utf-8", way) for form in written for way in ways)}
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
