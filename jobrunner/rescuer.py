@@ -20,7 +20,7 @@ from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.model import Job, JobError, JobState, Reason
-from jobrunner.runner.processes import ProcessGroup, kill_leftovers, parse_groups
+from jobrunner.runner.processes import kill_leftovers
 from jobrunner.runner.results import discard_results
 from jobrunner.store.attempts import (
     Entry,
@@ -36,7 +36,7 @@ from jobrunner.store.cancelling import cancel_unclaimed
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
-from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, WorkerEntry, read_worker
+from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, read_worker
 from jobrunner.store.locks import wake_free_locks
 from jobrunner.store.records import read_jobs
 from jobrunner.store.requests import Operation
@@ -61,8 +61,12 @@ class Rescuer:
         connection: AsyncStoreConnection,
         clock: Clock,
         lease_ttl: timedelta = LEASE_TTL,
+        *,
+        owner: str,
     ) -> None:
+        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
         self._keys = keys
+        self._owner = owner
         self._connection = connection
         self._clock = clock
         self._host = socket.gethostname()
@@ -107,7 +111,7 @@ class Rescuer:
         """
         # First of all: the store may be away, and once the worker is buried, daemons of other
         # hosts, which cannot kill here, may queue its jobs.
-        await self._kill_leftovers(worker, None)
+        await self._kill_leftovers(worker)
         await self._end(worker, ends)
         queues, _ = await self._connection.run(known_queues(self._keys))
         await self._rescue(find_orphans(self._keys, queues, worker, bury_ended=False), worker)
@@ -122,7 +126,7 @@ class Rescuer:
     async def _rescue_worker(self, worker: str, orphans: Sequence[Orphan]) -> None:
         entry = await self._connection.run(read_worker(self._keys, worker))
         if entry is None or entry.host == self._host:
-            await self._kill_leftovers(worker, entry)
+            await self._kill_leftovers(worker)
         taken = 0
         for orphan in orphans:
             taken += await self._take_back(orphan)
@@ -130,11 +134,9 @@ class Rescuer:
         if taken:
             EventLog().warning("rescued jobs of a dead worker", worker=worker, jobs=taken)
 
-    async def _kill_leftovers(self, worker: str, entry: WorkerEntry | None) -> None:
+    async def _kill_leftovers(self, worker: str) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
-        groups = _groups_of(entry) if entry else []
-        space = entry.pid_space if entry else None
-        survivors = await asyncio.to_thread(_clear_away, worker, groups, space)
+        survivors = await asyncio.to_thread(_clear_away, worker, self._owner)
         if survivors:
             EventLog().error(
                 "could not kill processes of a dead worker", worker=worker, pids=survivors
@@ -177,17 +179,10 @@ class Rescuer:
         return entry.lost + 1 >= limit
 
 
-def _groups_of(entry: WorkerEntry) -> list[ProcessGroup]:
-    try:
-        return parse_groups(entry.groups)
-    except msgspec.DecodeError:
-        return []  # damaged; what carries the worker's mark is killed all the same
-
-
-def _clear_away(worker: str, groups: Sequence[ProcessGroup], space: str | None) -> list[int]:
+def _clear_away(worker: str, owner: str) -> list[int]:
     """Processes first, then the files that they may have open; returns pids that would not die."""
-    survivors = kill_leftovers(worker, groups, space)
-    discard_results(worker)
+    survivors = kill_leftovers(worker, owner)
+    discard_results(f"{owner}-{worker}")
     return survivors
 
 

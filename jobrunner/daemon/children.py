@@ -23,7 +23,9 @@ def is_known_dead(worker: WorkerEntry) -> bool:
     except PermissionError:
         return False
     marker = f"{WORKER_VARIABLE}={worker.id}".encode()
-    return started_at(worker.pid) is None or not carries(worker.pid, [marker])
+    if started_at(worker.pid) is None:
+        return True
+    return carries(worker.pid, [marker]) is False  # None: it shows no environment, so in doubt
 
 
 class Reaper:

@@ -4,9 +4,9 @@ The workers die with it, by the kernel's hand (not on macOS, where the guard kil
 commands do not. They would go on until a daemon starts on this host again, while another host runs
 their jobs once more, and hands out their locks. So a process outlives the supervisor: it is told of
 every worker through a pipe that only the supervisor holds open, and acts when that closes. A shell
-does the waiting, since it needs a tenth of an interpreter's memory: `python -m
-jobrunner.daemon.guard PID START` does the killing. A guard that is killed itself is started again
-by the next `ensure`.
+does the waiting, since it needs a tenth of an interpreter's memory; `python -m
+jobrunner.daemon.guard PID START OWNER` does the killing. A guard that is killed itself is started
+again by the next `ensure`.
 """
 
 import os
@@ -30,7 +30,9 @@ EXIT_POLL_S = 0.01
 class Guard:
     """The guard of one supervisor; runs from the first worker on."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str) -> None:
+        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
+        self._owner = owner
         self._workers: dict[str, None] = {}  # in the order of their start
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +51,7 @@ class Guard:
         """Start a guard where workers have none; whether that was needed. Raises OSError."""
         if not self._workers or (self._process is not None and self._process.poll() is None):
             return False
-        lost, self._process = self._process, _start()
+        lost, self._process = self._process, _start(self._owner)
         self._tell(self._workers)
         if lost is not None:
             lost.communicate()  # what is left of it ends with its pipe
@@ -72,9 +74,10 @@ class Guard:
                 pipe.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def _start() -> "subprocess.Popen[bytes]":
+def _start(owner: str) -> "subprocess.Popen[bytes]":
     pid = os.getpid()
-    kill = [sys.executable, "-P", "-m", "jobrunner.daemon.guard", str(pid), str(started_at(pid))]
+    kill = [sys.executable, "-P", "-m", "jobrunner.daemon.guard"]
+    kill += [str(pid), str(started_at(pid)), owner]
     return subprocess.Popen(
         ["/bin/sh", "-c", WAIT_FOR_END, "jobrunner-guard", *kill],
         stdin=subprocess.PIPE,
@@ -83,7 +86,7 @@ def _start() -> "subprocess.Popen[bytes]":
     )
 
 
-def main(supervisor: int, since: float, lines: Iterable[str]) -> None:
+def main(supervisor: int, since: float, owner: str, lines: Iterable[str]) -> None:
     """Kill what the workers left, unless the supervisor lives: then only the shell was killed."""
     give_up_at = time.monotonic() + EXIT_PATIENCE_S
     while started_at(supervisor) == since:
@@ -91,7 +94,7 @@ def main(supervisor: int, since: float, lines: Iterable[str]) -> None:
             return
         time.sleep(EXIT_POLL_S)
     for worker in living(lines):
-        kill_leftovers(worker)
+        kill_leftovers(worker, owner)
 
 
 def living(lines: Iterable[str]) -> list[str]:
@@ -106,4 +109,4 @@ def living(lines: Iterable[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), sys.stdin)
+    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.stdin)

@@ -19,7 +19,7 @@ from jobrunner.clock import Clock
 from jobrunner.daemon.guard import Guard
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
-from jobrunner.runner.processes import WORKER_VARIABLE
+from jobrunner.runner.processes import marks
 from jobrunner.store.backoff import Backoff
 from jobrunner.worker.settings import WorkerSettings, encode_settings
 
@@ -50,7 +50,9 @@ class WorkerPool:
         settings_for: Callable[[str], WorkerSettings],
         environ: Mapping[str, str],
         rescue: Callable[[str], Awaitable[None]],
+        owner: str,
     ) -> None:
+        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
         self._clock = clock
         self._settings_for = settings_for
         self._environ = environ
@@ -58,7 +60,8 @@ class WorkerPool:
         self._seats: list[_Seat] = []
         self._retiring: set[_Seat] = set()
         self._is_stopping = False
-        self._guard = Guard()
+        self._owner = owner
+        self._guard = Guard(owner)
 
     async def start(self, count: int) -> None:
         """Start the workers; they enlist themselves."""
@@ -184,7 +187,7 @@ class WorkerPool:
                 stdin=stdin,
                 cwd=settings.folder,
                 start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor
-                env={**self._environ, WORKER_VARIABLE: seat.worker},
+                env={**self._environ, **marks(seat.worker, self._owner)},
             )
         if self._is_over(seat):
             # The signal to all workers went out while this one was being started.

@@ -102,10 +102,12 @@ class Supervisor:
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
         self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
-        self._rescuer = Rescuer(self._keys, self._connect(), clock, settings.lease_ttl)
+        self._rescuer = Rescuer(
+            self._keys, self._connect(), clock, settings.lease_ttl, owner=address.mark
+        )
         self._pruner = Pruner(self._keys, self._connect(), clock)
         environ = worker_environ(os.environ, settings.manifest)
-        self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue)
+        self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue, address.mark)
         self._voucher = Voucher(
             self._keys,
             self._connect(),

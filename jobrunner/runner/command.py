@@ -112,6 +112,7 @@ class CommandRunner:
         place = self._results.place(identity)
         try:
             environment = environment_of(attempt, self._environ, place)
+            environment.variables |= self._surroundings.processes.variables
             output.mask(environment.secrets)
             launch = _launch(attempt, environment, identity)
             child = Child(launch, output, attempt.job_id, self._surroundings)

@@ -42,7 +42,7 @@ from jobrunner.runner.hostwire import (
     frame,
 )
 from jobrunner.runner.pipes import OutputPipes
-from jobrunner.runner.processes import WORKER_VARIABLE, ProcessRegistry
+from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.tokens import LAST_NUMBER, Tokens
 from jobrunner.runner.waiting import Cause, TimedOut
 
@@ -112,7 +112,7 @@ class Host:
 
     def _spawn(self, theirs: socket.socket) -> int:
         settings = self._settings
-        own = {WORKER_VARIABLE: settings.processes.worker, HOST_VARIABLE: self.name}
+        own = {**settings.processes.variables, HOST_VARIABLE: self.name}
         # -P: a folder `jobrunner` beside the manifest must not be taken for this package.
         module = [sys.executable, "-P", "-m", "jobrunner.runner.hostchild"]
         stdout, stderr = self._pipes.write_ends

@@ -1,8 +1,10 @@
 """What a worker has running, and how to kill what a dead worker left.
 
-Every process that a worker starts carries `JOBRUNNER_WORKER=<worker id>` in its environment, and
-so do the processes below it. The store has pid, start time and boot id of process groups as a
-second way to find them.
+Every process that a worker starts carries `JOBRUNNER_WORKER=<worker id>` and `JOBRUNNER_OWNER=<mark
+of the store's namespace>` in its environment, and so do the processes below it. Nothing else proves
+that a process is ours: ids of workers, pids and start times in the store are what somebody wrote
+there. The mark is a daemon's own; so who can write the store of one namespace reaches no process
+of another one, nor any that no worker has started.
 """
 
 import contextlib
@@ -10,15 +12,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from jobrunner.runner.proctable import all_pids, carries, descendants, pid_space, started_at
+from jobrunner.runner.proctable import all_pids, carries, descendants, started_at
 from jobrunner.runner.tree import Reaper, Tree
 
 WORKER_VARIABLE = "JOBRUNNER_WORKER"
+OWNER_VARIABLE = "JOBRUNNER_OWNER"
 LEFTOVERS_PATIENCE_S = 5.0  # for processes to vanish after KILL
 LEFTOVERS_POLL_S = 0.005
 
@@ -34,9 +36,12 @@ class ProcessGroup:
 class ProcessRegistry:
     """The process trees of one worker that run now. Usable from any thread."""
 
-    def __init__(self, worker: str, reaper: int | None = None) -> None:
-        """`reaper` is the pid of the process that orphans go to: a subreaper above this one."""
+    def __init__(self, worker: str, reaper: int | None = None, owner: str = "") -> None:
+        """`reaper` is the pid of the process that orphans go to: a subreaper above this one;
+        `owner` the mark of the store's namespace, `StoreAddress.mark`."""
         self.worker = worker
+        self.owner = owner
+        self.variables = marks(worker, owner)  # for every process that is started
         self._marker = f"{WORKER_VARIABLE}={worker}".encode()
         self._reaper = None if reaper is None else Reaper(reaper, self._marker)
         self._trees: dict[Tree, str] = {}  # with the job's id
@@ -68,7 +73,7 @@ class ProcessRegistry:
         return None if tree is None else ProcessGroup(tree.leader, tree.started_at)
 
     def groups_json(self) -> bytes:
-        """The leaders of all that runs now, for the worker's record; see `parse_groups`."""
+        """The leaders of all that runs now, for the worker's record: for people who look there."""
         with self._lock:
             groups = [ProcessGroup(tree.leader, tree.started_at) for tree in self._trees]
         return msgspec.json.encode(groups)
@@ -88,40 +93,31 @@ class ProcessRegistry:
             tree.kill()
 
 
-def parse_groups(text: bytes | str) -> list[ProcessGroup]:
-    """The groups of `groups_json`. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(text, type=list[ProcessGroup])
+def marks(worker: str, owner: str) -> dict[str, str]:
+    """The variables by which processes of a worker are known."""
+    return {WORKER_VARIABLE: worker, OWNER_VARIABLE: owner}
 
 
-def find_marked(worker: str) -> list[int]:
-    """Pids of living processes that were started by or below a worker."""
-    marker = (f"{WORKER_VARIABLE}={worker}".encode(),)
-    return [pid for pid in all_pids() if carries(pid, marker) and started_at(pid) is not None]
+def find_marked(worker: str, owner: str) -> list[int]:
+    """Pids of living processes that were started by a worker, and of their descendants."""
+    markers = [f"{name}={value}".encode() for name, value in marks(worker, owner).items()]
+    carrying = [pid for pid in all_pids() if carries(pid, markers)]
+    found = {pid for root in carrying for pid in (root, *descendants(root))}
+    return [pid for pid in found if started_at(pid) is not None]
 
 
-def kill_leftovers(
-    worker: str, groups: Iterable[ProcessGroup] = (), space: str | None = None
-) -> list[int]:
+def kill_leftovers(worker: str, owner: str) -> list[int]:
     """KILL what a dead worker left, and wait until it is gone; returns pids that would not die.
 
-    `groups` are those on record, with pids of `space`: in another one the pids are others'. Blocks,
-    usually for some milliseconds, at most 5 s.
+    `worker` may be any text that stands in the store; `owner` is ours. Blocks, usually for some
+    milliseconds, at most 5 s.
     """
-    recorded = list(groups) if space == pid_space() else []
     give_up_at = time.monotonic() + LEFTOVERS_PATIENCE_S
     while True:
-        alive = _leftovers(worker, recorded)
+        alive = set(find_marked(worker, owner)) - {os.getpid()}
         if not alive or time.monotonic() > give_up_at:
             return sorted(alive)
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(LEFTOVERS_POLL_S)
-
-
-def _leftovers(worker: str, recorded: Iterable[ProcessGroup]) -> set[int]:
-    found = set(find_marked(worker))
-    for group in recorded:
-        if started_at(group.pid) == group.started_at:
-            found |= {group.pid, *descendants(group.pid)}
-    return {pid for pid in found if pid != os.getpid() and started_at(pid) is not None}

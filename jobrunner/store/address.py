@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -64,6 +65,15 @@ class StoreAddress:
         if self.url is None:
             return f"unix://{self.socket}"
         return _without_secrets(self.url)
+
+    @property
+    def mark(self) -> str:
+        """Tells this namespace of this server from all others; says neither name nor address.
+
+        Every process of a daemon carries it. It is no secret: it must only come from the daemon's
+        own settings, never from the store.
+        """
+        return sha256(f"{self.name}\0{self.display}".encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         return self.display

@@ -47,7 +47,7 @@ class Runners:
         self._connection = connection
         self._clock = clock
         self._logs = LogWriter(connection, keys, manifest.retention.logs, clock)
-        self._results = ResultFiles(processes.worker)
+        self._results = ResultFiles(f"{processes.owner}-{processes.worker}")
         layers = [manifest.env, *(task.env for task in manifest.tasks.values())]
         environ = base_environment(os.environ, layers)
         self._commands = CommandRunner(processes, self._results, environ, clock)

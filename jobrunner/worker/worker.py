@@ -75,8 +75,8 @@ class Worker:
         self._stopping_now = asyncio.Event()
         self._is_lease_lost = False
         self._lease_ttl = timedelta(seconds=settings.lease_ttl_s)
-        self._processes = ProcessRegistry(settings.worker, settings.reaper)
         address = settings.address
+        self._processes = ProcessRegistry(settings.worker, settings.reaper, address.mark)
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
         self._manifest = Manifest.model_validate(settings.manifest)
         self._heartbeat = self._make_heartbeat()

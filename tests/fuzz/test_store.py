@@ -97,7 +97,7 @@ async def tick_all(store: Store) -> None:
     """One pass of the loops that every daemon has."""
     clock = FakeClock()
     async with AsyncStoreConnection(store.connection.address) as connection:
-        rescuer = Rescuer(store.keys, connection, clock)
+        rescuer = Rescuer(store.keys, connection, clock, owner="")
         await rescuer.tick(clock.now())
 
 

@@ -39,7 +39,11 @@ class Daemon:
         self.environ = dict(os.environ)
         self.rescued: list[str] = []
         self.pool = WorkerPool(
-            SystemClock(), self._settings_for, worker_environ(self.environ, folder), self._rescue
+            SystemClock(),
+            self._settings_for,
+            worker_environ(self.environ, folder),
+            self._rescue,
+            address.mark,
         )
 
     async def _rescue(self, worker: str) -> None:
@@ -163,7 +167,7 @@ async def test_workers_that_die_at_once_are_started_ever_more_rarely(
 ) -> None:
     daemon = Daemon(store, address, tmp_path)
     broken = {**os.environ, "PYTHONHOME": "/nowhere"}  # the interpreter ends as it starts
-    pool = WorkerPool(SystemClock(), daemon._settings_for, broken, daemon._rescue)
+    pool = WorkerPool(SystemClock(), daemon._settings_for, broken, daemon._rescue, address.mark)
     await pool.start(1)
 
     await asyncio.sleep(1)

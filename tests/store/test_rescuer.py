@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.rescuer import Rescuer
-from jobrunner.runner.processes import WORKER_VARIABLE, ProcessRegistry
+from jobrunner.runner.processes import ProcessRegistry, marks
 from jobrunner.runner.proctable import pid_space
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import Entry, claim_next
@@ -31,12 +31,13 @@ from tests.store.switch import Switch
 from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
+OWNER = "mark-of-the-namespace"
 
 
 @asynccontextmanager
 async def a_rescuer(address: StoreAddress, **max_lost: int) -> AsyncIterator[Rescuer]:
     async with AsyncStoreConnection(address) as connection:
-        rescuer = Rescuer(Keys(address.name), connection, FakeClock())
+        rescuer = Rescuer(Keys(address.name), connection, FakeClock(), owner=OWNER)
         rescuer.take_up(max_lost)
         yield rescuer
 
@@ -60,9 +61,9 @@ def lose(store: Store, worker: str = "w1") -> Entry:
 
 
 @contextmanager
-def a_leftover(worker: str, *, is_marked: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+def a_leftover(worker: str, owner: str = OWNER) -> Iterator[subprocess.Popen[bytes]]:
     """A process that a dead worker has left."""
-    environ = {**os.environ, **({WORKER_VARIABLE: worker} if is_marked else {})}
+    environ = {**os.environ, **marks(worker, owner)}
     process = subprocess.Popen(["sleep", "60"], start_new_session=True, env=environ)
     try:
         yield process
@@ -124,7 +125,7 @@ async def test_live_workers_survive_that_the_clock_of_the_store_is_set_forward(
     store.add_worker()
     entry = store.running()
     async with AsyncStoreConnection(address) as connection:
-        rescuer = Rescuer(Keys(address.name), connection, clock)
+        rescuer = Rescuer(Keys(address.name), connection, clock, owner=OWNER)
         await rescuer.tick(clock.now())
 
         # The store's clock cannot be set here. To who lost a minute it seems to have been.
@@ -440,20 +441,40 @@ async def test_a_dead_worker_is_not_buried_before_what_it_left_is_dead(
     assert is_dead
 
 
-async def test_process_groups_on_record_are_killed_even_when_they_lost_their_mark(
+async def test_a_process_group_on_record_is_a_claim_and_nobody_is_killed_for_it(
     store: Store, rescuer: Rescuer
 ) -> None:
-    store.add_worker()
     known = replace(a_worker("w1"), host=socket.gethostname(), pid_space=pid_space())
+    store.add_worker("w1")
     store.run(enlist(store.keys, known))
-    with a_leftover("w1", is_marked=False) as group:
-        registry = ProcessRegistry("w1")
-        registry.add(group.pid, "job1")
-        store.command("HSET", store.keys.worker("w1"), "groups", registry.groups_json())
+    store.running()
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    registry = ProcessRegistry("w1", owner=OWNER)
+    registry.add(stranger.pid, "job1")
+    store.command("HSET", store.keys.worker("w1"), "groups", registry.groups_json())
+    store.command("HSET", store.keys.worker("w1"), "pid", stranger.pid)
+    store.end_lease("w1")
 
-        await rescuer.rescue("w1")
+    await tick(rescuer)
 
-        eventually(lambda: group.poll() is not None)
+    assert store.run(read_worker(store.keys, "w1")) is None
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+async def test_a_worker_of_another_namespace_is_spared_though_this_store_claims_its_id(
+    store: Store, rescuer: Rescuer
+) -> None:
+    store.add_worker("w1")
+    store.run(enlist(store.keys, replace(a_worker("w1"), host=socket.gethostname())))
+    store.running()
+    store.end_lease("w1")
+    with a_leftover("w1", owner="mark-of-another") as others, a_leftover("w1") as ours:
+        await tick(rescuer)
+
+        eventually(lambda: ours.poll() is not None)
+        assert others.poll() is None
 
 
 async def test_processes_of_other_workers_are_left_alone(store: Store, rescuer: Rescuer) -> None:

@@ -24,6 +24,14 @@ def a_process(worker: str = "w1") -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "60"], env={**os.environ, WORKER_VARIABLE: worker})
 
 
+def test_a_process_that_shows_no_environment_is_not_known_to_be_dead() -> None:
+    process = subprocess.Popen(["sleep", "60"], env={})  # as one that just begins another program
+
+    assert not is_known_dead(worker_of(process))
+    process.kill()
+    process.wait()
+
+
 def in_child(check: Callable[[], bool]) -> bool:
     """The answer of a process of another user."""
     pid = os.fork()

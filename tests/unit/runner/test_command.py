@@ -145,6 +145,7 @@ async def test_a_command_is_told_about_its_job(
         "JOBRUNNER_FENCE": "7",
         "JOBRUNNER_FIRE_TIME": "2026-11-21T01:00:00Z",
         "JOBRUNNER_WORKER": attempt.worker,
+        "JOBRUNNER_OWNER": "",
     }
 
 

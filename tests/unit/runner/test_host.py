@@ -252,7 +252,7 @@ async def test_short_calls_share_a_few_hosts(run: Run, registry: ProcessRegistry
     outcomes = await asyncio.gather(*calls)
 
     assert [outcome.result for outcome in outcomes] == [b"%d" % (n + 1) for n in range(64)]
-    assert len(find_marked(registry.worker)) < 16
+    assert len(find_marked(registry.worker, registry.owner)) < 16
 
 
 async def test_an_idle_host_is_ended(
@@ -263,7 +263,7 @@ async def test_an_idle_host_is_ended(
 
     await pool.run(attempt, output, Stop())
 
-    await eventually(lambda: find_marked(registry.worker) == [])
+    await eventually(lambda: find_marked(registry.worker, registry.owner) == [])
     await pool.close()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from jobrunner.runner.prctl import become_subreaper
@@ -18,12 +19,13 @@ from jobrunner.runner.processes import (
     ProcessRegistry,
     find_marked,
     kill_leftovers,
-    parse_groups,
+    marks,
 )
-from jobrunner.runner.proctable import carries, descendants, pid_space, started_at
+from jobrunner.runner.proctable import carries, descendants, started_at
 from jobrunner.runner.tree import Reaper, Tree
 
 pytestmark = pytest.mark.anyio
+OWNER = "mark-of-a-namespace"
 Spawn = Callable[..., subprocess.Popen[bytes]]
 
 # Grandchildren of three kinds: in the group, in a session of its own, and one that left the tree.
@@ -44,7 +46,7 @@ def spawn(worker: str) -> Iterator[Spawn]:
     started: list[subprocess.Popen[bytes]] = []
 
     def spawn(script: str, **variables: str) -> subprocess.Popen[bytes]:
-        env = os.environ | {"JOBRUNNER_WORKER": worker} | variables
+        env = os.environ | marks(worker, OWNER) | variables
         child = subprocess.Popen(["/bin/sh", "-c", script], env=env, start_new_session=True)
         started.append(child)
         return child
@@ -53,7 +55,7 @@ def spawn(worker: str) -> Iterator[Spawn]:
     for child in started:
         child.kill()
         child.wait()
-    kill_leftovers(worker)
+    kill_leftovers(worker, OWNER)
     reap_orphans()
 
 
@@ -140,8 +142,8 @@ async def test_stop_ends_children_that_moved_to_another_session(
 ) -> None:
     child = spawn(f"{FAMILY} wait", JOBRUNNER_JOB_ID="j")
     tree = ProcessRegistry(worker, reaper).add(child.pid, "j", "JOBRUNNER_JOB_ID=j")
-    eventually(lambda: len(find_marked(worker)) == 4)
-    members = find_marked(worker)
+    eventually(lambda: len(find_marked(worker, OWNER)) == 4)
+    members = find_marked(worker, OWNER)
 
     await tree.stop(grace_s=5)
 
@@ -200,7 +202,7 @@ def test_groups_on_record_are_read_back(spawn: Spawn, worker: str) -> None:
     child = spawn("sleep 100")
     tree = registry.add(child.pid, "j")
 
-    recorded = parse_groups(registry.groups_json())
+    recorded = msgspec.json.decode(registry.groups_json(), type=list[ProcessGroup])
 
     assert recorded == [ProcessGroup(child.pid, tree.started_at)] == [registry.group_of("j")]
     assert started_at(child.pid) == recorded[0].started_at
@@ -210,31 +212,31 @@ def test_leftovers_of_a_dead_worker_are_found_by_their_environment(
     spawn: Spawn, worker: str, reaper: int
 ) -> None:
     spawn(FAMILY).wait()  # their parent is gone, as after the death of a worker
-    eventually(lambda: len(find_marked(worker)) == 3)
+    eventually(lambda: len(find_marked(worker, OWNER)) == 3)
 
-    survivors = kill_leftovers(worker)
-
-    assert survivors == []
-    assert find_marked(worker) == []
-
-
-def test_leftovers_without_the_marker_are_found_by_the_record(worker: str) -> None:
-    child = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True)
-    group = ProcessGroup(child.pid, started_at(child.pid) or 0)
-
-    survivors = kill_leftovers(worker, [group], pid_space())
+    survivors = kill_leftovers(worker, OWNER)
 
     assert survivors == []
-    assert child.wait(timeout=5) == -signal.SIGKILL
+    assert find_marked(worker, OWNER) == []
 
 
-@pytest.mark.parametrize("change", ["start time", "boot"])
-def test_a_pid_that_was_given_to_another_process_is_spared(worker: str, change: str) -> None:
-    child = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True)
-    started = started_at(child.pid) or 0
-    group = ProcessGroup(child.pid, started - 1 if change == "start time" else started)
+def test_children_of_a_leftover_are_killed_though_they_have_lost_the_marks(
+    spawn: Spawn, worker: str
+) -> None:
+    child = spawn("setsid env -i /bin/sleep 1000 & exec sleep 1001")
+    eventually(lambda: len(descendants(child.pid)) == 1)
+    [lost] = descendants(child.pid)
 
-    kill_leftovers(worker, [group], "another boot" if change == "boot" else pid_space())
+    assert kill_leftovers(worker, OWNER) == []
+
+    assert not is_alive(lost)
+
+
+def test_processes_with_the_mark_of_another_namespace_are_spared(worker: str) -> None:
+    env = os.environ | marks(worker, "mark-of-another")
+    child = subprocess.Popen(["/bin/sleep", "1000"], env=env, start_new_session=True)
+
+    assert kill_leftovers(worker, OWNER) == []
 
     assert child.poll() is None
     child.kill()
@@ -244,7 +246,7 @@ def test_a_pid_that_was_given_to_another_process_is_spared(worker: str, change: 
 def test_processes_of_other_workers_are_spared(spawn: Spawn, worker: str) -> None:
     child = spawn("exec sleep 100")
 
-    assert kill_leftovers(worker[:-1]) == []
+    assert kill_leftovers(worker[:-1], OWNER) == []
 
     assert child.poll() is None
 
