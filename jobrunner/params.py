@@ -94,6 +94,31 @@ def check_arguments(
     return checked
 
 
+def bound_arguments(
+    task: str, specs: Sequence[ParamSpec], given: Mapping[str, Any], positional: Sequence[Any]
+) -> dict[str, Any]:
+    """All arguments by name: positional ones belong to the parameters in their order.
+
+    So that each is checked as what it is. Raises InvalidArguments for too many, or one given twice.
+    """
+    names = [spec.name for spec in specs[: len(positional)]]
+    faults = [
+        _Fault(
+            f"parameter {name!r} of task {task!r} is given twice",
+            "it has a positional argument and a named one",
+            "give each argument once, by its name",
+        )
+        for name in names
+        if name in given
+    ]
+    if len(positional) > len(specs):
+        count = f"{len(positional)} positional argument{'s' if len(positional) > 1 else ''}"
+        why = f"it accepts {len(specs)}"
+        faults.append(_Fault(f"task {task!r} is given {count}", why, "give arguments by name"))
+    _refuse(faults)
+    return {**dict(zip(names, positional, strict=True)), **given}
+
+
 def _is_given(spec: ParamSpec, given: Mapping[str, object]) -> bool:
     return given.get(spec.name) is not None or (spec.type is ParamType.ANY and spec.name in given)
 
@@ -147,7 +172,9 @@ def _choices(spec: ParamSpec, today: date) -> list[Any]:
 def _check_pattern(pattern: str, spec: ParamSpec, value: object) -> None:
     if not isinstance(value, str) or spec.type is not ParamType.STRING:
         return
-    if not re.fullmatch(pattern, value):
+    from jobrunner.patterns import matches  # few tasks have one, and the CLI starts without it
+
+    if not matches(pattern, value):
         raise ValueError(f"must match {pattern!r}, and {_shown(spec, value)} does not")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "jobrunner"
 
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "log", "nearest"},
+    {"errors", "clock", "log", "nearest", "patterns"},
     {"model", "message", "params", "context"},
     {"manifest"},
     {"crons"},

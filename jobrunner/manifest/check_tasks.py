@@ -1,7 +1,6 @@
 """The checks of one task."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -18,6 +17,7 @@ from jobrunner.manifest.naming import (
 from jobrunner.manifest.parts import Param
 from jobrunner.manifest.spec import Task
 from jobrunner.params import ParamSpec, ParamType, check_value, default_value, placeholders
+from jobrunner.patterns import fault
 
 KINDS = ("command", "shell", "python")
 OF_PROCESSES = [
@@ -133,7 +133,7 @@ def _check_param(draft: Draft, task: TaskPath, name: str, param: Param) -> Itera
         fix = "rename it, e.g. with '_' for '-'"
         yield Problem(draft.places.locate_key(path), what, PARAM_RULE, fix)
     if (why := pattern_fault(param.pattern)) is not None:
-        what = f"'pattern' of {place} is not a regular expression"
+        what = f"'pattern' of {place} cannot be used"
         yield draft.problem((*path, "pattern"), what, why, "correct it, or remove the key")
         return  # values cannot be matched with it
     yield from _check_bounds(draft, path, place, param)
@@ -142,16 +142,7 @@ def _check_param(draft: Draft, task: TaskPath, name: str, param: Param) -> Itera
 
 def pattern_fault(pattern: str | None) -> str | None:
     """Why a pattern cannot be used."""
-    if pattern is None:
-        return None
-    try:
-        with warnings.catch_warnings():
-            # What a later Python may read otherwise is no fault of today's.
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        return str(error)
-    return None
+    return None if pattern is None else fault(pattern)
 
 
 def _check_bounds(

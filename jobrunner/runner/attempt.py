@@ -27,7 +27,6 @@ class Attempt(msgspec.Struct, frozen=True):
     namespace: str
     folder: Path  # the manifest's: relative paths begin there
     arguments: dict[str, Any] = {}
-    args: list[Any] = []  # positional, of a `kiq`
     labels: dict[str, Any] = {}  # taskiq's
     cron: str | None = None
     fire_time: datetime | None = None  # UTC

@@ -106,7 +106,6 @@ class HostedCall:
             number=number,
             target=self.target,
             arguments=attempt.arguments,
-            args=attempt.args,
             labels=attempt.labels,
             job_id=attempt.job_id,
             task=attempt.task_name,

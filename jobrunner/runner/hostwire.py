@@ -24,7 +24,6 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag=True):
     number: int  # of its token
     target: str  # module:function
     arguments: dict[str, Any]
-    args: list[Any]
     labels: dict[str, Any]
     job_id: str
     task: str

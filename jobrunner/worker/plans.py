@@ -15,7 +15,7 @@ from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Ack, Conflict, Lock, Manifest, Record, Task
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
-from jobrunner.params import ParamSpec, check_arguments, substitute
+from jobrunner.params import ParamSpec, bound_arguments, check_arguments, substitute
 from jobrunner.policy import Failure, retry_delay, should_retry
 from jobrunner.runner.attempt import Attempt, Ended, Outcome
 from jobrunner.store.attempts import Entry, Finish, HeldLock
@@ -50,6 +50,8 @@ class TaskPlan:
     def prepare(self, body: Message) -> PreparedJob:
         """Check the arguments and name the lock. Raises InvalidArguments."""
         arguments = body.kwargs
+        if body.args:
+            arguments = bound_arguments(self.name, self.specs, arguments, body.args)
         if self.specs or arguments:
             arguments = check_arguments(
                 self.name, self.specs, arguments, from_text=False, today=self._day_of(body)
@@ -79,7 +81,6 @@ class TaskPlan:
             folder=self.folder,
             arguments={} if self.is_adhoc else job.arguments,
             argv=job.arguments["command"] if self.is_adhoc else None,
-            args=body.args,
             labels=body.labels,
             cron=body.cron,
             fire_time=None if body.fire_time is None else from_ms(body.fire_time),

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from jobrunner.model import JobState
+from jobrunner.message import Message, encode
+from jobrunner.model import JobState, Reason
+from jobrunner.store.submission import Submission, submit
 from tests.daemon.harness import PATIENT, ExternalServer, Project, act
 
 Projects = Callable[..., Project]
@@ -158,3 +160,34 @@ def test_a_server_that_takes_no_writes_refuses_submits_and_harms_nothing_else(
     ended = demo.ended(running)
     assert (ended.state, ended.attempt) == (JobState.COMPLETED, 1)
     assert demo.ended(demo.act("true")).state is JobState.COMPLETED
+
+
+HOSTILE = """
+name: demo
+workers: {processes: 1}
+tasks:
+  strict: {command: [echo, "{word}"], params: {word: {pattern: "(a+)+$"}}}
+  sized: {command: [echo, "{size}"], params: {size: {choices: [small, large]}}}
+  quick: {command: ["true"]}
+"""
+
+
+def test_no_argument_holds_up_a_worker_or_passes_without_a_check(
+    project: Projects,
+) -> None:
+    demo = project(HOSTILE)
+    demo.start()
+    raw = {
+        "long": ("strict", Message("strict", {"word": "a" * 5000 + "!"})),
+        "placed": ("sized", Message("sized", args=["$(reboot)"])),
+        "fits": ("sized", Message("sized", args=["large"])),
+    }
+    made = [Submission(job, task, encode(body)) for job, (task, body) in raw.items()]
+
+    demo.store.run(submit(demo.keys, made))
+    neighbour = demo.ended(demo.submit("quick"))
+
+    assert neighbour.state is JobState.COMPLETED
+    ends = {job: demo.ended(job) for job in raw}
+    assert ends["long"].reason is ends["placed"].reason is Reason.INVALID_ARGUMENTS
+    assert ends["fits"].state is JobState.COMPLETED

@@ -100,7 +100,6 @@ async def perform(
         "shop",
         Path("/"),
         arguments,
-        [],
         labels or {},
     )
     context = Context(

@@ -13,6 +13,7 @@ from jobrunner.params import (
     ParamSpec,
     ParamType,
     as_text,
+    bound_arguments,
     check_arguments,
     mask_secrets,
     placeholders,
@@ -226,3 +227,16 @@ def test_any_value_is_accepted_as_json_or_refused(
         return
 
     assert json.loads(json.dumps(checked)) == checked
+
+
+def test_positional_arguments_are_checked_as_the_parameters_in_their_order() -> None:
+    specs = [
+        ParamSpec("size", choices=["small", "large"]),
+        ParamSpec("name", pattern="[a-z]+", required=False),
+    ]
+
+    assert bound_arguments("t", specs, {"name": "x"}, ["small"]) == {"size": "small", "name": "x"}
+    with pytest.raises(InvalidArguments, match="'size' of task 't' is given twice"):
+        bound_arguments("t", specs, {"size": "small"}, ["large"])
+    with pytest.raises(InvalidArguments, match="is given 3 positional arguments"):
+        bound_arguments("t", specs, {}, ["small", "x", "y"])

@@ -56,6 +56,18 @@ def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, Any]) -> Non
         plan.prepare(Message("demo", arguments))
 
 
+def test_positional_arguments_of_a_message_are_checked_by_name() -> None:
+    plan = a_plan(a_task(params={"size": {"choices": ["small", "large"]}, "n": {"default": "1"}}))
+
+    prepared = plan.prepare(Message("demo", args=["small"]))
+
+    assert prepared.arguments == {"size": "small", "n": "1"}
+    with pytest.raises(InvalidArguments, match="must be one of small, large"):
+        plan.prepare(Message("demo", args=["$(reboot)"]))
+    with pytest.raises(InvalidArguments, match="positional"):
+        plan.prepare(Message("demo", args=["small", "1", "2"]))
+
+
 def test_today_is_the_day_of_the_fire_time_however_late_the_job_runs() -> None:
     plan = a_plan(a_task(params={"day": {"type": "date", "default": "today"}}))
     fire_time = datetime(2026, 11, 21, 23, 59, tzinfo=UTC)

@@ -390,7 +390,7 @@ MISTAKES = [
     (
         "tasks: {a: {command: x, params: {p: {pattern: '['}}}}",
         "1:47",
-        "'pattern' of parameter 'p' of task 'a' is not a regular expression",
+        "'pattern' of parameter 'p' of task 'a' cannot be used",
         "unterminated character set",
         "correct it, or remove the key",
     ),
@@ -602,7 +602,7 @@ def test_no_argument_is_held_against_a_faulty_pattern() -> None:
         """
     )
 
-    assert found.what == "'pattern' of parameter 'p' of task 'a' is not a regular expression"
+    assert found.what == "'pattern' of parameter 'p' of task 'a' cannot be used"
 
 
 def test_values_of_env_and_the_url_are_never_shown() -> None:
