@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
-from jobrunner.log import EventLog
+from jobrunner.log import EventLog, flush
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.failures import ReplyError
@@ -37,6 +37,7 @@ LAST_TRY = 1 / 3
 # this long, however little of the TTL is left.
 HELD_UP = MARGIN * LAST_TRY
 BACK_PATIENCE_S = 0.5
+LAST_WORDS_S = 0.05  # to log why, when others may have a lock in a moment
 LEAVE_S = 1.0  # for the answer to a renewal when the worker goes
 
 
@@ -276,6 +277,7 @@ class Heartbeat:
 
     def _end_process(self) -> None:
         EventLog().error("ended itself: it did not stop its jobs in time", worker=self._worker)
+        flush(LAST_WORDS_S)
         os._exit(LEASE_LOST_EXIT)
 
     def _ask_at(self) -> float:

@@ -9,7 +9,8 @@ from types import TracebackType
 from jobrunner.clock import SystemClock
 from jobrunner.log import EventLog
 
-# A service manager that does not read must not stall the daemon's loop for longer.
+# A service manager that does not read must not stall the daemon's loop for longer, and not at all
+# by what is sent again and again.
 SEND_TIMEOUT_S = 1.0
 
 
@@ -25,8 +26,6 @@ class Notifier:
         self._log = EventLog()
         self._address = _socket_address(address) if address else None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
-        if self._socket is not None:
-            self._socket.settimeout(SEND_TIMEOUT_S)
 
     def __enter__(self) -> "Notifier":
         return self
@@ -60,23 +59,24 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send("", text)
+        self._send("", text, may_wait=False)
 
     def watchdog(self) -> None:
         """The daemon is alive; due every `watchdog_every`."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", may_wait=False)
 
     def main_pid(self, pid: int) -> None:
         """The process that systemd should take for the daemon."""
         self._send(f"MAINPID={pid}")
 
-    def _send(self, state: str, status: str = "") -> None:
+    def _send(self, state: str, status: str = "", *, may_wait: bool = True) -> None:
         if self._socket is None or self._address is None:
             return
         lines = [state] if state else []
         if status:
             # A line break would begin another variable.
             lines.append(f"STATUS={' '.join(status.splitlines())}")
+        self._socket.settimeout(SEND_TIMEOUT_S if may_wait else 0)
         try:
             self._socket.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:

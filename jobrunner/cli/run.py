@@ -1,6 +1,7 @@
 """`jobrunner run`: the daemon, in the foreground."""
 
 import os
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,6 +29,12 @@ def run(
     from jobrunner.daemon.main import run_daemon
     from jobrunner.daemon.supervisor import DaemonSettings
 
-    manifest = cli_of(ctx).manifest_path().absolute()
-    # The process's own environment: the variables of systemd are taken out of it for good.
-    run_daemon(DaemonSettings(manifest, once, log_level.value), os.environ)
+    cli = cli_of(ctx)
+    manifest = cli.manifest_path().absolute()
+    own = cli.stderr is sys.stderr
+    try:
+        # The process's own environment: the variables of systemd are taken out of it for good.
+        run_daemon(DaemonSettings(manifest, once, log_level.value), os.environ)
+    finally:
+        if own:
+            cli.stderr = sys.stderr  # the daemon's, which nobody who does not read it holds up

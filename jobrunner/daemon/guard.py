@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
+from jobrunner import log
 from jobrunner.log import EventLog
 from jobrunner.runner.processes import kill_leftovers
 from jobrunner.runner.proctable import started_at
@@ -109,4 +110,5 @@ def living(lines: Iterable[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    log.configure("info")  # and let nobody who does not read it hold up the killing
     main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.stdin)
