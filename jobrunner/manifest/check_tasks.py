@@ -14,6 +14,7 @@ from jobrunner.manifest.naming import (
     is_valid_param,
     make_valid,
 )
+from jobrunner.manifest.obeyed import variable_of, why_obeyed
 from jobrunner.manifest.parts import Param
 from jobrunner.manifest.spec import Task
 from jobrunner.params import ParamSpec, ParamType, check_value, default_value, placeholders
@@ -35,6 +36,7 @@ SHORTEST_LOCK = timedelta(seconds=1)  # it is renewed at a third of it
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _ANY_DAY = date(2000, 1, 1)  # what `today` is does not matter to the check of a declaration
 _NUMBERS = (ParamType.INTEGER, ParamType.NUMBER)
+_TEXTS = (ParamType.STRING, ParamType.ANY)
 
 TaskPath = tuple[str, str]
 
@@ -54,8 +56,8 @@ def check_task(draft: Draft, name: str, task: Task) -> Iterator[Problem]:
         yield from check_queue(draft, (*path, "queue"), task.queue)
     if task.timeout == timedelta(0):
         yield draft.no_time((*path, "timeout"))
-    for param, declared in task.params.items():
-        yield from _check_param(draft, path, param, declared)
+    for spec in task.param_specs():
+        yield from _check_param(draft, path, task, spec)
     yield from _check_placeholders(draft, path, task)
 
 
@@ -125,19 +127,36 @@ def check_queue(draft: Draft, path: tuple[str, ...], queue: str) -> Iterator[Pro
         yield draft.problem(path, what, NAME_RULE, f"write e.g. {make_valid(queue, 'default')!r}")
 
 
-def _check_param(draft: Draft, task: TaskPath, name: str, param: Param) -> Iterator[Problem]:
-    path = (*task, "params", name)
-    place = f"parameter {name!r} of task {task[1]!r}"
+def _check_param(
+    draft: Draft, task_path: TaskPath, task: Task, spec: ParamSpec
+) -> Iterator[Problem]:
+    name, param = spec.name, task.params[spec.name]
+    path = (*task_path, "params", name)
+    place = f"parameter {name!r} of task {task_path[1]!r}"
     if not is_valid_param(name):
         what = f"parameter name {quoted(name)} is not allowed"
         fix = "rename it, e.g. with '_' for '-'"
         yield Problem(draft.places.locate_key(path), what, PARAM_RULE, fix)
+    if task.kind in ("command", "shell"):
+        yield from _check_variable(draft, path, place)
     if (why := pattern_fault(param.pattern)) is not None:
         what = f"'pattern' of {place} cannot be used"
         yield draft.problem((*path, "pattern"), what, why, "correct it, or remove the key")
         return  # values cannot be matched with it
     yield from _check_bounds(draft, path, place, param)
-    yield from _check_values(draft, path, place, param)
+    yield from _check_values(draft, path, place, param, spec)
+
+
+def _check_variable(draft: Draft, path: tuple[str, ...], place: str) -> Iterator[Problem]:
+    """Whoever may submit a job must not steer the programs that it starts."""
+    variable = variable_of(path[-1])
+    if (why := why_obeyed(variable)) is not None:
+        yield Problem(
+            draft.places.locate_key(path),
+            f"{place} would become the variable {variable}",
+            why,
+            f"give it another name, e.g. {f'my_{path[-1]}'!r}",
+        )
 
 
 def pattern_fault(pattern: str | None) -> str | None:
@@ -157,15 +176,18 @@ def _check_bounds(
         what = f"'pattern' of {place} has no meaning"
         why = f"its type is {param.type.value}; only strings are matched"
         yield draft.problem((*path, "pattern"), what, why, "remove it, or set type: string")
+    if param.allow_dash and param.type not in _TEXTS:
+        what = f"'allow_dash' of {place} has no meaning"
+        why = f"its type is {param.type.value}; only a string could be taken for an option"
+        yield draft.problem((*path, "allow_dash"), what, why, "remove it, or set type: string")
     if param.min is not None and param.max is not None and param.min > param.max:
         what = f"'min' of {place} is greater than its 'max'"
         yield draft.problem((*path, "min"), what, "no value could fit", "exchange the two")
 
 
 def _check_values(
-    draft: Draft, path: tuple[str, ...], place: str, param: Param
+    draft: Draft, path: tuple[str, ...], place: str, param: Param, spec: ParamSpec
 ) -> Iterator[Problem]:
-    spec = param.spec(path[-1])
     free = ParamSpec(spec.name, spec.type)  # a choice need not be among the choices
     for index, choice in enumerate(param.choices or []):
         try:

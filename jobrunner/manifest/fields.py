@@ -1,7 +1,6 @@
 """The types of single values in the manifest: what may be written, and what becomes of it."""
 
 import re
-import shlex
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -21,22 +20,6 @@ def parse_umask(value: object) -> str:
     if not _UMASK.fullmatch(text):
         raise ValueError(f"{value!r} is not a umask; write octal digits in quotes, e.g. '027'")
     return text.lstrip("0o").rjust(3, "0")
-
-
-def parse_argv(value: object) -> object:
-    """A command's words; a text is split as a shell splits it, but never given to one.
-
-    Raises ValueError for quotes that are not closed.
-    """
-    if isinstance(value, str):
-        try:
-            return shlex.split(value)
-        except ValueError as error:
-            raise ValueError(
-                f"{value!r} cannot be split into words: {str(error).lower()}; close the quote, "
-                "or write the words as a list"
-            ) from None
-    return value
 
 
 def as_list(value: object) -> object:
@@ -82,10 +65,6 @@ Positive = Annotated[int, Field(ge=1), BeforeValidator(refuse_boolean)]
 Nice = Annotated[int, Field(ge=-20, le=19), BeforeValidator(refuse_boolean)]
 Argument = Annotated[
     str, BeforeValidator(env_text, json_schema_input_type=str | int | float | bool)
-]
-Argv = Annotated[
-    list[Argument],
-    BeforeValidator(parse_argv, json_schema_input_type=str | list[str | int | float | bool]),
 ]
 Files = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
 Processes = Annotated[

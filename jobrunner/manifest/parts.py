@@ -135,6 +135,11 @@ class Param(Spec):
     )
     min: float | None = Field(None, description="Least value of a number.")
     max: float | None = Field(None, description="Greatest value of a number.")
+    allow_dash: bool = Field(
+        False,
+        description="Let a string begin with '-' where it begins a word of a command; a program "
+        "may take it for an option.",
+    )
     secret: bool = Field(False, description="Mask the value wherever it would be shown.")
     description: str = Field("", description="What it is for, in a few words.")
 

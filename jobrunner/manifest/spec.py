@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from jobrunner.manifest.fields import Argv, Duration, Files, Integer, Nice, Umask
+from jobrunner.manifest.argv import Argv, in_process
+from jobrunner.manifest.fields import Duration, Files, Integer, Nice, Umask
 from jobrunner.manifest.parts import (
     Env,
     Limits,
@@ -185,7 +186,10 @@ class Task(TaskDefaults):
 
     def param_specs(self) -> list[ParamSpec]:
         """The parameters, as clients and workers check them."""
-        return [param.spec(name) for name, param in self.params.items()]
+        specs = [param.spec(name) for name, param in self.params.items()]
+        if not specs or self.kind not in ("command", "shell"):
+            return specs
+        return in_process(specs, self.command or (), self.params)
 
 
 class Misfire(StrEnum):

@@ -23,6 +23,7 @@ from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, St
 from jobrunner.runner.child import Child, Surroundings
 from jobrunner.runner.environment import Environment, environment_of
 from jobrunner.runner.failures import CannotStart, exit_error, timeout_error
+from jobrunner.runner.folders import name_folder, working_folder
 from jobrunner.runner.identity import Identity, identity_of
 from jobrunner.runner.output import Output, masked_error
 from jobrunner.runner.processes import ProcessRegistry
@@ -95,7 +96,7 @@ class CommandRunner:
         try:
             running = self._start(attempt, output, stop, tell)
         except CannotStart as failure:
-            self._loop.call_soon(tell, _failed(failure.error))
+            self._loop.call_soon(tell, _failed(failure.error, failure.reason))
             return None
         running.watch()
         return running
@@ -145,9 +146,8 @@ def _launch(attempt: Attempt, environment: Environment, identity: Identity | Non
         declared = {name for _, env in attempt.env_layers for name in env} | task.env.keys()
         fresh = {k: v for k, v in identity.variables.items() if k not in declared}
         environment.variables |= fresh
-    cwd = attempt.folder
-    if task.cwd is not None:
-        cwd = cwd / substitute(task.cwd, attempt.arguments)
+    cwd = working_folder(task.cwd, attempt.folder, attempt.arguments)
+    name_folder(environment.variables, cwd)
     return Launch(
         argv=_argv(attempt),
         env=environment.variables,

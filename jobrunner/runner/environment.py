@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobrunner.clock import rfc3339
+from jobrunner.manifest.obeyed import variable_of, why_obeyed
 from jobrunner.manifest.parts import Env, SecretRef
 from jobrunner.params import as_text
 from jobrunner.runner.attempt import Attempt
@@ -40,23 +41,6 @@ DAEMON_ONLY = frozenset(
 )
 OWN_PREFIX = "JOBRUNNER_"
 KEPT = frozenset({"JOBRUNNER_FILE", "JOBRUNNER_STATE"})
-# A parameter of such a name would change how the command is found or what it loads.
-NOT_FOR_PARAMETERS = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "PWD",
-        "OLDPWD",
-        "IFS",
-        "ENV",
-        "BASH_ENV",
-        "TMPDIR",
-    ]
-)
-NOT_FOR_PARAMETERS_PREFIXES = (OWN_PREFIX, "LD_", "DYLD_")
 
 
 @dataclass(slots=True)
@@ -135,20 +119,16 @@ def _parameter_variables(attempt: Attempt) -> dict[str, str]:
     values = dict.fromkeys(attempt.task.params) | attempt.arguments
     variables = {}
     for name, value in values.items():
-        variable = name.upper().replace("-", "_").replace(".", "_")
-        if not _is_reserved(variable):
-            variables[variable] = as_text(value)
-        elif attempt.task.shell is not None:
+        variable = variable_of(name)
+        # The manifest's check refuses such a name before: this is for those that came by.
+        if (why := why_obeyed(variable)) is not None:
             raise CannotStart(
                 f"parameter {name!r} cannot become the variable {variable}",
-                why="the shell and the programs it starts need that one themselves",
+                why=why,
                 fix="give the parameter another name",
             )
+        variables[variable] = as_text(value)
     return variables
-
-
-def _is_reserved(variable: str) -> bool:
-    return variable in NOT_FOR_PARAMETERS or variable.startswith(NOT_FOR_PARAMETERS_PREFIXES)
 
 
 def _file_variables(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jobrunner.errors import InvalidArguments
 from jobrunner.params import (
@@ -240,3 +241,69 @@ def test_positional_arguments_are_checked_as_the_parameters_in_their_order() -> 
         bound_arguments("t", specs, {"size": "small"}, ["large"])
     with pytest.raises(InvalidArguments, match="is given 3 positional arguments"):
         bound_arguments("t", specs, {}, ["small", "x", "y"])
+
+
+# Values that reach a process.
+
+
+OPTION = ParamSpec("file", refuses_dash=True, copies=2)
+
+
+@pytest.mark.parametrize("value", ["-rf", "--", "-"])
+def test_a_string_that_a_program_would_take_for_an_option_is_refused(value: str) -> None:
+    error = refused([OPTION], {"file": value})
+
+    assert error.what == (
+        f"parameter 'file' of task 'report' must not begin with '-', and {value!r} does"
+    )
+    assert error.why == "it begins a word of the command, where a program takes it for an option"
+    assert error.fix is not None
+    assert "allow_dash: true" in error.fix
+
+
+@pytest.mark.parametrize("value", ["a-b", "", " -x", "−x"])
+def test_a_dash_elsewhere_is_no_option(value: str) -> None:
+    assert check(OPTION, value) == value
+
+
+def test_the_default_may_begin_with_a_dash_also_when_it_is_given() -> None:
+    spec = replace(OPTION, default="-", required=False)
+
+    assert check(spec, "-") == "-"
+    assert check_arguments("report", [spec], {}, from_text=False, today=TODAY) == {"file": "-"}
+
+
+def test_a_negative_number_is_no_option() -> None:
+    assert check(ParamSpec("n", ParamType.INTEGER, copies=2), -5) == -5
+    assert check(replace(OPTION, type=ParamType.ANY), -5) == -5
+
+
+def test_a_secret_that_is_refused_for_its_dash_is_not_shown() -> None:
+    error = refused([replace(OPTION, secret=True)], {"file": "-sesame"})
+
+    assert "sesame" not in str(error)
+
+
+@pytest.mark.parametrize("value", ["x" * (131_072 - 6), "é" * ((131_072 - 6) // 2)])
+def test_a_value_is_as_long_as_the_system_passes_on_as_a_variable(value: str) -> None:
+    spec = ParamSpec("blob", copies=1)
+
+    assert check(spec, value) == value
+    error = refused([spec], {"blob": value + "x"})
+    assert error.what.endswith("must have at most 131066 bytes, not 131067")
+    assert error.why is not None
+    assert "variable BLOB" in error.why
+
+
+def test_a_value_of_a_function_may_be_longer() -> None:
+    value = "x" * 200_000
+
+    assert check(ParamSpec("blob"), value) == value
+
+
+def test_all_values_of_a_process_are_bounded_together() -> None:
+    specs = [ParamSpec(f"p{number}", copies=2) for number in range(7)]
+
+    error = refused(specs, {spec.name: "x" * 120_000 for spec in specs})
+
+    assert "too large together: 1680000 bytes" in error.what

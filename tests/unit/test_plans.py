@@ -68,6 +68,13 @@ def test_positional_arguments_of_a_message_are_checked_by_name() -> None:
         plan.prepare(Message("demo", args=["small", "1", "2"]))
 
 
+def test_a_message_from_anyone_passes_no_option_to_a_program() -> None:
+    task = a_task(command=["rm", "{file}"], params={"file": {}})
+
+    with pytest.raises(InvalidArguments, match="must not begin with '-'"):
+        a_plan(task).prepare(Message("demo", {"file": "-rf"}))
+
+
 def test_today_is_the_day_of_the_fire_time_however_late_the_job_runs() -> None:
     plan = a_plan(a_task(params={"day": {"type": "date", "default": "today"}}))
     fire_time = datetime(2026, 11, 21, 23, 59, tzinfo=UTC)

@@ -51,7 +51,7 @@ MISTAKES = [
         "tasks: {a: {command: x, params: {p: {zzz: 1}}}}",
         "1:38",
         "unknown key 'zzz' in parameter 'p' of task 'a'",
-        "a parameter accepts choices,",
+        "a parameter accepts allow_dash, choices,",
         "remove it",
     ),
     (
@@ -633,7 +633,7 @@ def test_a_syntax_error_is_reported_with_its_excerpt() -> None:
 
 
 def test_braces_of_other_programs_are_no_placeholders() -> None:
-    task = read("tasks: {a: {command: \"find . -exec rm {} ; awk '{print $1}' {{.Names}}\"}}")
+    task = read("tasks: {a: {command: \"find . -exec rm {} ';' awk '{print $1}' {{.Names}}\"}}")
 
     assert task.manifest.tasks["a"].command is not None
 

@@ -619,3 +619,22 @@ async def test_each_text_within_a_secret_argument_is_masked(run: Run, sink: Memo
     )
 
     assert sink.texts() == ["*** ***"]
+
+
+@pytest.mark.parametrize("cwd", [{"cwd": "/usr"}, {}])
+async def test_pwd_is_the_folder_of_the_command(
+    run: Run, sink: MemorySink, tmp_path: Path, cwd: dict[str, str]
+) -> None:
+    await run(command=["env"], env={"PWD": "/elsewhere", "OLDPWD": "/before"}, **cwd)
+
+    folders = [line for line in sink.texts() if line.startswith(("PWD=", "OLDPWD="))]
+    assert folders == [f"PWD={cwd.get('cwd', tmp_path)}"]
+
+
+async def test_a_job_that_would_leave_its_folder_does_not_start(run: Run) -> None:
+    outcome = await run(
+        command=["true"], cwd="/usr/{x}", params={"x": {}}, arguments={"x": "../etc"}
+    )
+
+    assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.INVALID_ARGUMENTS)
+    assert "'/usr/../etc' is not below '/usr'" in message_of(outcome)

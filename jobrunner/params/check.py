@@ -1,13 +1,9 @@
-"""Parameters of tasks: their declaration and the check of a job's arguments. Pure, no pydantic.
-
-Used by the manifest, by clients (with what the daemon published) and again by the worker.
-"""
+"""The check of a job's arguments: of each value, and of all together."""
 
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -15,41 +11,13 @@ import msgspec
 from jobrunner.clock import rfc3339
 from jobrunner.errors import InvalidArguments
 from jobrunner.nearest import nearest
+from jobrunner.params.spec import MASK, ParamSpec, ParamType, shown
+from jobrunner.params.text import as_text
+from jobrunner.params.use import Misuse, check_together, check_use
 
-MASK = "***"
 LARGEST_INTEGER = (1 << 63) - 1  # what every JSON reader and every script can carry
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-# `{{name}}` is tried first, so that it stands for the text `{name}`; other braces mean themselves,
-# and so does `${name}`, which is another program's way to name its variables.
-_PLACEHOLDER = re.compile(
-    r"(?<!\$)(?<!\$\{)(?:\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\})", re.ASCII
-)
-
-
-class ParamType(StrEnum):
-    STRING = "string"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    DATETIME = "datetime"
-    ANY = "any"  # of a Python function's parameter that no other type fits
-
-
-class ParamSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One declared parameter. `default` None with `required` False means "leave it out"."""
-
-    name: str
-    type: ParamType = ParamType.STRING
-    default: Any = None
-    required: bool = True
-    choices: list[Any] | None = None
-    pattern: str | None = None  # the whole text must match
-    min: float | None = None
-    max: float | None = None
-    secret: bool = False
-    description: str = ""
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -89,7 +57,13 @@ def check_arguments(
             elif spec.required:
                 faults.append(_missing(task, spec))
         except ValueError as error:
-            faults.append(_unfit(task, spec, str(error)))
+            faults.append(_unfit(task, spec, error))
+    if specs and specs[0].copies:
+        try:
+            check_together(specs, checked)
+        except Misuse as error:
+            what = f"the parameters of task {task!r} {error}"
+            faults.append(_Fault(what, error.why, error.fix))
     _refuse(faults)
     return checked
 
@@ -146,14 +120,16 @@ def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date)
     try:
         converted = _CONVERTERS[spec.type](value, from_text, today)
     except ValueError as error:
-        raise ValueError(f"{error}, not {_shown(spec, value)}") from None
+        raise ValueError(f"{error}, not {shown(spec, value)}") from None
     if spec.choices is not None and converted not in _choices(spec, today):
         allowed = ", ".join(as_text(choice) for choice in spec.choices)
-        raise ValueError(f"must be one of {allowed}, not {_shown(spec, value)}")
+        raise ValueError(f"must be one of {allowed}, not {shown(spec, value)}")
     if spec.pattern is not None:
         _check_pattern(spec.pattern, spec, converted)
     if spec.min is not None or spec.max is not None:
         _check_range(spec, converted)
+    if spec.copies or spec.refuses_dash:
+        check_use(spec, converted)
     return converted
 
 
@@ -175,16 +151,16 @@ def _check_pattern(pattern: str, spec: ParamSpec, value: object) -> None:
     from jobrunner.patterns import matches  # few tasks have one, and the CLI starts without it
 
     if not matches(pattern, value):
-        raise ValueError(f"must match {pattern!r}, and {_shown(spec, value)} does not")
+        raise ValueError(f"must match {pattern!r}, and {shown(spec, value)} does not")
 
 
 def _check_range(spec: ParamSpec, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     if spec.min is not None and value < spec.min:
-        raise ValueError(f"must be at least {spec.min:g}, not {_shown(spec, value)}")
+        raise ValueError(f"must be at least {spec.min:g}, not {shown(spec, value)}")
     if spec.max is not None and value > spec.max:
-        raise ValueError(f"must be at most {spec.max:g}, not {_shown(spec, value)}")
+        raise ValueError(f"must be at most {spec.max:g}, not {shown(spec, value)}")
 
 
 def _to_string(value: object, _from_text: bool, _today: date) -> str:
@@ -307,9 +283,12 @@ def _missing(task: str, spec: ParamSpec) -> _Fault:
     )
 
 
-def _unfit(task: str, spec: ParamSpec, why: str) -> _Fault:
+def _unfit(task: str, spec: ParamSpec, error: ValueError) -> _Fault:
+    what = f"parameter {spec.name!r} of task {task!r} {error}"
+    if isinstance(error, Misuse):
+        return _Fault(what, error.why, error.fix)
     return _Fault(
-        f"parameter {spec.name!r} of task {task!r} {why}",
+        what,
         f"{spec.name!r} is declared as {_declared(spec)}",
         f"give {spec.name!r} {_wanted(spec)}",
     )
@@ -340,40 +319,8 @@ _EXAMPLES: Mapping[ParamType, str] = {
 }
 
 
-def _shown(spec: ParamSpec, value: object) -> str:
-    text = MASK if spec.secret else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
 def _joined(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
-
-
-def as_text(value: object) -> str:
-    """A JSON value as argv and the environment carry it: `true`, `5`, texts as they are."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    return msgspec.json.encode(value).decode()
-
-
-def placeholders(text: str) -> list[str]:
-    """The parameters that `text` refers to as `{name}`, in order, each once."""
-    return list(dict.fromkeys(match[2] for match in _PLACEHOLDER.finditer(text) if match[2]))
-
-
-def substitute(text: str, arguments: Mapping[str, object]) -> str:
-    """`text` with each `{name}` replaced by its argument, in one pass; nothing is split.
-
-    `{{name}}` becomes `{name}`. A name that has no argument (an optional one) becomes nothing.
-    Other braces stay as they are, as in `find -exec rm {} +` and `${HOME}`.
-    """
-
-    def replacement(match: re.Match[str]) -> str:
-        return f"{{{match[1]}}}" if match[1] else as_text(arguments.get(match[2]))
-
-    return _PLACEHOLDER.sub(replacement, text)
 
 
 def mask_secrets(specs: Iterable[ParamSpec], arguments: Mapping[str, Any]) -> dict[str, Any]:

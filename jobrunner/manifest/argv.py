@@ -1,0 +1,142 @@
+"""The words of a command: a text taken apart, and the parameters that programs could misread.
+
+A text is split as a shell splits it, but no shell reads it: what only a shell understands would
+reach the program as plain words, and `echo hello > file` would print instead of write.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from pydantic import BeforeValidator
+
+from jobrunner.manifest.fields import Argument
+from jobrunner.manifest.parts import Param
+from jobrunner.params import ParamSpec, ParamType, leading_placeholders, placeholders
+
+_END_OF_OPTIONS = "--"
+# Pieces of a text as a shell reads them; the last alternative is a quote that is never closed.
+_PIECES = re.compile(
+    r"""'[^']*' | "(?:\\.|[^"\\])*" | \\. | (?P<open>[^'"\\]+) | ['"\\]""", re.DOTALL | re.VERBOSE
+)
+_SYNTAX = re.compile(
+    r"""
+    (?P<lines>\n)
+    | (?P<sign>&&|\|\||>>|<<|[|&;<>()`])
+    | (?P<variable>\$(?:\(|[A-Za-z_0-9@*\#?$!-]\w*))
+    | (?P<comment>(?<!\S)\#)
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+
+
+def parse_argv(value: object) -> object:
+    """A command's words; a text is split as a shell splits it, but never given to one.
+
+    Raises ValueError for quotes that are not closed, and for what only a shell understands.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    _refuse_syntax(text)
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{_shown(value)} cannot be split into words: {str(error).lower()}; close the quote, "
+            "or write the words as a list"
+        ) from None
+
+
+Argv = Annotated[
+    list[Argument],
+    BeforeValidator(parse_argv, json_schema_input_type=str | list[str | int | float | bool]),
+]
+
+
+def _refuse_syntax(text: str) -> None:
+    if (assigned := _ASSIGNMENT.match(text)) is not None:
+        name = assigned[0][:-1][:60]
+        raise ValueError(
+            f"it begins with an assignment of {name!r}, and no shell reads a command; "
+            f"set {name!r} by `env`, or write `shell:` instead of `command:`"
+        )
+    for piece in _PIECES.finditer(text):
+        # A line that is continued by a backslash is several lines, too.
+        if piece["open"] or piece[0] == "\\\n":
+            found = _SYNTAX.search(text, piece.start(), piece.end())
+            if found is not None:
+                raise ValueError(_refusal(found))
+
+
+def _refusal(found: re.Match[str]) -> str:
+    if found["lines"]:
+        what = "it has several lines"
+    elif found["comment"]:
+        what = "a '#' begins a comment for a shell"
+    elif found["variable"]:
+        what = f"{found[0][:60]!r} is for a shell to replace"
+    else:
+        what = f"{found[0]!r} is for a shell"
+    fix = "write `shell:` instead of `command:`"
+    if found["lines"]:
+        return f"{what}, and no shell reads a command; {fix}, or one line, or a list of words"
+    return f"{what}, and no shell reads a command; {fix}, or quote what is meant as text"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}…")
+
+
+def option_params(words: Sequence[str], params: Mapping[str, Param]) -> set[str]:
+    """The parameters whose strings a program could take for an option, and must not begin with `-`.
+
+    They begin a word, and no `--` stands before it. Not those that only have values which the
+    manifest itself lists.
+    """
+    found: set[str] = set()
+    for word in words:
+        if word == _END_OF_OPTIONS:
+            break
+        found.update(_beginnings(word, params))
+    return found
+
+
+def _beginnings(word: str, params: Mapping[str, Param]) -> set[str]:
+    """What may begin the word: its first placeholder, and the next one where that may be empty."""
+    found: set[str] = set()
+    for name in leading_placeholders(word):
+        param = params.get(name)
+        if param is None:
+            continue
+        if _is_free_text(param) and not param.allow_dash:
+            found.add(name)
+        if not _may_be_empty(param):
+            break
+    return found
+
+
+def _is_free_text(param: Param) -> bool:
+    return param.type in (ParamType.STRING, ParamType.ANY) and not param.choices
+
+
+def _may_be_empty(param: Param) -> bool:
+    is_left_out = param.required is False and param.default is None
+    return is_left_out or _is_free_text(param) or "" in (param.choices or ())
+
+
+def in_process(
+    specs: Iterable[ParamSpec], words: Sequence[str], params: Mapping[str, Param]
+) -> list[ParamSpec]:
+    """The parameters of a command or script, with what is asked of values that reach a process."""
+    risky = option_params(words, params)
+    named = [name for word in words for name in placeholders(word)]
+    return [
+        msgspec.structs.replace(
+            spec, refuses_dash=spec.name in risky, copies=1 + named.count(spec.name)
+        )
+        for spec in specs
+    ]

@@ -1,0 +1,41 @@
+"""What a parameter is declared to be."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+MASK = "***"
+
+
+class ParamType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+    ANY = "any"  # of a Python function's parameter that no other type fits
+
+
+class ParamSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One declared parameter. `default` None with `required` False means "leave it out"."""
+
+    name: str
+    type: ParamType = ParamType.STRING
+    default: Any = None
+    required: bool = True
+    choices: list[Any] | None = None
+    pattern: str | None = None  # the whole text must match
+    min: float | None = None
+    max: float | None = None
+    secret: bool = False
+    description: str = ""
+    refuses_dash: bool = False  # a program could take it for an option
+    copies: int = 0  # how many arguments and variables of a process hold it
+
+
+def shown(spec: ParamSpec, value: object) -> str:
+    """The value as a message may have it."""
+    text = MASK if spec.secret else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
