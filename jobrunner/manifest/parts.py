@@ -131,7 +131,7 @@ class Param(Spec):
     )
     choices: list[Any] | None = Field(None, description="The only values allowed.")
     pattern: str | None = Field(
-        None, description="Regular expression that the whole text must match."
+        None, description="Regular expression, as Rust's, that the whole text must match."
     )
     min: float | None = Field(None, description="Least value of a number.")
     max: float | None = Field(None, description="Greatest value of a number.")

@@ -17,6 +17,7 @@ from jobrunner.manifest.load import read_manifest
 from jobrunner.manifest.units import format_duration, format_size, parse_size
 from jobrunner.runner.attempt import Attempt
 from jobrunner.runner.environment import KEPT, own_variables
+from jobrunner.runner.processes import marks
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "manifest.md"
 NOTHING = "–"
@@ -157,4 +158,4 @@ def test_every_variable_that_a_command_gets_is_told() -> None:
 
     told = set(re.findall(r"`(JOBRUNNER_[A-Z_]+)`", REFERENCE.read_text()))
 
-    assert told == {*own_variables(attempt), *KEPT, "JOBRUNNER_RESULT"}
+    assert told == {*own_variables(attempt), *marks("w", "o"), *KEPT, "JOBRUNNER_RESULT"}

@@ -391,7 +391,7 @@ MISTAKES = [
         "tasks: {a: {command: x, params: {p: {pattern: '['}}}}",
         "1:47",
         "'pattern' of parameter 'p' of task 'a' cannot be used",
-        "unterminated character set",
+        "unclosed character class",
         "correct it, or remove the key",
     ),
     (
