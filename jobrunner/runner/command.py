@@ -22,15 +22,26 @@ from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.child import Child, Surroundings
 from jobrunner.runner.environment import Environment, environment_of
-from jobrunner.runner.failures import CannotStart, exit_error, timeout_error
+from jobrunner.runner.failures import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    CannotStart,
+    exit_error,
+    timeout_error,
+)
 from jobrunner.runner.folders import name_folder, working_folder
 from jobrunner.runner.identity import Identity, identity_of
 from jobrunner.runner.output import Output, masked_error
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.readiness import Readiness, make_readers
+from jobrunner.runner.refusals import cause_of_exit
 from jobrunner.runner.results import BadResult, ResultFiles
 from jobrunner.runner.spawn import KEEP_UMASK, Launch
 from jobrunner.runner.waiting import Cause, TimedOut
+
+# Of an interpreter that was given the CR of a line that ends as on Windows: as part of an option,
+# or, by `env`, of its name.
+MAY_BE_CR = (2, NOT_EXECUTABLE, NOT_FOUND)
 
 
 class _End(NamedTuple):
@@ -120,7 +131,7 @@ class CommandRunner:
         except BaseException:
             self._results.discard(place)
             raise
-        return _Running(attempt, output, stop, child, self._results, place, tell)
+        return _Running(attempt, output, stop, child, launch, self._results, place, tell)
 
 
 def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
@@ -180,6 +191,7 @@ class _Running:
     output: Output
     stop: Stop
     child: Child
+    launch: Launch
     results: ResultFiles
     place: str  # of its result
     tell: Callable[[_End], None]
@@ -263,6 +275,15 @@ class _Running:
         EventLog().error("failed to end a command", job_id=self.attempt.job_id, exc_info=True)
         return _failed(JobError(Reason.ERROR, f"jobrunner could not perform it: {error!r}"))
 
+    def _said(self, code: int) -> str:
+        """What explains the exit: the last line of stderr, or a cause that it does not name."""
+        said = self.output.last_stderr
+        if code not in MAY_BE_CR or self.attempt.task.shell is not None:
+            return said
+        launch = self.launch
+        hidden = cause_of_exit(launch.argv[0], launch.env, launch.cwd)
+        return f"{said.strip()}; {hidden}" if said and hidden else hidden or said
+
     def _end_by(self, cause: Cause | None) -> _End:
         task, code = self.attempt.task, self.child.exit_code
         if isinstance(cause, StopReason):
@@ -270,7 +291,7 @@ class _Running:
         if cause is TimedOut.TIMED_OUT or code is None:
             return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
         if code not in task.success_codes:
-            return _failed(exit_error(code, self.output.last_stderr))
+            return _failed(exit_error(code, self._said(code)))
         try:
             result = self.results.read(self.place)
         except BadResult as error:

@@ -15,12 +15,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from jobrunner.manifest.parts import Limits
-from jobrunner.runner.failures import NOT_EXECUTABLE, NOT_FOUND, CannotStart
+from jobrunner.runner.failures import CannotStart
 from jobrunner.runner.identity import Identity
 from jobrunner.runner.programs import Programs
+from jobrunner.runner.refusals import refusal
 
 KEEP_UMASK = -1
 CPU_GRACE_S = 5  # between XCPU, which a program may answer, and KILL
@@ -54,7 +54,7 @@ def spawn(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
             return _spawn_plain(launch, programs, stdout, stderr)
         return _popen(launch, launch.argv, subprocess.DEVNULL, stdout, stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _refuse(error, launch)
+        raise refusal(error, launch.argv, launch.env, launch.cwd) from error
 
 
 def _is_plain(launch: Launch) -> bool:
@@ -131,31 +131,6 @@ def _spawn_gated(launch: Launch, stdout: int, stderr: int) -> int:
     finally:
         os.close(gate)
         os.close(opener)
-
-
-def _refuse(error: Exception, launch: Launch) -> NoReturn:
-    """Raise CannotStart with what the error means for the user."""
-    program = launch.argv[0]
-    if isinstance(error, OSError) and str(error.filename) == str(launch.cwd):
-        raise CannotStart(
-            f"cannot enter the working folder {str(launch.cwd)!r}: {error.strerror}",
-            fix="correct `cwd`, or make the folder",
-        ) from error
-    if isinstance(error, FileNotFoundError):
-        raise CannotStart(
-            f"command not found: {program!r}",
-            why=f"PATH is {launch.env.get('PATH', '')!r}" if "/" not in program else None,
-            fix="correct the name, or install the program",
-            exit_code=NOT_FOUND,
-        ) from error
-    if isinstance(error, PermissionError):
-        raise CannotStart(
-            f"command not executable: {program!r}",
-            fix=f"chmod +x it, and give the user access: {error.strerror}",
-            exit_code=NOT_EXECUTABLE,
-        ) from error
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    raise CannotStart(f"cannot start {program!r}: {reason}", exit_code=NOT_EXECUTABLE) from error
 
 
 def _set_nice(pid: int, nice: int | None) -> None:

@@ -638,3 +638,17 @@ async def test_a_job_that_would_leave_its_folder_does_not_start(run: Run) -> Non
 
     assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.INVALID_ARGUMENTS)
     assert "'/usr/../etc' is not below '/usr'" in message_of(outcome)
+
+
+@pytest.mark.usefixtures("either_spawn")
+@pytest.mark.parametrize("line", ["#!/bin/sh", "#!/usr/bin/env sh", "#!/bin/sh -e"])
+async def test_windows_line_ends_in_the_interpreter_line_are_the_reason_told(
+    run: Run, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "job").write_bytes(line.encode() + b"\r\necho hi\r\n")
+    (tmp_path / "job").chmod(0o755)
+
+    outcome = await run(command=["./job"])
+
+    assert outcome.ended is Ended.FAILED
+    assert "its lines end with CR LF, as on Windows" in message_of(outcome)
