@@ -8,12 +8,12 @@ PACKAGE = Path(__file__).parent.parent / "jobrunner"
 
 LAYERS: list[set[str]] = [
     {"errors", "clock", "log", "nearest", "patterns"},
-    {"model", "message", "params", "context"},
+    {"model", "message", "params", "context", "tasks"},
     {"manifest"},
     {"crons"},
     {"policy", "lateness"},
     {"store"},
-    {"embedded", "state", "tasks", "runner", "notify", "systemd", "firing"},
+    {"embedded", "state", "runner", "notify", "systemd", "firing"},
     {"discover", "locate", "explain"},
     {"client"},
     {"broker"},

@@ -129,7 +129,7 @@ class Injector:
             if job.callee.context_parameter is not None:
                 keywords[job.callee.context_parameter] = job.context
             try:
-                value = job.callee.function(**keywords)
+                value = job.callee.call(keywords)
                 return await value if inspect.isawaitable(value) else value
             except NoResultError:
                 return None  # taskiq's way to say that nobody needs the result

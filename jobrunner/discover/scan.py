@@ -44,9 +44,10 @@ class Scan:
         if module is None:
             return
         for attribute, value in vars(module).items():
-            if isinstance(value, TaskFunction) and not self._is_known(value):
-                target = _target(value, f"{name}:{attribute}")
-                self._add(value.name, target, value, value, key)
+            noted = _noted(value)
+            if noted is not None and not self._is_known(value):
+                target = _target(noted, f"{name}:{attribute}")
+                self._add(noted.name, target, noted, value, key)
 
     def _scan_target(self, task: str, target: str, key: Key) -> None:
         module_name, _, attribute = target.partition(":")
@@ -59,8 +60,7 @@ class Scan:
         elif not callable(value):
             self._problems.append(ModuleProblem(key, _not_callable(target, value)))
         else:
-            noted = value if isinstance(value, TaskFunction) else TaskFunction(value)
-            self._add(task, target, noted, value, key)
+            self._add(task, target, _noted(value) or TaskFunction(value), value, key)
 
     def _import(self, name: str, key: Key) -> ModuleType | None:
         """The module; None when it cannot be imported, which is reported once."""
@@ -91,6 +91,19 @@ class Scan:
     def _is_known(self, function: Callable[..., Any]) -> bool:
         """Named by the manifest, or re-exported by a module that was scanned before."""
         return any(each is function for each in self._functions.values())
+
+
+def _noted(value: Any) -> TaskFunction[..., Any] | None:
+    """What `@task` said of a value, also from below other decorators; None where it said nothing.
+
+    A decorator above `@task` is in the module's name, so it is part of what runs.
+    """
+    if isinstance(value, TaskFunction) or not inspect.isroutine(value):
+        return value if isinstance(value, TaskFunction) else None
+    inner = inspect.unwrap(value, stop=lambda each: isinstance(each, TaskFunction))
+    if not isinstance(inner, TaskFunction):
+        return None
+    return TaskFunction(value, inner.options, inner.crons)
 
 
 def describe(

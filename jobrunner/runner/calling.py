@@ -18,6 +18,7 @@ import msgspec
 
 from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
+from jobrunner.tasks import TaskFunction
 
 PLAIN = (str, int, float, bool, list, dict, Any, type(None))  # what JSON gives by itself
 Converter = Callable[[Any], Any]
@@ -35,6 +36,16 @@ class Callee:
     context_parameter: str | None  # gets a Context
     converters: Mapping[str, Converter]  # of parameters whose type JSON does not know
     uses_taskiq: bool  # has parameters that taskiq has to resolve
+    # Of a decorated one. Its arguments are given by position, as calls in a program mostly give
+    # them: some decorators (`functools.singledispatch`) ask for that.
+    signature: inspect.Signature | None = None
+
+    def call(self, keywords: Mapping[str, Any]) -> Any:
+        """Call the function with what `keywords` returned."""
+        if self.signature is None:
+            return self.function(**keywords)
+        bound = self.signature.bind(**keywords)
+        return self.function(*bound.args, **bound.kwargs)
 
     @property
     def is_async(self) -> bool:
@@ -66,10 +77,10 @@ class Callee:
 
 
 def load_callee(target: str) -> Callee:
-    """The function `module:name`. Raises whatever importing its module raises."""
+    """What `module:name` holds, with all its decorators. Raises what importing the module raises."""
     module, _, name = target.partition(":")
     found = operator.attrgetter(name)(importlib.import_module(module))
-    return callee_of(inspect.unwrap(found))
+    return callee_of(found.function if isinstance(found, TaskFunction) else found)
 
 
 def callee_of(function: Callable[..., Any]) -> Callee:
@@ -77,7 +88,8 @@ def callee_of(function: Callable[..., Any]) -> Callee:
     context, uses_taskiq = None, False
     converters: dict[str, Converter] = {}
     hints = _hints(function)
-    for parameter in inspect.signature(function).parameters.values():
+    signature = inspect.signature(function)
+    for parameter in signature.parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
         if _is_context(hint):
             context = parameter.name
@@ -85,7 +97,8 @@ def callee_of(function: Callable[..., Any]) -> Callee:
             uses_taskiq = True
         elif (converter := _converter(hint)) is not None:
             converters[parameter.name] = converter
-    return Callee(function, context, converters, uses_taskiq)
+    is_decorated = hasattr(function, "__wrapped__")
+    return Callee(function, context, converters, uses_taskiq, signature if is_decorated else None)
 
 
 def encode_result(value: Any) -> bytes | None:

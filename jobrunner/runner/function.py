@@ -37,7 +37,7 @@ def direct_invoke(callee: Callee, attempt: Attempt) -> Invoke:
 
 def _call(callee: Callee, attempt: Attempt, make_context: Callable[[], Context]) -> Awaitable[Any]:
     keywords = callee.keywords(attempt.arguments, make_context)
-    awaitable: Awaitable[Any] = callee.function(**keywords)
+    awaitable: Awaitable[Any] = callee.call(keywords)
     return awaitable
 
 

@@ -154,7 +154,7 @@ class FunctionHost:
             invoked = self._taskiq().invoke(callee, call.arguments, context, call.labels)
             return self._loop.run(invoked)
         keywords = callee.keywords(call.arguments, lambda: self._context(call))
-        value = callee.function(**keywords)
+        value = callee.call(keywords)
         return self._loop.run(value) if asyncio.iscoroutine(value) else value
 
     def _callee(self, target: str) -> Callee:

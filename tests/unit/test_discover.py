@@ -151,6 +151,35 @@ def test_stacked_crons_without_names_are_numbered(tmp_path: Path, write: Write) 
     assert [cron["name"] for cron in task.crons] == ["tidy", "often", "tidy-2"]
 
 
+def test_a_decorator_above_task_hides_neither_the_task_nor_its_options(
+    tmp_path: Path, write: Write
+) -> None:
+    write(
+        "jobs.py",
+        """\
+        import functools
+        from jobrunner import task
+
+        def loud(function):
+            @functools.wraps(function)
+            def inner(*args, **kwargs):
+                return function(*args, **kwargs)
+            return inner
+
+        @loud
+        @task(queue="web")
+        def shout(text: str) -> None: ...
+        """,
+    )
+
+    found = discover(["jobs"], {}, tmp_path).found
+
+    assert [(each.name, each.target, each.options) for each in found] == [
+        ("shout", "jobs:shout", {"queue": "web"})
+    ]
+    assert found[0].params == [ParamSpec("text", ParamType.STRING, required=True)]
+
+
 def test_two_functions_of_one_name_are_a_problem_that_names_both(
     tmp_path: Path, write: Write
 ) -> None:

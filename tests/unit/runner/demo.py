@@ -2,12 +2,14 @@
 
 import asyncio
 import ctypes
+import functools
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,64 @@ from jobrunner.context import Context
 @task
 def decorated() -> str:
     return "decorated"
+
+
+def doubled(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return 2 * function(*args, **kwargs)
+
+    return inner
+
+
+def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def inner(*args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    return inner
+
+
+def to_sync(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return asyncio.run(function(*args, **kwargs))
+
+    return inner
+
+
+@task
+@doubled
+def doubled_below(n: int) -> int:
+    return n
+
+
+@doubled
+@task
+def doubled_above(n: int) -> int:
+    return n
+
+
+@doubled
+def doubled_alone(n: int) -> int:
+    return n
+
+
+@task
+@in_thread
+def threaded(n: int) -> int:
+    return n
+
+
+@task
+@to_sync
+async def made_sync(n: int) -> int:
+    return n
+
+
+@functools.singledispatch
+def dispatched(n: int) -> int:
+    return n
 
 
 async def add(a: int, b: int = 1) -> int:

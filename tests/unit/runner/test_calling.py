@@ -94,6 +94,31 @@ def test_a_dependency_of_taskiq_is_noticed() -> None:
     assert callee_of(with_dependency).uses_taskiq
 
 
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("doubled_below", 14),
+        ("doubled_above", 14),
+        ("doubled_alone", 14),
+        ("made_sync", 7),
+        ("dispatched", 7),
+    ],
+)
+def test_a_function_runs_with_the_decorators_that_stand_above_it(name: str, result: int) -> None:
+    callee = load_callee(f"tests.unit.runner.demo:{name}")
+
+    assert callee.call({"n": 7}) == result
+    assert not callee.is_async
+
+
+@pytest.mark.anyio
+async def test_a_decorator_that_makes_a_function_asynchronous_decides_where_it_runs() -> None:
+    callee = load_callee("tests.unit.runner.demo:threaded")
+
+    assert callee.is_async
+    assert await callee.call({"n": 7}) == 7
+
+
 def test_a_decorated_function_is_called_itself() -> None:
     callee = load_callee("tests.unit.runner.demo:decorated")
 
