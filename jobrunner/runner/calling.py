@@ -77,7 +77,7 @@ class Callee:
 
 
 def load_callee(target: str) -> Callee:
-    """What `module:name` holds, with all its decorators. Raises what importing the module raises."""
+    """What `module:name` holds, with all decorators. Raises what importing the module raises."""
     module, _, name = target.partition(":")
     found = operator.attrgetter(name)(importlib.import_module(module))
     return callee_of(found.function if isinstance(found, TaskFunction) else found)
