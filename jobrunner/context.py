@@ -1,6 +1,7 @@
 """What a Python function may know and say about the job it performs."""
 
 import logging
+import os
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 class Context:
     """Handed to a function whose signature has a parameter annotated with `Context`."""
 
-    __slots__ = ("_report", "attempt", "fence", "fire_time", "job_id", "queue", "task")
+    __slots__ = ("_pid", "_report", "attempt", "fence", "fire_time", "job_id", "queue", "task")
 
     def __init__(
         self,
@@ -31,13 +32,20 @@ class Context:
         self.queue = queue
         self.fire_time = fire_time  # UTC; None for a job that no cron asked for
         self._report = report
+        self._pid = os.getpid()
 
     def progress(self, value: Any) -> None:
         """Say how far the job is, in any JSON value; the latest is shown by `show` and `status`.
 
         Written at most twice a second, the last one always. Callable from any thread.
-        Raises TypeError for a value that JSON cannot carry.
+        Raises TypeError for a value that JSON cannot carry, and RuntimeError in a process that the
+        function has forked: only its own process has a way to the worker.
         """
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "progress can be told only by the process that the function was called in, "
+                "not by one that it has forked"
+            )
         if self._report is not None:
             self._report(msgspec.json.encode(value))
 

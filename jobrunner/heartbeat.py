@@ -126,6 +126,10 @@ class Heartbeat:
                 return  # it has the connection; both end with the process
         self._connection.close()
 
+    def descriptors(self) -> list[int]:
+        """That of its connection, if it has one."""
+        return self._connection.descriptors()
+
     def is_trusted(self) -> bool:
         """Whether the worker may begin an attempt now."""
         return not self._is_lost and self._clock.monotonic() < self._trusted_until

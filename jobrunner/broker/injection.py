@@ -23,6 +23,7 @@ from jobrunner.context import Context
 from jobrunner.errors import IllegalTransition
 from jobrunner.runner.attempt import Attempt
 from jobrunner.runner.calling import Callee
+from jobrunner.runner.forks import InThisProcess
 from jobrunner.runner.function import Invoke
 
 
@@ -107,18 +108,21 @@ class Injector:
         """
         self._is_told_of_saves = True
         self._broker.is_worker_process = True
-        await self._broker.startup()
+        with InThisProcess():
+            await self._broker.startup()
 
     async def shutdown(self) -> None:
         """The same for its end."""
-        await self._broker.shutdown()
+        with InThisProcess():
+            await self._broker.shutdown()
 
     async def saved(self, job_id: str) -> None:
         """Tell the middlewares that the end of a job of `invoke` is in the store."""
         unsaved = self._unsaved.pop(job_id, None)
         if unsaved is not None:
             for middleware in reversed(self._having("post_save")):
-                await maybe_awaitable(middleware.post_save(*unsaved))
+                with InThisProcess():
+                    await maybe_awaitable(middleware.post_save(*unsaved))
 
     async def _perform(self, job: "_Job") -> Any:
         """Resolve the dependencies, call the function and close the dependencies."""
@@ -129,8 +133,9 @@ class Injector:
             if job.callee.context_parameter is not None:
                 keywords[job.callee.context_parameter] = job.context
             try:
-                value = job.callee.call(keywords)
-                return await value if inspect.isawaitable(value) else value
+                with InThisProcess():  # a child must not meet the dependencies' ends either
+                    value = job.callee.call(keywords)
+                    return await value if inspect.isawaitable(value) else value
             except NoResultError:
                 return None  # taskiq's way to say that nobody needs the result
 

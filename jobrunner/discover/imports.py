@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from jobrunner.errors import Location, Problem
+from jobrunner.runner.forks import InThisProcess
 
 # Frames of this package and of the import itself are nobody's mistake.
 MACHINERY = (str(Path(__file__).parent.parent) + os.sep, str(importlib.__file__))
@@ -19,7 +20,8 @@ MACHINERY = (str(Path(__file__).parent.parent) + os.sep, str(importlib.__file__)
 def import_module(name: str, folder: str) -> ModuleType | Problem:
     """The module, or why it cannot be imported; `folder` holds the user's own modules."""
     try:
-        return importlib.import_module(name)
+        with InThisProcess():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):

@@ -18,6 +18,7 @@ import msgspec
 
 from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
+from jobrunner.runner.forks import InThisProcess
 from jobrunner.tasks import TaskFunction
 
 PLAIN = (str, int, float, bool, list, dict, Any, type(None))  # what JSON gives by itself
@@ -79,7 +80,9 @@ class Callee:
 def load_callee(target: str) -> Callee:
     """What `module:name` holds, with all decorators. Raises what importing the module raises."""
     module, _, name = target.partition(":")
-    found = operator.attrgetter(name)(importlib.import_module(module))
+    with InThisProcess():
+        imported = importlib.import_module(module)
+    found = operator.attrgetter(name)(imported)
     return callee_of(found.function if isinstance(found, TaskFunction) else found)
 
 

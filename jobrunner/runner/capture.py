@@ -64,6 +64,11 @@ def _is_outside_jobs(_record: logging.LogRecord) -> bool:
     return current_output.get() is None
 
 
+def leave_job() -> None:
+    """In a forked process: what it prints cannot reach the job; it goes to the worker's streams."""
+    current_output.set(None)
+
+
 def install_capture(loop: asyncio.AbstractEventLoop) -> None:
     """Route stdout, stderr and logging of this process; called once, in the thread of `loop`.
 

@@ -25,6 +25,7 @@ class Surroundings:
     processes: ProcessRegistry
     readers: Readers
     programs: Programs = field(default_factory=Programs)
+    children: "set[Child]" = field(default_factory=set)  # those not yet closed
 
 
 class Child:
@@ -41,6 +42,7 @@ class Child:
         self.exit_code: int | None = None  # once it has exited
         self._readers = surroundings.readers
         self._processes = surroundings.processes
+        self._siblings = surroundings.children
         self._exited: asyncio.Future[None] | None = None
         self._pipes: list[PipeReader] = []
         try:
@@ -51,6 +53,11 @@ class Child:
             self._close_pipes()
             raise
         self.tree = self._processes.add(pid, job_id, f"JOBRUNNER_JOB_ID={job_id}")
+        self._siblings.add(self)
+
+    def descriptors(self) -> list[int]:
+        """The ends of its pipes that are open here."""
+        return [end for pipe in self._pipes for end in pipe.descriptors()]
 
     def watch(self, on_exited: Callable[[], None]) -> None:
         """Read its output from now on, and tell of its exit, in the loop."""
@@ -100,6 +107,7 @@ class Child:
     def close(self) -> None:
         """Forget it; who still writes gets SIGPIPE. It is reaped when it exits."""
         self._processes.remove(self.tree)
+        self._siblings.discard(self)
         self._close_pipes()
 
     def _close_pipes(self) -> None:

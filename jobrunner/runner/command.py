@@ -112,6 +112,10 @@ class CommandRunner:
         running.watch()
         return running
 
+    def descriptors(self) -> list[int]:
+        """Those of this process by which it reads from its commands."""
+        return [end for child in list(self._surroundings.children) for end in child.descriptors()]
+
     def close(self) -> None:
         """Watch nothing any more; no command may be under way."""
         if isinstance(self._readers, Readiness):

@@ -21,6 +21,7 @@ from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result
 from jobrunner.runner.capture import current_output
 from jobrunner.runner.environment import secret_arguments
+from jobrunner.runner.forks import InThisProcess
 from jobrunner.runner.output import Output, masked_error
 from jobrunner.runner.progress import ProgressReport
 from jobrunner.runner.tracebacks import exception_error, exception_names
@@ -116,7 +117,8 @@ class _RunningFunction:
         self._has_begun = True
         current_output.set(self._output)  # in the task's own copy of the surroundings
         try:
-            value = await invoke(self._make_context)
+            with InThisProcess():
+                value = await invoke(self._make_context)
             outcome = self._completed(value)
         except asyncio.CancelledError as error:
             # Cancelled by us, or a function that was cancelled by something of its own.

@@ -167,6 +167,10 @@ class Host:
             return 0
         return self._capacity - len(self._calls)
 
+    def descriptors(self) -> list[int]:
+        """Those of this process by which it has the host."""
+        return [self._socket.fileno(), *self._tokens.descriptors(), *self._pipes.descriptors()]
+
     def has(self, call: HostedCall) -> bool:
         """Whether it was given the call, and has neither ended it nor given it back."""
         return call in self._calls

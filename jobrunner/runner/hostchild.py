@@ -18,6 +18,8 @@ import termios
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,7 @@ from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result, load_callee
+from jobrunner.runner.forks import ForkGuard, InThisProcess
 from jobrunner.runner.hostwire import (
     Call,
     End,
@@ -125,7 +128,8 @@ class FunctionHost:
     def _attempt(self, call: Call) -> "bytes | _Failure | None":
         """The result in JSON, or why there is none. Raises Stopped."""
         try:
-            return encode_result(self._call(call))
+            with InThisProcess():
+                return encode_result(self._call(call))
         except Stopped:
             raise
         except InvalidArguments as error:
@@ -190,6 +194,17 @@ class FunctionHost:
             report=lambda value: self._send(Progress(value)),
         )
 
+    def descriptors(self) -> Iterator[int]:
+        """Those by which this host is known to its worker."""
+        yield from (self._worker.fileno(), self._tokens.read_end, *self._outputs)
+
+    def flush(self) -> None:
+        """Write what was printed, before a fork: else both processes write it."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # closed or replaced by a function
+                stream.flush()
+        self._flush_c(None)
+
     def _flush(self) -> None:
         for number, name in enumerate(("stdout", "stderr"), start=1):
             try:
@@ -224,7 +239,9 @@ def main() -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file here
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=int(fd)) as worker:
-        FunctionHost(worker, TokenTaker(int(tokens))).serve()
+        host = FunctionHost(worker, TokenTaker(int(tokens)))
+        ForkGuard(host.descriptors, before=host.flush).install()
+        host.serve()
 
 
 if __name__ == "__main__":

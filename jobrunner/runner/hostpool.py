@@ -85,6 +85,10 @@ class HostPool:
         stop.on_set(partial(self._stop, call))
         return call
 
+    def descriptors(self) -> list[int]:
+        """Those of this process by which it has its hosts."""
+        return [descriptor for host in list(self._hosts) for descriptor in host.descriptors()]
+
     async def close(self) -> None:
         """End all hosts; no call may be under way."""
         for timer in (self._giving, self._growing, self._looking, self._tidying):

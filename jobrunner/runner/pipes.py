@@ -25,6 +25,10 @@ class PipeReader:
         self._is_watched = False
         self._waits_for_room = False
 
+    def descriptors(self) -> list[int]:
+        """The ends that are open."""
+        return [end for end in (self.read_end, self.write_end) if end >= 0]
+
     def start(self, readers: Readers) -> None:
         """Read from now on what comes; the end is seen only after `release`."""
         self._readers = readers
@@ -118,6 +122,10 @@ class OutputPipes:
         """For the process to inherit: stdout and stderr."""
         stdout, stderr = self._pipes
         return stdout.write_end, stderr.write_end
+
+    def descriptors(self) -> list[int]:
+        """The ends that are open."""
+        return [end for pipe in self._pipes for end in pipe.descriptors()]
 
     def start(self, readers: Readers) -> None:
         """Read from now on; the process has its copies of the write ends."""

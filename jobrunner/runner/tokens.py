@@ -36,6 +36,10 @@ class Tokens:
         except BlockingIOError:
             return 0
 
+    def descriptors(self) -> list[int]:
+        """Both ends."""
+        return [self.read_end, self._write_end]
+
     def close(self) -> None:
         """Nothing can be given or taken any more."""
         os.close(self.read_end)
@@ -46,14 +50,14 @@ class TokenTaker:
     """The host's side."""
 
     def __init__(self, read_end: int) -> None:
-        self._read_end = read_end
+        self.read_end = read_end
         self._taken: int | None = None  # of a call that comes after some that were taken back
 
     def take(self, number: int) -> bool:
         """Whether the call of this number is the host's to perform."""
         if self._taken is None:
             try:
-                (self._taken,) = _TOKEN.unpack(os.read(self._read_end, _TOKEN.size))
+                (self._taken,) = _TOKEN.unpack(os.read(self.read_end, _TOKEN.size))
             except BlockingIOError:
                 return False
         if self._taken != number:

@@ -125,6 +125,10 @@ class StoreConnection:
                 self._drop()
                 raise outage(error, self.address) from error
 
+    def descriptors(self) -> list[int]:
+        """That of the socket, if there is one."""
+        return [] if self._socket is None else [self._socket.fileno()]
+
     def close(self) -> None:
         """Close the socket; a later request opens another."""
         with self._lock:
@@ -323,6 +327,10 @@ class AsyncStoreConnection:
                 task.cancel()
             await gather(*waiting, return_exceptions=True)
         return replies
+
+    def descriptors(self) -> list[int]:
+        """That of the socket, if there is one."""
+        return [] if self._line is None else self._line.descriptors()
 
     async def close(self) -> None:
         """Close the socket; what waits for a reply fails. A later request opens another."""

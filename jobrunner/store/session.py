@@ -40,6 +40,10 @@ class Line:
                 session.abort()
             raise
 
+    def descriptors(self) -> list[int]:
+        """That of the socket, if there is one."""
+        return [] if self._session is None else self._session.descriptors()
+
     def abort(self) -> None:
         """Close at once; the next exchange opens another socket."""
         if self._session is not None:
@@ -93,6 +97,10 @@ class Session(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check_deadline)
         return future
+
+    def descriptors(self) -> list[int]:
+        """That of the socket, unless it is lost."""
+        return [] if self.is_lost else [self._transport.get_extra_info("socket").fileno()]
 
     def abort(self) -> None:
         """Close at once, without waiting for replies."""

@@ -5,6 +5,8 @@ import sys
 import uvloop
 
 from jobrunner import log
+from jobrunner.runner.capture import leave_job
+from jobrunner.runner.forks import ForkGuard, frame_of_loop
 from jobrunner.runner.prctl import die_with_parent
 from jobrunner.worker.settings import WorkerSettings, decode_settings
 from jobrunner.worker.worker import Worker
@@ -21,7 +23,10 @@ def main() -> int:
 
 
 async def _work(settings: WorkerSettings) -> int:
-    return await Worker(settings).run()
+    worker = Worker(settings)
+    guard = ForkGuard(worker.descriptors, in_child=leave_job, loop_frame=frame_of_loop())
+    guard.install()
+    return await worker.run()
 
 
 if __name__ == "__main__":

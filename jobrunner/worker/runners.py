@@ -131,6 +131,10 @@ class Runners:
         """Write output until `close`."""
         await self._logs.run()
 
+    def descriptors(self) -> list[int]:
+        """Those by which it has commands and hosts."""
+        return [*self._commands.descriptors(), *self._hosts.descriptors()]
+
     async def close(self) -> None:
         """Let the log writer finish, and the user's handlers for the end of a worker."""
         self._logs.close()

@@ -56,6 +56,10 @@ class _Connections:
     control: AsyncStoreConnection
     logs: AsyncStoreConnection
 
+    def descriptors(self) -> list[int]:
+        connections = (self.reading, self.control, self.writing, self.logs)
+        return [found for connection in connections for found in connection.descriptors()]
+
     async def close(self) -> None:
         for connection in (self.reading, self.control, self.writing, self.logs):
             await connection.close()
@@ -128,6 +132,14 @@ class Worker:
             block=self._lease_ttl * RENEW_EVERY,
             wait_for_room=self._performer.finisher.wait_for_room,
         )
+
+    def descriptors(self) -> list[int]:
+        """Those by which this process is known to the store, and has commands and hosts."""
+        return [
+            *self._connections.descriptors(),
+            *self._heartbeat.descriptors(),
+            *self._runners.descriptors(),
+        ]
 
     async def run(self) -> int:
         """Work until stopped; returns the process's exit code."""
