@@ -17,6 +17,7 @@ import msgspec
 from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import ManifestError, UsageError
 from jobrunner.manifest.naming import NAME_RULE, default_name, is_valid_name
+from jobrunner.runner.withheld import whole_environment
 from jobrunner.state import state_folder, state_home
 from jobrunner.store.address import StoreAddress
 
@@ -59,9 +60,10 @@ def find_manifest(file: str | Path | None = None, environ: Mapping[str, str] | N
 def find_store(file: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Located:
     """The store of the manifest that `find_manifest` finds.
 
+    Without `environ`, in this process's environment, and what it withholds from its programs.
     Raises UsageError, or ManifestError when `name` or `store.url` cannot be read.
     """
-    environ = os.environ if environ is None else environ
+    environ = whole_environment() if environ is None else environ
     manifest = find_manifest(file, environ)
     return _noted(manifest, environ) or _read(manifest, environ)
 

@@ -22,6 +22,7 @@ from jobrunner.log import EventLog
 from jobrunner.model import Job, JobError, JobState, Reason
 from jobrunner.runner.processes import kill_leftovers
 from jobrunner.runner.results import discard_results
+from jobrunner.runner.secretfiles import discard_secrets
 from jobrunner.store.attempts import (
     Entry,
     Finish,
@@ -183,6 +184,7 @@ def _clear_away(worker: str, owner: str) -> list[int]:
     """Processes first, then the files that they may have open; returns pids that would not die."""
     survivors = kill_leftovers(worker, owner)
     discard_results(f"{owner}-{worker}")
+    discard_secrets(owner, worker)
     return survivors
 
 

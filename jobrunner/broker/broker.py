@@ -1,7 +1,6 @@
 """The broker that taskiq's API talks to: submits through the client, is read by our workers."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
 from functools import cache
 from typing import Any, ParamSpec, TypeVar, get_type_hints
@@ -117,7 +116,7 @@ def default_broker() -> JobBroker:
     Add middlewares and event handlers to it in a module that the manifest imports. Raises what
     `find_store` raises.
     """
-    return JobBroker(find_store(None, os.environ).address)
+    return JobBroker(find_store().address)
 
 
 def take_up(function: TaskFunction[P, R]) -> JobTask[P, R]:

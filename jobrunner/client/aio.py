@@ -1,6 +1,5 @@
 """The client for programs with an event loop: `Client`, with coroutines."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
@@ -37,7 +36,7 @@ class AsyncClient:
     @classmethod
     def from_manifest(cls, path: str | Path | None = None) -> Self:
         """As `Client.from_manifest`."""
-        address = find_store(None if path is None else Path(path), os.environ).address
+        address = find_store(None if path is None else Path(path)).address
         return cls(address.name, address.url, socket=address.socket)
 
     async def submit(

@@ -1,6 +1,5 @@
 """The client for synchronous programs."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ class Client:
 
         Raises UsageError when there is no manifest, ManifestError when it cannot be read.
         """
-        address = find_store(None if path is None else Path(path), os.environ).address
+        address = find_store(None if path is None else Path(path)).address
         return cls(address.name, address.url, socket=address.socket)
 
     def submit(

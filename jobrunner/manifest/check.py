@@ -78,6 +78,7 @@ def _check_worker_queues(draft: Draft) -> Iterator[Problem]:
 def _check_defaults(draft: Draft, defaults: TaskDefaults) -> Iterator[Problem]:
     path = ("defaults",)
     yield from draft.check_env((*path, "env"), defaults.env)
+    yield from draft.check_inherited((*path, "inherit_env"), defaults.inherit_env)
     yield from check_queue(draft, (*path, "queue"), defaults.queue)
     if defaults.timeout == timedelta(0):
         yield draft.no_time((*path, "timeout"))

@@ -25,6 +25,7 @@ OF_PROCESSES = [
     "cwd",
     "env",
     "env_file",
+    "inherit_env",
     "user",
     "group",
     "umask",
@@ -52,6 +53,7 @@ def check_task(draft: Draft, name: str, task: Task) -> Iterator[Problem]:
     yield from _check_function(draft, path, task)
     yield from _check_lock(draft, path, task)
     yield from draft.check_env((*path, "env"), task.env)
+    yield from draft.check_inherited((*path, "inherit_env"), task.inherit_env)
     if "queue" in task.model_fields_set:
         yield from check_queue(draft, (*path, "queue"), task.queue)
     if task.timeout == timedelta(0):

@@ -1,7 +1,7 @@
 """A manifest on its way: validated part by part, not yet checked as a whole."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobrunner.errors import Problem
 from jobrunner.manifest.explain import subject
@@ -25,6 +25,7 @@ class Draft:
     is_complete: bool
     functions: Set[str] = frozenset()  # tasks whose function was found
     faulty: Faulty = frozenset()  # parts that were left out of `file`
+    withheld: set[str] = field(default_factory=set)  # variables that the store was filled in from
 
     def has_faulty(self, path: Path) -> bool:
         """Whether the part at `path`, or one within it, was left out."""
@@ -50,6 +51,17 @@ class Draft:
         """A duration of zero where that would mean "never" or "always"."""
         what = f"{subject(path)} must be longer than zero"
         return self.problem(path, what, None, "write e.g. 30s, or remove the key")
+
+    def check_inherited(self, path: Sequence[str], names: object) -> Iterator[Problem]:
+        """Variables that no job inherits, since they open the store."""
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if name in self.withheld:
+                yield self.problem(
+                    (*path, index),
+                    f"{name!r} is not inherited by jobs",
+                    "the store's address was filled in from it, and whoever has that may do all",
+                    f"give it to one task by `env: {{{name}: {{env: {name}}}}}`",
+                )
 
     def check_env(self, path: Sequence[str], env: Env) -> Iterator[Problem]:
         """Names that no environment can hold, and secrets with two sources or none."""

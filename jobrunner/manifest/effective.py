@@ -1,10 +1,11 @@
 """From a manifest as written to the one that runs: nothing in it is left to be merged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from jobrunner.manifest.parts import Param, Spec
+from jobrunner.manifest.places import Path as KeyPath
 from jobrunner.manifest.spec import CronSpec, Lock, Manifest, ManifestFile, Task, TaskDefaults
 from jobrunner.params import ParamType
 
@@ -13,9 +14,16 @@ T = TypeVar("T", bound=TaskDefaults)
 
 
 def effective(
-    written: ManifestFile, path: Path, name: str, async_tasks: Mapping[str, bool]
+    written: ManifestFile,
+    path: Path,
+    name: str,
+    async_tasks: Mapping[str, bool],
+    references: Iterable[tuple[KeyPath, str]] = (),
 ) -> Manifest:
-    """The manifest that runs. `path` is the absolute one of the main file; `name` the namespace."""
+    """The manifest that runs. `path` is the absolute one of the main file; `name` the namespace.
+
+    `references` are values that may be secret, with the variable that each was filled in from.
+    """
     folder = path.parent
     tasks = {
         task: _effective_task(task, declared, written.defaults, folder)
@@ -36,8 +44,19 @@ def effective(
         "crons": {**written.crons, **short_crons},
         "path": str(path),
         "async_tasks": dict(async_tasks),
+        "store_variables": sorted({name for at, name in references if at[0] == "store"}),
+        "secret_variables": sorted({name for at, name in references if _is_secret(written, at)}),
     }
     return Manifest.model_validate(parts)
+
+
+def _is_secret(written: ManifestFile, path: KeyPath) -> bool:
+    """Whether the value there is one of a secret parameter."""
+    section, name, _, param, *_ = (*path, "", "", "", "")
+    cron = written.crons.get(str(name)) if section == "crons" else None
+    task = written.tasks.get(cron.task if cron else str(name))
+    declared = task.params.get(str(param)) if task else None
+    return section in ("tasks", "crons") and declared is not None and declared.secret
 
 
 def _effective_task(name: str, task: Task, defaults: TaskDefaults, folder: Path) -> Task:

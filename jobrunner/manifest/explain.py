@@ -96,7 +96,8 @@ def _shown(path: Path, value: object) -> str:
 def _unknown_key(path: Path, places: Places) -> Problem:
     key, parent = str(path[-1]), path[:-1]
     model = _model_at(parent)
-    names = sorted(model.model_fields) if model else []
+    fields = model.model_fields if model else {}
+    names = sorted(field.alias or name for name, field in fields.items())
     return Problem(
         places.locate_key(path),
         f"unknown key {quoted(key)} in {describe(parent)}",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from jobrunner.manifest.units import format_duration, parse_duration, parse_size
 
+_VARIABLE = re.compile(r"[^=\0]+")
 _UMASK = re.compile(r"(?:0?o)?[0-7]{1,4}", re.ASCII)
 
 
@@ -35,6 +36,20 @@ def parse_processes(value: object) -> object:
     if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text[:9]) <= 1024:
         raise ValueError(f"{value!r} is not a number of processes; write auto, or 1 to 1024")
     return int(text)
+
+
+def parse_inherited(value: object) -> object:
+    """true, false, or the names of variables. Raises ValueError."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(value, bool) or (isinstance(names, list) and all(map(_is_variable, names))):
+        return names
+    raise ValueError(
+        "it is neither true, false nor a list of names; write e.g. [HTTP_PROXY, SSL_CERT_FILE]"
+    )
+
+
+def _is_variable(name: object) -> bool:
+    return isinstance(name, str) and bool(_VARIABLE.fullmatch(name))
 
 
 def refuse_boolean(value: object) -> object:
@@ -65,6 +80,10 @@ Positive = Annotated[int, Field(ge=1), BeforeValidator(refuse_boolean)]
 Nice = Annotated[int, Field(ge=-20, le=19), BeforeValidator(refuse_boolean)]
 Argument = Annotated[
     str, BeforeValidator(env_text, json_schema_input_type=str | int | float | bool)
+]
+Inherited = Annotated[
+    bool | list[str],
+    BeforeValidator(parse_inherited, json_schema_input_type=bool | str | list[str]),
 ]
 Files = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
 Processes = Annotated[

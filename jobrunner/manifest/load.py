@@ -1,6 +1,6 @@
 """Manifest files in, a checked manifest out; or every problem, in the order of the files."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from jobrunner.manifest.places import Places
 from jobrunner.manifest.spec import Manifest, ManifestFile
 from jobrunner.manifest.values import Values
 
+Reference = tuple[KeyPath, str]
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedManifest:
@@ -31,6 +33,7 @@ class LoadedManifest:
     written: ManifestFile  # before defaults were merged
     places: Places
     files: tuple[str, ...]  # the main file and the included ones, in the order they were read
+    references: Sequence[Reference]  # values that may be secret, with their variable
 
     def locate(self, path: KeyPath) -> Location:
         """The place of a part: `locate(("crons", "nightly", "cron"))`.
@@ -67,10 +70,11 @@ def read_manifest(text: str, file: str, environ: Mapping[str, str]) -> LoadedMan
     written, problems, faulty = _validate(values.of(gathered.root), gathered, places)
     is_complete = gathered.is_whole and "imports" not in gathered.root.entries
     draft = Draft(written, places, _declared(gathered), is_complete, faulty=faulty)
+    draft.withheld.update(name for at, name in values.references if at[0] == "store")
     found = [*gathered.problems, *values.problems, *problems, *check(draft)]
     if found:
         raise ManifestError(_in_file_order(found, gathered.files))
-    return _loaded(written, places, tuple(gathered.files), {})
+    return _loaded(written, places, tuple(gathered.files), {}, values.references)
 
 
 def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> LoadedManifest:
@@ -87,7 +91,9 @@ def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> Load
     problems = [*merging.problems, *check(draft)]
     if problems:
         raise ManifestError(loaded.in_file_order(problems))
-    return _loaded(merging.file, merging.places, loaded.files, merging.async_tasks)
+    return _loaded(
+        merging.file, merging.places, loaded.files, merging.async_tasks, loaded.references
+    )
 
 
 def _loaded(
@@ -95,11 +101,13 @@ def _loaded(
     places: Places,
     files: tuple[str, ...],
     async_tasks: Mapping[str, bool],
+    references: Sequence[Reference],
 ) -> LoadedManifest:
     path = Path(files[0]).absolute()
     name = written.name or default_name(path)
     _place_short_crons(written, places)
-    return LoadedManifest(effective(written, path, name, async_tasks), written, places, files)
+    manifest = effective(written, path, name, async_tasks, references)
+    return LoadedManifest(manifest, written, places, files, references)
 
 
 def _place_short_crons(written: ManifestFile, places: Places) -> None:

@@ -39,11 +39,23 @@ class Spec(BaseModel):
         }
 
 
+class Delivery(StrEnum):
+    VALUE = "value"
+    FILE = "file"
+
+
 class SecretRef(Spec):
-    """A value that is read when an attempt starts and is never shown: exactly one of the two."""
+    """A value that is read when an attempt starts and is never shown: either `env` or `file`."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     env: str | None = Field(None, description="Name of a variable in the daemon's environment.")
     file: str | None = Field(None, description="Path of a file that holds the value.")
+    delivery: Delivery = Field(
+        Delivery.VALUE,
+        alias="as",
+        description="What the variable holds: the value, or the path of a private file with it.",
+    )
 
 
 EnvValue = Annotated[

@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import Field
 
 from jobrunner.manifest.argv import Argv, in_process
-from jobrunner.manifest.fields import Duration, Files, Integer, Nice, Umask
+from jobrunner.manifest.fields import Duration, Files, Inherited, Integer, Nice, Umask
 from jobrunner.manifest.parts import (
     Env,
     Limits,
     Output,
     Param,
     Retention,
+    SecretRef,
     Spec,
     Store,
     Workers,
@@ -111,6 +112,12 @@ class TaskDefaults(Spec):
     )
     env_file: Files = Field(
         [], description="Files of NAME=value lines; `env` wins over them.", examples=["task.env"]
+    )
+    inherit_env: Inherited | None = Field(
+        None,
+        description="What it gets of the daemon's environment beside PATH, HOME, USER, LOGNAME, "
+        "SHELL, LANG and TZ: all, nothing, or these variables. Left out: all, nothing with `user`.",
+        examples=[["HTTP_PROXY"]],
     )
     user: str | None = Field(None, description="User to run as; the daemon must run as root.")
     group: str | None = Field(None, description="Group to run as; the daemon must run as root.")
@@ -285,6 +292,8 @@ class Manifest(ManifestFile):
 
     path: str = ""  # absolute; empty for one that came from no file
     async_tasks: dict[str, bool] = Field({})  # of tasks whose function was found
+    store_variables: list[str] = Field([])  # of the environment, by which `store` was filled in
+    secret_variables: list[str] = Field([])  # the same, of values of secret parameters
 
     @property
     def folder(self) -> Path:
@@ -311,6 +320,13 @@ class Manifest(ManifestFile):
         if ttl is None:
             return lock
         return lock.model_copy(update={"ttl": ttl}) if lock else Lock(name=task, ttl=ttl)
+
+    def withheld_variables(self) -> frozenset[str]:
+        """Variables of the daemon's environment that no job gets, but who has it as its secret."""
+        layers = [self.env, *(task.env for task in self.tasks.values())]
+        refs = [value for env in layers for value in env.values() if isinstance(value, SecretRef)]
+        named = {ref.env for ref in refs if ref.env is not None}
+        return frozenset([*named, *self.store_variables, *self.secret_variables])
 
     def env_layers(self, task: Task) -> list[tuple[list[str], Env]]:
         """Files and variables, weakest first: the manifest's, then the task's.

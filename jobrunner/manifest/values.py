@@ -22,6 +22,7 @@ class Values:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[Problem] = []
+        self.references: list[tuple[Path, str]] = []  # values that may be secret, by their variable
 
     def of(self, node: Node, path: Path = ()) -> Any:
         """The node's value: a scalar, list or dictionary. `path` is the node's in the manifest."""
@@ -32,18 +33,22 @@ class Values:
         if _is_script(path):
             return node.value
         value = node.text if _is_text(path) and node.value is not None else node.value
-        return self._filled_in(node, value) if isinstance(value, str) else value
+        return self._filled_in(node, path, value) if isinstance(value, str) else value
 
-    def _filled_in(self, node: Scalar, text: str) -> str:
-        return _REFERENCE.sub(self._replacement(node), text) if "${" in text else text
+    def _filled_in(self, node: Scalar, path: Path, text: str) -> str:
+        return _REFERENCE.sub(self._replacement(node, path), text) if "${" in text else text
 
-    def _replacement(self, node: Scalar) -> Callable[[re.Match[str]], str]:
+    def _replacement(self, node: Scalar, path: Path) -> Callable[[re.Match[str]], str]:
+        may_be_secret = path[0:1] == ("store",) or path[2:3] == ("params",)
+
         def replacement(match: re.Match[str]) -> str:
             escaped, name, default, stray = match.groups()
             if escaped or stray:
                 if stray:
                     self.problems.append(_stray(node, match))
                 return "${"
+            if may_be_secret:
+                self.references.append((path, name))
             value = self._environ.get(name)
             if value is None and default is None:
                 self.problems.append(_missing(node, name))

@@ -21,7 +21,7 @@ from jobrunner.model import JobError, Reason
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.child import Child, Surroundings
-from jobrunner.runner.environment import Environment, environment_of
+from jobrunner.runner.environment import ACCOUNT, Environment, environment_of
 from jobrunner.runner.failures import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -36,6 +36,7 @@ from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.readiness import Readiness, make_readers
 from jobrunner.runner.refusals import cause_of_exit
 from jobrunner.runner.results import BadResult, ResultFiles
+from jobrunner.runner.secretfiles import SecretFolder
 from jobrunner.runner.spawn import KEEP_UMASK, Launch
 from jobrunner.runner.waiting import Cause, TimedOut
 
@@ -125,17 +126,21 @@ class CommandRunner:
         self, attempt: Attempt, output: Output, stop: Stop, tell: Callable[[_End], None]
     ) -> "_Running":
         identity = identity_of(attempt.task)
+        processes = self._surroundings.processes
+        secrets = SecretFolder(processes.owner, processes.worker, identity)
         place = self._results.place(identity)
         try:
-            environment = environment_of(attempt, self._environ, place)
+            environment = environment_of(attempt, self._environ, place, secrets)
             environment.variables |= self._surroundings.processes.variables
+            secrets.hand_over()
             output.mask(environment.secrets)
             launch = _launch(attempt, environment, identity)
             child = Child(launch, output, attempt.job_id, self._surroundings)
         except BaseException:
             self._results.discard(place)
+            secrets.discard()
             raise
-        return _Running(attempt, output, stop, child, launch, self._results, place, tell)
+        return _Running(attempt, output, stop, child, launch, self._results, place, secrets, tell)
 
 
 def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
@@ -160,6 +165,9 @@ def _launch(attempt: Attempt, environment: Environment, identity: Identity | Non
         # A user's own HOME and so on, unless the task says otherwise.
         declared = {name for _, env in attempt.env_layers for name in env} | task.env.keys()
         fresh = {k: v for k, v in identity.variables.items() if k not in declared}
+        if task.user is not None:
+            for name in ACCOUNT - declared:
+                environment.variables.pop(name, None)  # those of the daemon's user
         environment.variables |= fresh
     cwd = working_folder(task.cwd, attempt.folder, attempt.arguments)
     name_folder(environment.variables, cwd)
@@ -198,6 +206,7 @@ class _Running:
     launch: Launch
     results: ResultFiles
     place: str  # of its result
+    secrets: SecretFolder
     tell: Callable[[_End], None]
     timer: asyncio.TimerHandle | None = None
     ending: asyncio.Task[None] | None = None  # from when it has to wait for its end
@@ -273,6 +282,7 @@ class _Running:
             self.timer.cancel()
         self.stop.forget(self._end_soon)
         self.child.close()
+        self.secrets.discard()
 
     def _could_not(self, error: Exception) -> _End:
         """A bug of ours must not leave the attempt without an end."""

@@ -1,23 +1,30 @@
 """The environment of a command: the daemon's own, then files, variables, parameters, our own.
 
 Left out of the daemon's environment: what belongs to the daemon alone (`JOBRUNNER_*`, systemd's
-notify and listen variables) and variables that the manifest reads as secrets of particular tasks.
-What names the manifest stays, so that a job can submit others by the CLI.
+notify and listen variables), what opens the store, and the secrets of particular tasks. A task of
+another user gets hardly anything of it. What names the manifest stays, so that a job can submit
+others by the CLI where the store needs no secret.
 """
 
+import codecs
+import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobrunner.clock import rfc3339
 from jobrunner.manifest.obeyed import variable_of, why_obeyed
-from jobrunner.manifest.parts import Env, SecretRef
+from jobrunner.manifest.parts import Delivery, SecretRef
+from jobrunner.manifest.spec import Task
 from jobrunner.params import as_text
 from jobrunner.runner.attempt import Attempt
 from jobrunner.runner.envfile import parse_env_file
 from jobrunner.runner.failures import CannotStart
 from jobrunner.runner.processes import WORKER_VARIABLE
+from jobrunner.runner.secretfiles import SecretFolder
+from jobrunner.runner.withheld import variable
 
 # Of systemd, for the daemon only: a command that took them would speak for the daemon.
 DAEMON_ONLY = frozenset(
@@ -39,8 +46,12 @@ DAEMON_ONLY = frozenset(
         "MEMORY_PRESSURE_WRITE",
     ]
 )
+LARGEST_SECRET = 1 << 20  # bytes: keys and tokens are far smaller
 OWN_PREFIX = "JOBRUNNER_"
 KEPT = frozenset({"JOBRUNNER_FILE", "JOBRUNNER_STATE"})
+ACCOUNT = frozenset({"HOME", "USER", "LOGNAME", "SHELL"})
+# What programs need to run at all, and to write as people here read.
+CLEAN = ACCOUNT | KEPT | {"PATH", "LANG", "TZ"}
 
 
 @dataclass(slots=True)
@@ -50,29 +61,50 @@ class Environment:
     variables: dict[str, str]
     secrets: list[str] = field(default_factory=list)
 
+    def add_secret(self, name: str, ref: SecretRef, folder: Path, files: SecretFolder) -> None:
+        """Read a secret; its variable holds the value, or the path of a file with it."""
+        raw = _secret_of(name, ref, folder)
+        if ref.delivery is Delivery.FILE:
+            self.variables[name] = files.write(name, raw)
+            self.secrets.append(_text_of(raw))
+        else:
+            self.variables[name] = _variable_of(name, raw)
+            self.secrets.append(self.variables[name])
 
-def base_environment(environ: Mapping[str, str], layers: Iterable[Env] = ()) -> dict[str, str]:
-    """What commands get of the daemon's environment; `layers` are all `env` of the manifest."""
-    secret = {value.env for env in layers for value in env.values() if isinstance(value, SecretRef)}
+
+def base_environment(environ: Mapping[str, str], withheld: Collection[str] = ()) -> dict[str, str]:
+    """What commands may get of the daemon's environment."""
+    left_out = DAEMON_ONLY.union(withheld)
     return {
         name: value
         for name, value in environ.items()
-        if name not in DAEMON_ONLY | secret and (name in KEPT or not name.startswith(OWN_PREFIX))
+        if name not in left_out and (name in KEPT or not name.startswith(OWN_PREFIX))
     }
 
 
-def environment_of(attempt: Attempt, base: Mapping[str, str], result_file: str) -> Environment:
+def _inherited(base: Mapping[str, str], task: Task) -> dict[str, str]:
+    """What one task gets of it."""
+    wanted = task.inherit_env
+    if wanted is None:
+        wanted = task.user is None
+    if wanted is True:
+        return dict(base)
+    names = CLEAN.union(wanted or ())
+    return {name: value for name, value in base.items() if name in names}
+
+
+def environment_of(
+    attempt: Attempt, base: Mapping[str, str], result_file: str, files: SecretFolder
+) -> Environment:
     """All variables of an attempt. Raises CannotStart for a file or secret that cannot be read."""
-    environment = Environment(dict(base), secret_arguments(attempt))
     task = attempt.task
-    for files, env in attempt.env_layers or [(task.env_file, task.env)]:
-        for name in files:
+    environment = Environment(_inherited(base, task), secret_arguments(attempt))
+    for env_files, env in attempt.env_layers or [(task.env_file, task.env)]:
+        for name in env_files:
             environment.variables |= _file_variables(attempt.folder / name)
         for name, value in env.items():
             if isinstance(value, SecretRef):
-                secret = _secret_value(name, value, attempt.folder)
-                environment.secrets.append(secret)
-                environment.variables[name] = secret
+                environment.add_secret(name, value, attempt.folder, files)
             else:
                 environment.variables[name] = value
     environment.variables |= _parameter_variables(attempt)
@@ -143,19 +175,45 @@ def _file_variables(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _secret_value(name: str, secret: SecretRef, folder: Path) -> str:
+def _secret_of(name: str, secret: SecretRef, folder: Path) -> bytes:
+    """What the variable or file holds, as it is."""
     if secret.file is not None:
-        try:
-            return (folder / secret.file).read_text("utf-8-sig").rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            raise CannotStart(
-                f"secret {name!r} cannot be read from {secret.file!r}",
-                why=error.strerror if isinstance(error, OSError) else "it is not UTF-8 text",
-            ) from error
-    value = os.environ.get(secret.env or "")
+        return _content_of(name, folder / secret.file, secret.file)
+    value = variable(secret.env or "")
     if value is None:
         raise CannotStart(
             f"secret {name!r} is not there: the daemon has no variable {secret.env!r}",
             fix=f"start the daemon with {secret.env} in its environment",
         )
-    return value
+    return os.fsencode(value)
+
+
+def _content_of(name: str, path: Path, written: str) -> bytes:
+    try:
+        # A pipe that nobody writes to must not hold the worker up.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            content = file.read(LARGEST_SECRET + 1)
+            if len(content) > LARGEST_SECRET:
+                raise OSError(errno.EFBIG, f"it has more than {LARGEST_SECRET:,} bytes")
+    except OSError as error:
+        raise CannotStart(
+            f"secret {name!r} cannot be read from {written!r}", why=error.strerror
+        ) from error
+    return content
+
+
+def _variable_of(name: str, content: bytes) -> str:
+    """A secret as the value of a variable: without byte order mark and line end."""
+    text = _text_of(content).rstrip("\r\n")
+    if "\0" in text:
+        raise CannotStart(
+            f"secret {name!r} cannot be a variable: it holds a zero byte",
+            fix="hand it over as a file: add `as: file`",
+        )
+    return text
+
+
+def _text_of(content: bytes) -> str:
+    return os.fsdecode(content.removeprefix(codecs.BOM_UTF8))

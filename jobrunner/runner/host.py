@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from jobrunner.runner.hostwire import (
     Progress,
     Ready,
     Reply,
+    Withheld,
     decode_reply,
     frame,
 )
@@ -65,6 +66,7 @@ class HostSettings:
     environ: Mapping[str, str]
     clock: Clock
     write_progress: WriteProgress
+    withheld: Mapping[str, str] = field(default_factory=dict)  # the store's variables
 
 
 class Host:
@@ -94,7 +96,7 @@ class Host:
         self._number = 0
         self._loaded_targets: set[str] = set()
         self._frames = FrameReader()
-        self._outgoing = b""
+        self._outgoing = frame(Withheld(dict(settings.withheld))) if settings.withheld else b""
         self._stopping: asyncio.Task[None] | None = None
         self._exit_code: int | None = None
         self._exited: asyncio.Future[None] = self._loop.create_future()

@@ -41,6 +41,7 @@ from jobrunner.runner.hostwire import (
     Reply,
     Request,
     Returned,
+    Withheld,
     decode_request,
     frame,
 )
@@ -48,6 +49,7 @@ from jobrunner.runner.masking import Masker
 from jobrunner.runner.prctl import die_with_parent
 from jobrunner.runner.tokens import TokenTaker
 from jobrunner.runner.tracebacks import exception_error, exception_names
+from jobrunner.runner.withheld import keep
 
 READ_BYTES = 64 << 10
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
@@ -105,6 +107,8 @@ class FunctionHost:
     def _take(self, request: Request) -> None:
         if isinstance(request, Go):
             self._is_held = False
+        elif isinstance(request, Withheld):
+            keep(request.variables)
         else:
             self._received.append(request)
 

@@ -1,9 +1,9 @@
 """What a worker and a function host say to each other: frames of msgpack over a socket pair.
 
-Worker: `Call` … `Go`. Host: `Ready`, then for each call in order, unless the worker has taken it
-back (see `tokens`), perhaps `Loaded`, some `Progress`, and its end, `Returned` or `Raised`. After
-an end with `has_output` the host begins nothing before `Go`: what is in the output pipes is that
-call's, and the worker has to read it first.
+Worker: perhaps `Withheld`, then `Call` … `Go`. Host: `Ready`, then for each call in order, unless
+the worker has taken it back (see `tokens`), perhaps `Loaded`, some `Progress`, and its end,
+`Returned` or `Raised`. After an end with `has_output` the host begins nothing before `Go`: what is
+in the output pipes is that call's, and the worker has to read it first.
 
 Imported by function hosts: light.
 """
@@ -32,6 +32,12 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag=True):
     queue: str
     fire_time: int | None
     secrets: list[str] = []  # values that must not be in an error
+
+
+class Withheld(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Variables of the store, for the host and not for what its functions start."""
+
+    variables: dict[str, str]
 
 
 class Go(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -71,7 +77,7 @@ class Raised(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 End = Returned | Raised
-Request = Call | Go
+Request = Call | Go | Withheld
 Reply = Ready | Loaded | Progress | Returned | Raised
 
 

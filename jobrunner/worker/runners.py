@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import msgspec
@@ -22,6 +22,7 @@ from jobrunner.runner.logwriter import LogWriter
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.results import ResultFiles
+from jobrunner.runner.withheld import whole_environment
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.progress import note_progress
@@ -48,13 +49,19 @@ class Runners:
         self._clock = clock
         self._logs = LogWriter(connection, keys, manifest.retention.logs, clock)
         self._results = ResultFiles(f"{processes.owner}-{processes.worker}")
-        layers = [manifest.env, *(task.env for task in manifest.tasks.values())]
-        environ = base_environment(os.environ, layers)
+        environ = base_environment(os.environ, manifest.withheld_variables())
         self._commands = CommandRunner(processes, self._results, environ, clock)
         self._functions = FunctionRunner(clock, self._write_progress)
         own = {name: os.environ[name] for name in STORE_VARIABLES if name in os.environ}
         self._hosts = HostPool(
-            HostSettings(processes, manifest.folder, environ | own, clock, self._write_progress),
+            HostSettings(
+                processes,
+                manifest.folder,
+                environ | own,
+                clock,
+                self._write_progress,
+                _present(manifest.store_variables),
+            ),
             slots,
         )
         self._async_tasks = manifest.async_tasks
@@ -157,6 +164,12 @@ class Runners:
             await self._connection.run(operation)
         except StoreUnavailable as error:
             EventLog().debug("could not note progress", job_id=attempt.job_id, error=error)
+
+
+def _present(names: Iterable[str]) -> dict[str, str]:
+    """The variables that there are."""
+    environ = whole_environment()
+    return {name: environ[name] for name in names if name in environ}
 
 
 def _not_imported(error: JobError) -> Outcome:

@@ -25,6 +25,7 @@ from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import pid_space
+from jobrunner.runner.withheld import withhold
 from jobrunner.store.attempts import Entry, ensure_groups, requeue
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.keys import Keys
@@ -83,6 +84,7 @@ class Worker:
         self._processes = ProcessRegistry(settings.worker, settings.reaper, address.mark)
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
         self._manifest = Manifest.model_validate(settings.manifest)
+        withhold(self._manifest.withheld_variables())  # before any of the user's modules is loaded
         self._heartbeat = self._make_heartbeat()
         self._runners = self._make_runners()
         self._performer = self._make_performer()

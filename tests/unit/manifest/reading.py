@@ -55,6 +55,7 @@ defaults:
   cwd: /tmp
   env: {F: x}
   env_file: [a.env, b.env]
+  inherit_env: false
   user: shop
   group: shop
   umask: 027
@@ -93,6 +94,7 @@ tasks:
     cwd: "/srv/{s}"
     env: {G: y}
     env_file: c.env
+    inherit_env: [LC_ALL]
     user: root
     group: root
     umask: "022"

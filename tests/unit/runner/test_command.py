@@ -168,7 +168,7 @@ async def test_variables_come_from_files_then_env_then_parameters(
 async def test_what_belongs_to_the_daemon_is_kept_from_commands() -> None:
     environ = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/n", "JOBRUNNER_FENCE": "1", "TOKEN": "t"}
 
-    assert base_environment(environ, [{"X": SecretRef(env="TOKEN")}]) == {"PATH": "/bin"}
+    assert base_environment(environ, {"TOKEN"}) == {"PATH": "/bin"}
 
 
 async def test_secrets_are_given_but_never_shown(

@@ -1,0 +1,205 @@
+"""Secrets of the daemon and of tasks: who gets them, and where they must not be seen."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobrunner.model import JobState
+from tests.daemon.harness import ExternalServer, Project, eventually
+
+Projects = Callable[..., Project]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+MODULE = {
+    "funcs": """
+        import os, subprocess
+        from jobrunner import task, Client
+
+        def seen() -> dict:
+            child = subprocess.run(["env"], capture_output=True, text=True).stdout
+            return {"own": sorted(os.environ), "child": child}
+
+        @task
+        def sync_env() -> dict:
+            return seen()
+
+        @task
+        async def async_env() -> dict:
+            return seen()
+
+        @task
+        def sync_submits() -> str:
+            with Client.from_manifest() as client:
+                return client.submit("quiet").id
+
+        @task
+        async def async_submits() -> str:
+            with Client.from_manifest() as client:
+                return client.submit("quiet").id
+        """
+}
+JOBRUNNER = f"{sys.executable} -m jobrunner"
+MANIFEST = f"""
+    name: withheld
+    adhoc: true
+    imports: [funcs]
+    store: {{url: "${{THE_URL}}"}}
+    workers: {{processes: 1}}
+    tasks:
+      quiet: {{command: [env]}}
+      script: {{shell: env}}
+      owner: {{shell: env, env: {{TOKEN: {{env: THE_TOKEN}}}}}}
+      granted: {{shell: {JOBRUNNER} submit quiet, env: {{THE_URL: {{env: THE_URL}}}}}}
+    """
+
+
+def output_of(project: Project, job_id: str) -> str:
+    job = project.ended(job_id)
+    assert job.state is JobState.COMPLETED, job.error
+    return "\n".join(line.text for line in project.client.logs(job_id))
+
+
+@pytest.fixture
+def withholding(project: Projects, server: ExternalServer) -> Project:
+    """A daemon whose store and one task's secret come from its environment."""
+    made = project(MANIFEST, MODULE)
+    made.environ |= {"THE_URL": server.url, "THE_TOKEN": "sesame-open", "OTHER": "inherited"}
+    made.start()
+    return made
+
+
+def test_no_command_gets_the_stores_variable_or_the_secret_of_another_task(
+    withholding: Project,
+) -> None:
+    for job in (
+        withholding.submit("quiet"),
+        withholding.submit("script"),
+        withholding.submit("exec", {"command": ["env"]}),
+    ):
+        seen = output_of(withholding, job)
+
+        assert "OTHER=inherited" in seen
+        assert "THE_URL" not in seen
+        assert "THE_TOKEN" not in seen
+
+
+def test_a_secret_reaches_its_own_task_under_its_own_name_and_is_masked(
+    withholding: Project,
+) -> None:
+    seen = output_of(withholding, withholding.submit("owner"))
+
+    assert "TOKEN=***" in seen.splitlines()
+    assert "THE_TOKEN" not in seen
+
+
+@pytest.mark.parametrize("task", ["sync_env", "async_env"])
+def test_functions_and_what_they_start_do_not_get_what_is_withheld(
+    withholding: Project, task: str
+) -> None:
+    seen = withholding.ended(withholding.submit(task)).result
+
+    assert "OTHER" in seen["own"]
+    assert "OTHER=inherited" in seen["child"]
+    for name in ("THE_URL", "THE_TOKEN"):
+        assert name not in seen["own"]
+        assert name not in seen["child"]
+
+
+@pytest.mark.parametrize("task", ["sync_submits", "async_submits"])
+def test_functions_submit_to_the_store_whose_address_is_withheld(
+    withholding: Project, task: str
+) -> None:
+    job = withholding.ended(withholding.submit(task))
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert withholding.ended(job.result).task == "quiet"
+
+
+def test_a_command_that_is_given_the_stores_variable_can_submit(withholding: Project) -> None:
+    submitted = output_of(withholding, withholding.submit("granted"))
+
+    assert withholding.ended(submitted.strip()).task == "quiet"
+
+
+@needs_root
+def test_a_task_of_another_user_cannot_reach_the_store_of_a_daemon_that_is_root(
+    project: Projects, server: ExternalServer
+) -> None:
+    made = project(
+        f"""
+        name: lowly
+        adhoc: true
+        store: {{url: "${{THE_URL}}"}}
+        tasks:
+          lowly: {{shell: 'id -un; env; ! {JOBRUNNER} exec -- touch by-root', user: nobody}}
+        """
+    )
+    made.folder.chmod(0o755)
+    made.manifest.chmod(0o644)
+    made.environ |= {"THE_URL": server.url, "OTHER": "of root"}
+    made.start()
+
+    seen = output_of(made, made.submit("lowly")).splitlines()
+
+    assert seen[0] == "nobody"
+    assert "USER=nobody" in seen
+    assert not [line for line in seen if line.startswith(("THE_URL", "OTHER"))]
+    assert [job.task for job in made.jobs()] == ["lowly"]
+
+
+FILES = """
+    name: files
+    workers: {processes: 1}
+    tasks:
+      read:
+        shell: 'stat -c "%a %U" "$KEY"; cat "$KEY"; echo "$KEY" > path'
+        env: {KEY: {env: THE_KEY, as: file}}
+      hold:
+        shell: 'echo "$KEY" > path; sleep 1000'
+        env: {KEY: {env: THE_KEY, as: file}}
+    """
+
+
+def test_a_secret_as_a_file_is_there_for_its_job_and_gone_after_it(project: Projects) -> None:
+    made = project(FILES)
+    made.start(environ={"THE_KEY": "sesame-open"})
+
+    seen = output_of(made, made.submit("read")).splitlines()
+
+    assert seen == [f"600 {Path.home().owner()}", "***"]
+    [path] = made.lines("path")
+    assert not Path(path).parent.exists()
+
+
+def test_a_secret_as_a_file_is_removed_when_its_worker_was_killed(project: Projects) -> None:
+    made = project(FILES)
+    made.start(environ={"THE_KEY": "sesame-open"})
+    job = made.running(made.submit("hold"))
+    [path] = made.wait_for_lines(1, "path")
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+
+    os.kill(made.worker_pid(job), 9)
+
+    eventually(lambda: not Path(path).parent.exists())
+
+
+@needs_root
+def test_a_secret_as_a_file_belongs_to_the_user_of_its_task(project: Projects) -> None:
+    made = project(
+        """
+        name: files
+        tasks:
+          read:
+            shell: 'stat -c "%a %U" "$KEY"; cat "$KEY"'
+            user: nobody
+            env: {KEY: {env: THE_KEY, as: file}}
+        """
+    )
+    made.folder.chmod(0o755)
+    made.start(environ={"THE_KEY": "sesame-open"})
+
+    assert output_of(made, made.submit("read")).splitlines() == ["600 nobody", "***"]
