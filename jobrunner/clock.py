@@ -1,7 +1,7 @@
 """The only place that reads a clock, so that tests can move time."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -43,6 +43,36 @@ class SystemClock:
                 await wake.wait()
         except TimeoutError:
             return
+
+
+class StoreClock:
+    """The store's time, which all daemons share; this machine's own may be wrong by any amount.
+
+    Between two answers of the store it goes on by the monotonic clock. Until the first one it is
+    the machine's.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at, self._heard_at = clock.now(), clock.monotonic()
+
+    def note(self, at: datetime) -> timedelta:
+        """The store has just said that it is `at`; returns how far it was set since it last did.
+
+        Forward also for the time that this machine was suspended.
+        """
+        was_set = at - self.now()
+        self._at, self._heard_at = at, self._clock.monotonic()
+        return was_set
+
+    def now(self) -> datetime:
+        return self._at + timedelta(seconds=self._clock.monotonic() - self._heard_at)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep_until(self, instant: datetime, wake: "asyncio.Event") -> None:
+        await self._clock.sleep_until(self._clock.now() + (instant - self.now()), wake)
 
 
 def to_ms(instant: datetime) -> int:

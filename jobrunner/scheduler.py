@@ -5,8 +5,10 @@ whose fence is the cron's last handled fire time; this loop only proposes. Kille
 fire times, the next one goes on after the last handled one. It sleeps until the next due instant
 and is woken when an earlier one arrives; an instant that was missed (a lost wake-up, a clock that
 was set, a machine that was suspended) is found by the next tick, after five seconds at most. What
-"now" means is read from the clock once per tick, so that a jump never replays old fire times as if
-they were live: they are misfires, and the cron's misfire policy decides.
+"now" means is asked of the store, once per tick: all daemons go by its clock, whatever their own
+say, and a jump never replays old fire times as if they were live. They are misfires, and the cron's
+misfire policy decides. When that clock is set back, all crons are taken up anew: what they have
+handled may be far ahead of it, and is set back with it (`store/crons.py`).
 
 A tick handles a bounded number of fire times and is followed by the next one at once, with due jobs
 promoted in between. So of thousands of crons with the same fire time the first jobs run while the
@@ -23,7 +25,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from jobrunner.clock import Clock, from_ms, rfc3339
+from jobrunner.clock import Clock, StoreClock, from_ms, rfc3339
 from jobrunner.crons import NeverFires, next_fire
 from jobrunner.errors import IllegalTransition, JobNotFound, StoreUnavailable
 from jobrunner.firing import ScheduledCron
@@ -45,7 +47,8 @@ from jobrunner.store.crons import (
     note_next_fires,
     read_crons,
 )
-from jobrunner.store.due import promote_due
+from jobrunner.store.decoding import read_time
+from jobrunner.store.due import Promotion, promote_due
 from jobrunner.store.keys import Keys
 from jobrunner.store.submission import submit
 
@@ -56,6 +59,7 @@ IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far 
 # while those of the next are prepared, and nothing else in the daemon waits longer than that.
 FIRES_PER_TICK = 50
 CRONS_PER_TRIP = 100  # that are taken up
+SET_BACK = timedelta(seconds=1)  # a clock that drifts, or is slewed, goes back by far less
 
 
 @dataclass(slots=True)
@@ -78,31 +82,36 @@ class Scheduler:
     ) -> None:
         self._keys = keys
         self._connection = connection
-        self._clock = clock
+        self._clock = StoreClock(clock)
         self._wake = wake
         self._crons: dict[str, ScheduledCron] = {}
         self._progress: dict[str, _Progress] = {}
         # A heap by when to look at a cron. One that catches up is behind others of that instant.
         self._due: list[tuple[datetime, bool, str]] = []
         self._fired: list[str] = []  # crons whose next fire time is not looked for yet
+        self._must_begin = False  # anew, since the store's clock was set back
+        self._delayed_until: datetime | None = None  # the first that a fire of this tick put off
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
-        self._late = LateFires(clock)
+        self._late = LateFires(self._clock)
         self._log = EventLog()
 
     async def take_up(self, crons: Sequence[ScheduledCron]) -> None:
         """Schedule these crons from now on, and no others. Raises StoreUnavailable."""
         timed = {item.name: item for item in crons if not item.cron.is_reboot}
         async with self._turn:
+            self._clock.note(await self._connection.run(read_time()))
             await self._see_off(timed)
-            progress = await self._enrol(list(timed.values()))
-            self._crons, self._progress, self._due = timed, progress, []
-            self._fired = []
-            for name in timed:
-                self._push(name, self._clock.now())
-            for names in _portions(list(timed), CRONS_PER_TRIP):
-                await self._note_next(names)
+            await self._begin(timed)
         self._wake.set()
+
+    async def _begin(self, timed: dict[str, ScheduledCron]) -> None:
+        progress = await self._enrol(list(timed.values()))
+        self._crons, self._progress, self._due, self._fired = timed, progress, [], []
+        for name in timed:
+            self._push(name, self._clock.now())
+        for names in _portions(list(timed), CRONS_PER_TRIP):
+            await self._note_next(names)
 
     async def _see_off(self, coming: Mapping[str, ScheduledCron]) -> None:
         """Fire what a schedule that goes still asked for: its successor begins now."""
@@ -116,15 +125,25 @@ class Scheduler:
             self._look_ahead(len(self._fired), now)
 
     async def _enrol(self, crons: Sequence[ScheduledCron]) -> dict[str, _Progress]:
-        now, progress = self._clock.now(), dict[str, _Progress]()
+        progress = dict[str, _Progress]()
         for portion in _portions(crons, CRONS_PER_TRIP):
-            enrolments = [Enrolment(item.name, item.schedule, now) for item in portion]
-            since = await self._connection.run(enrol(self._keys, enrolments))
+            enrolments = [Enrolment(item.name, item.schedule) for item in portion]
+            enrolled = await self._connection.run(enrol(self._keys, enrolments))
             records = await self._connection.run(read_crons(self._keys, [i.name for i in portion]))
-            for item, record, handled in zip(portion, records, since, strict=True):
-                due = _due_after(item, handled)
-                progress[item.name] = _Progress(handled, record.job or "", due)
+            for item, record, begin in zip(portion, records, enrolled, strict=True):
+                due = _due_after(item, begin.since)
+                progress[item.name] = _Progress(begin.since, record.job or "", due)
+                if begin.set_back_from is not None:
+                    self._tell_set_back(item.name, begin.set_back_from)
         return progress
+
+    def _tell_set_back(self, cron: str, before: datetime) -> None:
+        self._log.warning(
+            "set back a cron that was handled ahead of the store's clock",
+            cron=cron,
+            handled=rfc3339(before),
+            why="the clock was ahead then, or another program has written it",
+        )
 
     async def fire_at_boot(self, crons: Sequence[ScheduledCron], boot_id: str) -> None:
         """Make the jobs of `@reboot` crons, once per boot of this machine.
@@ -148,7 +167,7 @@ class Scheduler:
         while not stopping.is_set():
             self._wake.clear()
             try:
-                wake_at = await self.tick(self._clock.now())
+                wake_at = await self.tick()
             except StoreUnavailable as error:
                 self._log.warning("could not schedule", error=error)
                 delay = self._backoff.next_delay()
@@ -158,17 +177,37 @@ class Scheduler:
             self._backoff.reset()
             await self._clock.sleep_until(wake_at, self._wake)
 
-    async def tick(self, now: datetime) -> datetime:
-        """Handle what is due; returns when the next thing will be."""
+    async def tick(self) -> datetime:
+        """Handle what is due; returns when the next thing will be, by the store's clock."""
         async with self._turn:
-            self._late.look(now)
+            promotion = await self._connection.run(promote_due(self._keys))
+            now = promotion.at
+            await self._hear(now)
             await self._handle(self._decide_due(now), now)
             if not self._is_due(now):
                 # Only now, as it takes as long as firing: no job waits for another cron's future,
                 # nor for the lines about those that were late.
                 await self._note_next(self._look_ahead(CRONS_PER_TRIP, now))
                 self._late.tell()
-        promotion = await self._connection.run(promote_due(self._keys))
+            return self._wake_at(promotion)
+
+    async def _hear(self, now: datetime) -> None:
+        """Go by the time that the store has told."""
+        was_set = self._clock.note(now)
+        self._late.look(now)
+        if was_set < -SET_BACK:
+            seconds = round(-was_set.total_seconds(), 1)
+            self._log.warning(
+                "found the store's clock set back; takes up all crons", seconds=seconds
+            )
+            self._must_begin = True
+        if self._must_begin:
+            await self._begin(self._crons)
+            self._must_begin = False
+
+    def _wake_at(self, promotion: Promotion) -> datetime:
+        now, delayed_until = promotion.at, self._delayed_until
+        self._delayed_until = None
         if promotion.is_more_due:
             return now + PROMPT
         if self._fired:
@@ -176,9 +215,7 @@ class Scheduler:
         instants = [now + IDLE]
         if self._due:
             instants.append(self._due[0][0])
-        if promotion.next_due_at is not None:
-            # By the store's clock: ours may be ahead, and must not make a hot loop of it.
-            instants.append(now + (promotion.next_due_at - promotion.at))
+        instants += [at for at in (promotion.next_due_at, delayed_until) if at is not None]
         return min(instants)
 
     def _is_due(self, now: datetime) -> bool:
@@ -225,8 +262,10 @@ class Scheduler:
             for name, decided in decisions.items()
             for item in self._crons[name].fires(decided, self._progress[name].previous)
         ]
-        moved = await self._fire(fires)
+        moved, early = await self._fire(fires)
         for name, decision in decisions.items():
+            if name in early:
+                continue  # the clock was set back just now; the next tick decides by it
             handled = decision.fire[-1] if decision.is_partial else now
             progress = self._progress[name]
             progress.reach(moved.get(name) or max(progress.handled, handled))
@@ -261,18 +300,23 @@ class Scheduler:
                 upcoming[name] = None  # missed while no daemon ran; the next tick handles it
         await self._connection.run(note_next_fires(self._keys, upcoming))
 
-    async def _fire(self, fires: Sequence[Fire]) -> dict[str, datetime]:
+    async def _fire(self, fires: Sequence[Fire]) -> tuple[dict[str, datetime], set[str]]:
         """Propose fire times, in order per cron; again for those that saw an old previous job.
 
-        Returns the crons to be decided again, with their last handled fire time.
+        Returns the crons to be decided again, with their last handled fire time, and those whose
+        fire times have not come yet.
         """
-        pending, moved = fires, dict[str, datetime]()
+        pending, moved, early = fires, dict[str, datetime](), set[str]()
         while pending:
             replies = await self._connection.run(fire(self._keys, pending))
             again = []
             for item, reply in zip(pending, replies, strict=True):
                 if reply.what == "moved":
                     moved[item.cron] = from_ms(int(reply.previous))
+                elif reply.what == "early":
+                    early.add(item.cron)
+                elif reply.what == "set_back":
+                    self._tell_set_back(item.cron, from_ms(int(reply.previous)))
                 elif reply.what == "changed":
                     self._progress[item.cron].previous = reply.previous
                     again.append(item)
@@ -281,7 +325,7 @@ class Scheduler:
                     if reply.what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
                         await self._replace(reply.previous)
             pending = self._with_previous([item for item in again if item.cron not in moved])
-        return moved
+        return moved, early
 
     def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
         """Several fire times of one cron follow one another: each one's job precedes the next."""
@@ -301,6 +345,9 @@ class Scheduler:
             reason = item.skip or Reason.OVERLAP
             self._log.info("skipped a fire time", reason=reason, **fields)
             return
+        if what == JobState.SCHEDULED:
+            due_at = self._clock.now() + item.delay
+            self._delayed_until = min(due_at, self._delayed_until or due_at)
         job_id = item.job_id
         self._progress[item.cron].previous = job_id
         self._late.note(item.cron, item.fire_time)

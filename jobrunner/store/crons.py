@@ -3,6 +3,11 @@
 `handled` in the cron's hash is the fence: `fire.lua` makes the job of a fire time only when it is
 later, and moves it in the same step. So any number of schedulers may race, and one that was
 killed in between has either handled the fire time or not.
+
+The store's clock alone decides what is due: `fire.lua` refuses what it has not reached. Where
+`handled` is ahead of it by more than LARGEST_SKEW, that clock was ahead once and was set back. Each
+script that reads `handled` sets it back then, to now; fire times that had their jobs before their
+time (by their records, and for a day by `made_until`) do not get a second one.
 """
 
 from collections.abc import Sequence
@@ -18,6 +23,8 @@ from jobrunner.store.records import fields_of
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 
 MILLISECOND = timedelta(milliseconds=1)
+# As in handled.lua. Clocks that are synchronised are set by less; a wait for it is hardly noticed.
+LARGEST_SKEW = timedelta(seconds=5)
 FIRES_PER_CALL = 100  # of the script, 3 ms of the server's time: a long row must not hold up others
 
 
@@ -27,6 +34,8 @@ class CronRecord(msgspec.Struct, frozen=True):
     name: str
     schedule: str | None = None  # expression and zone for which `handled` is good
     handled: datetime | None = None  # last handled fire time
+    set_back_at: datetime | None = None  # when `handled` was set back, last
+    set_back_from: datetime | None = None
     next_fire_at: datetime | None = None
     is_paused: bool = False
     job: str | None = None  # id of the job made last
@@ -70,9 +79,11 @@ def fire_id(cron: str, fire_time: datetime) -> str:
 
 
 class Fired(msgspec.Struct, frozen=True):
-    """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved` (`fire.lua`).
+    """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved`, `early` or
+    `set_back` (`fire.lua`).
 
-    `previous` is the id of the cron's previous job, or with `moved` its last handled fire time, ms.
+    `previous` is the id of the cron's previous job, or with `moved` and `set_back` the instant
+    that goes with it, ms.
     """
 
     what: str
@@ -177,6 +188,8 @@ def _exact_record_of(name: str, fields: dict[str, str]) -> CronRecord:
         name=name,
         schedule=fields.get("schedule"),
         handled=_instant(fields, "handled"),
+        set_back_at=_instant(fields, "set_back_at"),
+        set_back_from=_instant(fields, "set_back_from"),
         next_fire_at=_instant(fields, "next"),
         is_paused="paused" in fields,
         job=fields.get("job"),
@@ -201,31 +214,36 @@ _READERS: Readers = {
     "last_state": JobState,
     "last_reason": Reason,
     "last_duration_ms": lambda text: timedelta(milliseconds=int(text)),
-    **dict.fromkeys(("handled", "next", "last_finished_at"), _instant_of),
+    **dict.fromkeys(
+        ("handled", "next", "last_finished_at", "set_back_at", "set_back_from"), _instant_of
+    ),
 }
 
 
 class Enrolment(msgspec.Struct, frozen=True):
-    """A cron as the scheduler takes it up: what it is now, and from when on it counts."""
+    """A cron as the scheduler takes it up: its name, and its schedule as it is now."""
 
     cron: str
     schedule: str
-    start_at: datetime
 
 
-def enrol(keys: Keys, enrolments: Sequence[Enrolment]) -> Operation[list[datetime]]:
-    """Take up crons; returns from which instant each has unhandled fire times.
+class Enrolled(msgspec.Struct, frozen=True):
+    """After `since`, fire times are not handled yet; `set_back_from` if that was set back now."""
 
-    A cron with an unchanged schedule goes on after the last handled fire time; a new or
-    changed one begins at `start_at`.
+    since: datetime
+    set_back_from: datetime | None = None
+
+
+def enrol(keys: Keys, enrolments: Sequence[Enrolment]) -> Operation[list[Enrolled]]:
+    """Take up crons.
+
+    A cron with an unchanged schedule goes on after the last handled fire time; a new or changed
+    one begins now, by the store's clock.
     """
     replies = yield Pipeline(
-        [
-            Script("enrol", [keys.cron(item.cron)], [item.schedule, to_ms(item.start_at)])
-            for item in enrolments
-        ]
+        [Script("enrol", [keys.cron(item.cron)], [item.schedule]) for item in enrolments]
     )
-    return [from_ms(int(reply)) for reply in replies]
+    return [Enrolled(from_ms(since), from_ms(was) if was else None) for since, was in replies]
 
 
 def note_next_fires(keys: Keys, fires: dict[str, datetime | None]) -> Operation[None]:

@@ -7,6 +7,7 @@ import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.model import LIVE, JobState, Reason
+from jobrunner.store.decoding import is_text, score_of, text_of, time_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 from jobrunner.store.settling import settle
@@ -42,15 +43,20 @@ def promote_due(keys: Keys) -> Operation[Promotion]:
         ]
     )
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-    due_at = {key.decode(): int(score) for key, score in zip(first[::2], first[1::2], strict=True)}
-    due = [job_id for job_id, at in due_at.items() if at <= now_ms][:BATCH]
-    promoted = yield from promote(keys, due)
-    later = [at for at in due_at.values() if at > now_ms]
+    pairs = zip(first[::2], first[1::2], strict=True)
+    due_at = {member: score_of(score) for member, score in pairs}
+    due = [member for member, ms in due_at.items() if ms <= now_ms][:BATCH]
+    strange = [member for member in due if not is_text(member)]
+    if strange:
+        # No job has such an id: they would stay at the head of the line for ever.
+        yield Command(("ZREM", keys.scheduled(), *strange))
+    promoted = yield from promote(keys, [member.decode() for member in due if is_text(member)])
+    later = [ms for ms in due_at.values() if ms > now_ms]
     return Promotion(
         promoted,
         is_more_due=len(due_at) > len(due) and not later,
         next_due_at=from_ms(min(later)) if later else None,
-        at=from_ms(now_ms),
+        at=time_of(time),
     )
 
 
@@ -86,10 +92,10 @@ def _read_waiting(keys: Keys, job_ids: Sequence[str]) -> Operation[list[_Waiting
         if queue is None:
             gone.append(job_id)
         else:
-            upstream = after.decode() if awaits else None
+            upstream = text_of(after) if awaits else None
             if awaits == b"end":
-                upstream = yield from last_begun(keys, after.decode())
-            waiting.append(_Waiting(job_id, queue.decode(), priority.decode(), upstream))
+                upstream = yield from last_begun(keys, text_of(after))
+            waiting.append(_Waiting(job_id, text_of(queue), text_of(priority), upstream))
     if gone:
         yield Command(("ZREM", keys.scheduled(), *gone))
     return waiting
@@ -97,12 +103,15 @@ def _read_waiting(keys: Keys, job_ids: Sequence[str]) -> Operation[list[_Waiting
 
 def last_begun(keys: Keys, upstream: str) -> Operation[str]:
     """The job to wait for: one that ended while it waited itself leaves that to its followers."""
-    while True:
+    seen = set()
+    while upstream not in seen:  # a damaged row may lead back to itself
+        seen.add(upstream)
         fields = ("state", "awaits", "after")
         state, awaits, after = yield Command(("HMGET", keys.job(upstream), *fields))
-        if state is None or state.decode() in LIVE or awaits != b"end":
+        if state is None or text_of(state) in LIVE or awaits != b"end":
             return upstream
-        upstream = after.decode()
+        upstream = text_of(after)
+    return upstream
 
 
 def _move(keys: Keys, waiting: Sequence[_Waiting]) -> Operation[list[bytes]]:

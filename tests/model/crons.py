@@ -11,20 +11,20 @@ from tests.model.state import Model, ModelJob, Place
 Texts = Sequence[str]
 
 
-def enrol(model: Model, keys: Texts, args: Texts) -> int:
-    schedule, start = args
+def enrol(model: Model, keys: Texts, args: Texts) -> list[int]:
+    [schedule] = args
     cron = model.hashes.setdefault(keys[0], {})
     if cron.get("schedule") != schedule or "handled" not in cron:
         cron["schedule"] = schedule
-        cron["handled"] = str(max(int(start), int(cron.get("handled", 0))))
-    return int(cron["handled"])
+        cron["handled"] = cron["since"] = str(max(model.now, int(cron.get("handled", 0))))
+    return [int(cron["handled"]), 0]
 
 
 def resume(model: Model, keys: Texts, _: Texts) -> int:
     cron = model.hashes.get(keys[0], {})
     if cron.pop("paused", None) is None:
         return 0
-    cron["handled"] = str(max(int(cron.get("handled", 0)), model.now))
+    cron["handled"] = cron["since"] = str(max(int(cron.get("handled", 0)), model.now))
     return 1
 
 
@@ -42,10 +42,12 @@ def fire(model: Model, keys: Texts, args: Texts) -> list[list[str]]:
 
 def _fire_one(model: Model, cron: dict[str, str], place: Place, row: Texts) -> list[str]:
     job_id, fire_time, previous, reason = row[0], int(row[6]), row[9], row[10]
+    if fire_time > model.now:
+        return ["early"]
     if int(cron.get("handled", fire_time - 1)) >= fire_time:
         return ["handled"]
     if "paused" in cron:
-        cron["handled"] = str(fire_time)
+        cron["handled"] = cron["since"] = str(fire_time)
         return ["paused"]
     if not reason and cron.get("job", "") != previous:
         return ["changed", cron.get("job", "")]

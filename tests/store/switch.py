@@ -24,7 +24,7 @@ class Switch:
         self._server = address.socket
         self._is_down = False
         self._is_hanging = False
-        self._replies_to_lose = 0
+        self._until_loss: int | None = None  # replies that arrive before the one that is lost
         self._is_closed = False
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
@@ -43,9 +43,9 @@ class Switch:
     def up(self) -> None:
         self._is_down = self._is_hanging = False
 
-    def lose_reply(self) -> None:
-        """The next request arrives, its reply does not: the connection is cut."""
-        self._replies_to_lose = 1
+    def lose_reply(self, after: int = 0) -> None:
+        """The next request but so many arrives, its reply does not: the connection is cut."""
+        self._until_loss = after
 
     def close(self) -> None:
         self._is_closed = True
@@ -80,10 +80,11 @@ class Switch:
                 if said_by is client:
                     self.round_trips += 1
                     server.sendall(said)
-                elif self._replies_to_lose:
-                    self._replies_to_lose -= 1
+                elif self._until_loss == 0:
+                    self._until_loss = None
                     return
                 else:
+                    self._until_loss = self._until_loss and self._until_loss - 1
                     self._wait_while_hanging()
                     client.sendall(said)
 

@@ -1,5 +1,6 @@
 """`fire.lua`, `enrol.lua`, `resume.lua`: one job per fire time, whoever asks."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,9 @@ from jobrunner.clock import from_ms, to_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.cancelling import cancel, cancel_unclaimed
 from jobrunner.store.crons import (
+    LARGEST_SKEW,
     CronRecord,
+    Enrolled,
     Enrolment,
     Fired,
     enrol,
@@ -101,7 +104,8 @@ def test_a_resumed_cron_goes_on_after_its_pause(store: Store) -> None:
     assert handled is not None
     assert paused_at <= handled <= from_ms(store.now_ms())
     assert send(store, a_fire(handled - timedelta(seconds=1))) == ["handled"]
-    assert send(store, a_fire(handled + timedelta(seconds=1))) == ["queued"]
+    wait_for(store, handled + timedelta(milliseconds=2))
+    assert send(store, a_fire(handled + timedelta(milliseconds=1))) == ["queued"]
 
 
 def test_resuming_a_cron_that_is_not_paused_changes_nothing(store: Store) -> None:
@@ -114,13 +118,12 @@ def test_resuming_a_cron_that_is_not_paused_changes_nothing(store: Store) -> Non
 
 
 def test_a_resume_does_not_go_back_before_what_was_handled(store: Store) -> None:
-    future = datetime(2100, 1, 1, tzinfo=UTC)
-    send(store, a_fire(future))
+    ahead = handle(store, 3_000)
     store.run(pause_cron(store.keys, "nightly"))
 
     store.run(resume_cron(store.keys, "nightly"))
 
-    assert record(store).handled == future
+    assert record(store).handled == ahead
 
 
 def test_jitter_delays_the_job_and_not_the_fire_time(store: Store) -> None:
@@ -339,30 +342,157 @@ def test_next_fire_times_are_noted_and_taken_away(store: Store) -> None:
     assert record(store).next_fire_at is None
 
 
-def test_a_new_cron_begins_at_its_start(store: Store) -> None:
-    assert store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *|UTC", ONE)])) == [ONE]
-    assert record(store).schedule == "0 2 * * *|UTC"
+SCHEDULE = "0 2 * * *|UTC"
+
+
+def enrolled(store: Store, schedule: str = SCHEDULE) -> Enrolled:
+    return store.run(enrol(store.keys, [Enrolment("nightly", schedule)]))[0]
+
+
+def test_a_new_cron_begins_now_by_the_stores_clock(store: Store) -> None:
+    before = from_ms(store.now_ms())
+
+    since = enrolled(store).since
+
+    assert before <= since <= from_ms(store.now_ms())
+    assert (record(store).schedule, record(store).handled) == (SCHEDULE, since)
 
 
 def test_an_unchanged_cron_goes_on_after_the_last_handled_fire_time(store: Store) -> None:
-    enrolment = Enrolment("nightly", "0 2 * * *|UTC", ONE)
-    store.run(enrol(store.keys, [enrolment]))
+    enrolled(store)
+    store.command("HSET", store.keys.cron("nightly"), "handled", to_ms(ONE))
 
-    later = replace(enrolment, start_at=TWO)
-
-    assert store.run(enrol(store.keys, [later])) == [ONE]
+    assert enrolled(store) == Enrolled(ONE)
 
 
-def test_a_changed_cron_begins_at_its_start(store: Store) -> None:
-    store.run(enrol(store.keys, [Enrolment("nightly", "0 1 * * *|UTC", ONE)]))
+def test_a_changed_cron_begins_now(store: Store) -> None:
+    enrolled(store)
+    store.command("HSET", store.keys.cron("nightly"), "handled", to_ms(ONE))
+    before = from_ms(store.now_ms())
 
-    assert store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *|UTC", TWO)])) == [TWO]
+    assert enrolled(store, "new").since >= before
 
 
 def test_a_changed_cron_does_not_repeat_what_was_handled(store: Store) -> None:
-    send(store, a_fire(TWO))
+    ahead = from_ms(store.now_ms() + 3_000)  # within what a clock may be set back by
+    store.command("HSET", store.keys.cron("nightly"), "handled", to_ms(ahead))
 
-    assert store.run(enrol(store.keys, [Enrolment("nightly", "new", ONE)])) == [TWO]
+    assert enrolled(store, "new") == Enrolled(ahead)
+
+
+# A clock that was ahead.
+
+
+def handle(store: Store, in_ms: int, since_in_ms: int | None = None) -> datetime:
+    """As if so far ahead a fire time was handled; `since`: those after it have records."""
+    at = store.now_ms() + in_ms
+    enrolled(store)
+    store.command("HSET", store.keys.cron("nightly"), "handled", at)
+    if since_in_ms is not None:
+        store.command("HSET", store.keys.cron("nightly"), "since", at - in_ms + since_in_ms)
+    return from_ms(at)
+
+
+def test_the_skew_that_python_knows_is_that_of_the_scripts(store: Store) -> None:
+    skew_ms = round(LARGEST_SKEW / timedelta(milliseconds=1))
+    handle(store, skew_ms - 2_000)
+    assert enrolled(store).set_back_from is None
+
+    ahead = handle(store, skew_ms + 2_000, skew_ms + 1_000)
+
+    assert enrolled(store).set_back_from == ahead
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=10), timedelta(days=2), timedelta(days=3650)])
+def test_a_cron_that_was_handled_ahead_of_the_clock_is_set_back_to_now(
+    store: Store, ahead: timedelta
+) -> None:
+    in_ms = round(ahead / timedelta(milliseconds=1))
+    was = handle(store, in_ms, in_ms - 1_000)
+    before = from_ms(store.now_ms())
+
+    found = enrolled(store)
+
+    assert found.set_back_from == was
+    assert before <= found.since <= from_ms(store.now_ms())
+    assert (record(store).handled, record(store).set_back_from) == (found.since, was)
+    assert enrolled(store) == Enrolled(found.since)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999", "-1", "9" * 400, "x", "", "0x10p999"])
+def test_what_is_no_instant_is_as_if_nothing_was_handled(store: Store, number: str) -> None:
+    enrolled(store)
+    store.command("HSET", store.keys.cron("nightly"), "handled", number)
+    before = from_ms(store.now_ms())
+
+    assert send(store, a_fire()) == ["queued"]
+    store.command("HSET", store.keys.cron("nightly"), "handled", number)
+    assert enrolled(store).since >= before
+
+
+def test_a_fire_sets_back_what_was_handled_ahead_and_then_makes_its_job(store: Store) -> None:
+    handle(store, 3_600_000, 3_599_000)
+    second = from_ms(store.now_ms() + 1_000).replace(microsecond=0)
+
+    assert send(store, a_fire(second - timedelta(seconds=5))) == ["set_back"]
+    assert record(store).set_back_from is not None
+    wait_for(store, second)
+    assert send(store, a_fire(second)) == ["queued"]
+
+
+def wait_for(store: Store, instant: datetime) -> None:
+    while from_ms(store.now_ms()) < instant:
+        time.sleep(0.01)
+
+
+def test_a_fire_time_that_the_clock_has_not_reached_makes_nothing(store: Store) -> None:
+    before = store.snapshot()
+
+    assert send(store, a_fire(from_ms(store.now_ms() + 1_000))) == ["early"]
+
+    assert store.snapshot() == before
+
+
+def test_what_all_had_jobs_before_their_time_is_waited_for(store: Store) -> None:
+    ahead = handle(store, 3_600_000, since_in_ms=-60_000)
+
+    assert enrolled(store) == Enrolled(ahead)
+
+
+def test_a_fire_time_that_had_its_job_before_its_time_makes_no_second_one_when_that_was_pruned(
+    store: Store,
+) -> None:
+    enrolled(store)
+    now = store.now_ms()
+    made = ("made_after", now - 2_000, "made_until", now - 1_000, "handled", now - 9_000)
+    store.command("HSET", store.keys.cron("nightly"), *made)
+    within = a_fire(from_ms(now - 1_500))
+
+    assert send(store, a_fire(from_ms(now - 3_000))) == ["queued"]
+    assert send(store, replace(within, previous=record(store).job or "")) == ["handled"]
+    assert send(store, a_fire(from_ms(now), previous=record(store).job or "")) == ["queued"]
+    assert b"made_until" not in store.command("HKEYS", store.keys.cron("nightly"))
+
+
+def test_a_set_back_remembers_for_a_day_what_had_its_job(store: Store) -> None:
+    was = handle(store, 3_600_000, since_in_ms=3_000_000)
+
+    enrolled(store)
+
+    after, until = store.command("HMGET", store.keys.cron("nightly"), "made_after", "made_until")
+    assert int(until) == to_ms(was)
+    assert int(until) - int(after) == 600_000
+
+
+def test_a_resume_sets_back_what_was_handled_ahead(store: Store) -> None:
+    handle(store, 3_600_000, 3_599_000)
+    store.run(pause_cron(store.keys, "nightly"))
+
+    store.run(resume_cron(store.keys, "nightly"))
+
+    handled = record(store).handled
+    assert handled is not None
+    assert handled <= from_ms(store.now_ms())
 
 
 def test_a_cancelled_job_in_the_middle_leaves_the_last_one_the_crons_previous(store: Store) -> None:

@@ -1,5 +1,5 @@
 -- Make the one job of each fire time, or record why it was skipped. The first daemon wins.
--- include: clock counts fields made schedule tally
+-- include: clock counts fields handled made schedule tally
 -- KEYS[1] counts hash     KEYS[2] queues set      KEYS[3] last-job hash
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset    KEYS[6] skipped jobs' done zset
 -- KEYS[7] cancelling set
@@ -14,7 +14,9 @@
 --   before it, or ''
 -- Returns per fire time: {'queued'|'scheduled'|'blocked'|'skipped', previous job or ''}, {'handled'}
 --   when another was first, {'paused'}, {'changed', previous job}: look again, the previous job is
---   another one, or {'moved', last handled fire time}: decide again from there.
+--   another one, {'moved', last handled fire time}: decide again from there, {'early'}: this clock,
+--   by which all daemons go, has not reached it, or {'set_back', instant}: what was handled, so far
+--   ahead of this clock, is now; as with 'handled', nothing is left to do.
 local now = now_ms()
 local created_at = string.format('%d', now) -- once: Lua makes text of a number slowly
 local key_at, arg_at = 8, 3
@@ -22,6 +24,18 @@ local key_at, arg_at = 8, 3
 local function next_keys(number)
   key_at = key_at + number
   return unpack(KEYS, key_at - number, key_at - 1)
+end
+
+-- A row that was skipped by a clock that was ahead tells of fire times that come now after all.
+local function drop_row(record, task_done, id, reason)
+  local state, why, created = unpack(redis.call('HMGET', record, 'state', 'reason', 'created_at'))
+  if reason ~= '' or state ~= 'skipped' or why ~= 'misfire' or (instant_of(created) or 0) <= now then
+    return false
+  end
+  redis.call('DEL', record)
+  redis.call('ZREM', KEYS[6], id)
+  redis.call('ZREM', task_done, id)
+  return true
 end
 
 local function fire()
@@ -36,10 +50,20 @@ local function fire()
     before, watchers = next_keys(2)
   end
 
-  local handled, paused, previous = unpack(redis.call('HMGET', cron, 'handled', 'paused', 'job'))
+  local at = tonumber(fire_time)
+  if at > now then
+    return {'early'}
+  end
+  local handled, since, paused, previous, made_after, made_until = unpack(redis.call('HMGET', cron,
+    'handled', 'since', 'paused', 'job', 'made_after', 'made_until'))
+  previous = previous or ''
+  local set_back_from
+  handled, set_back_from = handled_of(cron, now, handled, since)
   -- A damaged one must not stop the crons that come after it; its job's record is a fence, too.
-  handled, previous = tonumber(handled) or 0, previous or ''
-  if handled >= tonumber(fire_time) then
+  handled = handled or 0
+  if set_back_from then
+    return {'set_back', tostring(set_back_from)}
+  elseif handled >= at then
     return {'handled'}
   end
   -- A slow caller's row may tell of fire times whose jobs others made meanwhile; and what follows a
@@ -49,14 +73,23 @@ local function fire()
     return {'moved', tostring(handled)}
   end
   if paused then
-    redis.call('HSET', cron, 'handled', fire_time)
+    redis.call('HSET', cron, 'handled', fire_time, 'since', fire_time)
     return {'paused'}
+  end
+  if made_until then
+    if at > (instant_of(made_until) or 0) then
+      redis.call('HDEL', cron, 'made_after', 'made_until')
+    elseif reason == '' and at > (instant_of(made_after) or LATEST) then
+      -- It had its job while the clock was ahead, be its record pruned by now.
+      redis.call('HSET', cron, 'handled', at)
+      return {'handled'}
+    end
   end
   -- A record of skipped ones looks at no job; sent again after its followers it would be too late.
   if reason == '' and previous ~= known then
     return {'changed', previous}
   end
-  if redis.call('EXISTS', record) == 1 then
+  if redis.call('EXISTS', record) == 1 and not drop_row(record, task_done, id, reason) then
     -- Its job was made by a backfill. A row that ends with it still has others to tell of.
     if reason == '' then
       redis.call('HSET', cron, 'handled', fire_time)
@@ -93,6 +126,9 @@ local function fire()
     redis.call('ZADD', task_done, created_at, id)
     redis.call('HSET', cron, 'handled', fire_time, 'last_id', id, 'last_state', state,
       'last_reason', reason, 'last_finished_at', created_at)
+    if first ~= '' then
+      redis.call('HSET', cron, 'since', fire_time) -- those of the row have no records of their own
+    end
     redis.call('HDEL', cron, 'last_duration_ms')
   else
     if state == 'blocked' then

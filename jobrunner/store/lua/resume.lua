@@ -1,11 +1,13 @@
 -- End a cron's pause; the fire times within it count as handled.
--- include: clock
+-- include: clock handled
 -- KEYS[1] cron hash
 -- ARGV: none
 -- Returns 1 if it was paused, else 0.
 if redis.call('HDEL', KEYS[1], 'paused') == 0 then
   return 0
 end
-local handled = tonumber(redis.call('HGET', KEYS[1], 'handled') or 0)
-redis.call('HSET', KEYS[1], 'handled', math.max(handled, now_ms()))
+local now = now_ms()
+local text, since = unpack(redis.call('HMGET', KEYS[1], 'handled', 'since'))
+local handled = math.max(handled_of(KEYS[1], now, text, since) or 0, now)
+redis.call('HSET', KEYS[1], 'handled', handled, 'since', handled)
 return 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobrunner.clock import from_ms, rfc3339
+from jobrunner.clock import from_ms, rfc3339, to_ms
 from jobrunner.model import JobState, Reason
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.crons import Enrolment, enrol, fire, note_next_fires, pause_cron
@@ -31,7 +31,8 @@ def store(store: Store) -> Store:
 
 def note_next(store: Store, in_ms: int) -> None:
     at = from_ms(store.now_ms() + in_ms)
-    store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *", ONE.replace(hour=0))]))
+    store.run(enrol(store.keys, [Enrolment("nightly", "0 2 * * *")]))
+    store.command("HSET", store.keys.cron("nightly"), "handled", to_ms(ONE.replace(hour=0)))
     store.run(note_next_fires(store.keys, {"nightly": at}))
 
 

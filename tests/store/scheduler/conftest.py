@@ -1,11 +1,12 @@
 """Fixtures of the scheduler's tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from jobrunner.store.address import StoreAddress
 from tests.clock import START, FakeClock
+from tests.store.clocked import ClockedConnection
 from tests.store.factories import Store
 from tests.store.scheduler.scheduling import Daemon, a_daemon
 
@@ -13,6 +14,13 @@ from tests.store.scheduler.scheduling import Daemon, a_daemon
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(START)
+
+
+@pytest.fixture
+def connection(address: StoreAddress, clock: FakeClock) -> Iterator[ClockedConnection]:
+    """For it, too, the store's clock is the test's."""
+    with ClockedConnection(address, clock.now) as opened:
+        yield opened
 
 
 @pytest.fixture

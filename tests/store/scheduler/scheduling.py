@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from jobrunner.daemon.plan import parse
@@ -16,6 +16,7 @@ from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.crons import CronRecord, read_crons
 from jobrunner.store.keys import Keys
 from tests.clock import START, FakeClock
+from tests.store.clocked import AsyncClockedConnection
 from tests.store.factories import Store
 
 
@@ -36,6 +37,20 @@ def at(hour: int, minute: int = 0, second: int = 0) -> datetime:
     return START.replace(hour=hour, minute=minute, second=second)
 
 
+class SkewedClock(FakeClock):
+    """The clock of a daemon's machine, beside that of the store."""
+
+    def __init__(self, of_store: FakeClock, skew: timedelta) -> None:
+        super().__init__()
+        self._of_store, self._skew = of_store, skew
+
+    def now(self) -> datetime:
+        return self._of_store.now() + self._skew
+
+    def monotonic(self) -> float:
+        return self._of_store.monotonic()
+
+
 class Daemon:
     """A scheduler with a connection of its own."""
 
@@ -48,7 +63,7 @@ class Daemon:
         await self.scheduler.take_up(crons)
 
     async def tick(self) -> datetime:
-        return await self.scheduler.tick(self.clock.now())
+        return await self.scheduler.tick()
 
     async def tick_at(self, instant: datetime) -> datetime:
         self.clock.set_to(instant)
@@ -64,7 +79,8 @@ class Daemon:
 async def a_daemon(
     address: StoreAddress, clock: FakeClock, *crons: ScheduledCron
 ) -> AsyncIterator[Daemon]:
-    async with AsyncStoreConnection(address) as connection:
+    """By a store whose clock is `clock`, as is the daemon's own."""
+    async with AsyncClockedConnection(address, clock.now) as connection:
         daemon = Daemon(Keys(address.name), connection, clock)
         await daemon.take_up(*crons)
         yield daemon

@@ -17,9 +17,9 @@ from jobrunner.store.attempts import Entry
 from jobrunner.store.cancelling import cancel_unclaimed
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.requests import Request
-from tests.clock import START, FakeClock
+from tests.clock import FakeClock
 from tests.store.factories import Store
-from tests.store.scheduler.scheduling import Daemon
+from tests.store.scheduler.scheduling import Daemon, SkewedClock
 
 # Chances per round trip:
 KILLED = 1 / 60  # before or just after it
@@ -31,7 +31,7 @@ TIDIED = 1 / 20  # a rescuer's tick
 LONGEST_STALL_S = 600
 LONGEST_DOWNTIME_S = 3600
 MOST_LATE_MS = 900  # at which a sleep ends
-MOST_SKEW_MS = 2000  # of a daemon's clock
+MOST_SKEW_S = 400 * 86_400  # of a daemon's own clock: only the store's matters
 NO_SKEW = timedelta(0)
 MOST_ROUNDS = 10_000  # in the end, to work off what is left
 
@@ -57,16 +57,14 @@ class Actor:
     """A scheduler that has begun, between two steps."""
 
     def __init__(
-        self, store: Store, crons: Sequence[ScheduledCron], now: datetime, skew: timedelta
+        self, store: Store, crons: Sequence[ScheduledCron], clock: FakeClock, skew: timedelta
     ) -> None:
         self._connection = store.connection
-        self._skew = skew
-        self._clock = FakeClock(now + skew)
         connection = SteppedConnection(store.connection.address)
-        self._daemon = Daemon(store.keys, connection, self._clock)
+        self._daemon = Daemon(store.keys, connection, SkewedClock(clock, skew))
         self._life = self._live(crons)
         self._wish: Request | datetime = self._life.send(None)
-        self.stalled_until = now
+        self.stalled_until = clock.now()
 
     async def _live(self, crons: Sequence[ScheduledCron]) -> None:
         await self._daemon.take_up(*crons)
@@ -81,12 +79,11 @@ class Actor:
     def goes_on_at(self) -> datetime:
         """When its sleep, or its stall, ends."""
         if isinstance(self._wish, datetime):
-            return self._wish - self._skew
+            return self._wish
         return self.stalled_until
 
-    def step(self, now: datetime) -> None:
+    def step(self) -> None:
         """End its sleep, or make the round trip that it asks for."""
-        self._clock.set_to(now + self._skew)
         self._wish = self._life.send(None if self.is_asleep else self._ask())
 
     def kill(self, *, is_answered: bool) -> None:
@@ -108,10 +105,17 @@ class World:
     crons: Sequence[ScheduledCron]
     most: int
     random: Random
-    now: datetime = START
+    clock: FakeClock  # the store's
     kills: int = 0
     _actors: list[Actor] = field(default_factory=list)
     _held: list[Entry] = field(default_factory=list)
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def _pass_until(self, instant: datetime) -> None:
+        self.clock.advance(seconds=(instant - self.now).total_seconds())
 
     def run(self, end: datetime) -> None:
         """Live until `end`, then let one scheduler and the worker work off what is left."""
@@ -122,12 +126,12 @@ class World:
         self._work_off()
 
     def _bear(self, skew: timedelta) -> Actor:
-        self._actors.append(Actor(self.store, self.crons, self.now, skew))
+        self._actors.append(Actor(self.store, self.crons, self.clock, skew))
         return self._actors[-1]
 
     def _run_until_it_sleeps(self, actor: Actor) -> None:
         while not actor.is_asleep:
-            actor.step(self.now)
+            actor.step()
 
     def _step(self, end: datetime) -> None:
         able = [a for a in self._actors if not a.is_asleep and a.stalled_until <= self.now]
@@ -141,7 +145,7 @@ class World:
         elif fate < KILLED + STALLED:
             actor.stalled_until = self.now + self._seconds(LONGEST_STALL_S)
         else:
-            actor.step(self.now)
+            actor.step()
         if self.random.random() < WORKED:
             self._work(self.random.randrange(1, 4), self.random.randrange(4))
 
@@ -154,15 +158,15 @@ class World:
         if self.random.random() < TIDIED:
             self.store.run(cancel_unclaimed(self.store.keys))
         if not self._actors:
-            self.now = min(self.now + self._seconds(LONGEST_DOWNTIME_S), end)
+            self._pass_until(min(self.now + self._seconds(LONGEST_DOWNTIME_S), end))
         if not self._actors or (len(self._actors) < self.most and self.random.random() < BORN):
-            self._bear(self._milliseconds(MOST_SKEW_MS) - self._milliseconds(MOST_SKEW_MS))
+            self._bear(self._seconds(MOST_SKEW_S) - self._seconds(MOST_SKEW_S))
             return
         soonest = min(actor.goes_on_at for actor in self._actors)
-        self.now = min(max(self.now, soonest) + self._milliseconds(MOST_LATE_MS), end)
+        self._pass_until(min(max(self.now, soonest) + self._milliseconds(MOST_LATE_MS), end))
         for actor in self._actors:
             if actor.is_asleep and actor.goes_on_at <= self.now:
-                actor.step(self.now)
+                actor.step()
 
     def _seconds(self, most: int) -> timedelta:
         return timedelta(seconds=self.random.randrange(most))
@@ -198,7 +202,7 @@ class World:
             if survivor.goes_on_at > self.now and not self._live_jobs():
                 survivor.kill(is_answered=False)
                 return
-            survivor.step(self.now)
+            survivor.step()
         raise AssertionError(f"these never end: {self._live_jobs()}")
 
     def _live_jobs(self) -> dict[str, int]:

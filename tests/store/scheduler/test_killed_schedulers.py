@@ -12,7 +12,7 @@ import pytest
 from jobrunner import scheduler
 from jobrunner.clock import rfc3339
 from jobrunner.model import TERMINAL, Job, Reason
-from tests.clock import START
+from tests.clock import START, FakeClock
 from tests.store.factories import Store
 from tests.store.scheduler.scheduling import a_cron
 from tests.store.scheduler.simulation import World
@@ -45,14 +45,13 @@ CRONS: dict[str, tuple[dict[str, Any], Callable[[datetime], bool]]] = {
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("schedulers", [1, 2, 3, 4, 5])
 def test_each_fire_time_is_one_job_or_in_one_record_whoever_is_killed(
-    store: Store, schedulers: int, seed: int, monkeypatch: pytest.MonkeyPatch
+    store: Store, clock: FakeClock, schedulers: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So few that often some of the crons are left to the next tick.
     monkeypatch.setattr(scheduler, "FIRES_PER_TICK", 2)
-    # Half a minute more, in which nothing is due: clocks are up to 2 s apart.
     end = START + timedelta(minutes=MINUTES, seconds=30)
     crons = [a_cron(name, **spec) for name, (spec, _) in CRONS.items()]
-    world = World(store, crons, schedulers, Random(f"{schedulers}/{seed}"))
+    world = World(store, crons, schedulers, Random(f"{schedulers}/{seed}"), clock)
 
     world.run(end)
 

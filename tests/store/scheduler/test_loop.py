@@ -160,10 +160,10 @@ async def test_a_fire_whose_reply_was_lost_is_proposed_again(
             running(daemon),
         ):
             await until(lambda: not daemon.wake.is_set())
-            switch.lose_reply()
-            clock.set_to(at(0, 5))
+            switch.lose_reply(after=1)  # that to the promotion of due jobs comes first
+            clock.advance(minutes=5)
             await until(lambda: fired(store) == [at(0, 5)])
-            clock.set_to(at(0, 10))
+            clock.advance(minutes=5)
 
             await until(lambda: fired(store) == [at(0, 5), at(0, 10)])
     assert fired(store, "tick", JobState.BLOCKED) == [at(0, 10)]
