@@ -3,7 +3,9 @@
 A worker is dead when its lease has ended or its supervisor saw it die; never for being slow. The
 order is: bury (it cannot renew any more), kill whatever it left on this host, then requeue; what a
 worker left that was seen to die is killed first of all. A job whose attempts were lost `max_lost`
-times is failed instead: it may be what kills its workers. Any number of rescuers may work on the
+times is failed instead: it may be what kills its workers. A worker whose daemon was told to stop
+may be killed by a platform that waits no longer: that is no loss, unless it is seen to have crashed
+by itself. Any number of rescuers may work on the
 same worker: each entry's ack succeeds once. One that is killed half-way leaves entries of a worker
 without a lease, which the next tick finds.
 """
@@ -104,10 +106,13 @@ class Rescuer:
         await self._connection.run(cancel_unclaimed(self._keys))
         return now + self._tick_every
 
-    async def rescue(self, worker: str, ends: Sequence[Finish] = ()) -> None:
+    async def rescue(
+        self, worker: str, ends: Sequence[Finish] = (), *, has_crashed: bool = False
+    ) -> None:
         """Rescue the jobs of a worker of this host that is known to be dead, at once.
 
-        `ends` are those of jobs that it was killed for: they are not lost.
+        `ends` are those of jobs that it was killed for: they are not lost. One that `has_crashed`
+        was not killed from outside: its jobs count a loss, also while it was being stopped.
         Raises StoreUnavailable; the next tick after the lease's end does it then.
         """
         # First of all: the store may be away, and once the worker is buried, daemons of other
@@ -115,25 +120,38 @@ class Rescuer:
         await self._kill_leftovers(worker)
         await self._end(worker, ends)
         queues, _ = await self._connection.run(known_queues(self._keys))
-        await self._rescue(find_orphans(self._keys, queues, worker, bury_ended=False), worker)
+        finding = find_orphans(self._keys, queues, worker, bury_ended=False)
+        await self._rescue(finding, worker, has_crashed=has_crashed)
 
-    async def _rescue(self, finding: Operation[list[Orphan]], *dead: str) -> None:
+    async def _rescue(
+        self, finding: Operation[list[Orphan]], *dead: str, has_crashed: bool = False
+    ) -> None:
         by_worker: dict[str, list[Orphan]] = defaultdict(list, {worker: [] for worker in dead})
         for orphan in await self._connection.run(finding):
             by_worker[orphan.worker].append(orphan)
         for worker, held in by_worker.items():
-            await self._rescue_worker(worker, held)
+            await self._rescue_worker(worker, held, has_crashed=has_crashed and worker in dead)
 
-    async def _rescue_worker(self, worker: str, orphans: Sequence[Orphan]) -> None:
+    async def _rescue_worker(
+        self, worker: str, orphans: Sequence[Orphan], *, has_crashed: bool
+    ) -> None:
         entry = await self._connection.run(read_worker(self._keys, worker))
         if entry is None or entry.host == self._host:
             await self._kill_leftovers(worker)
+        is_lost = has_crashed or entry is None or not entry.is_stopping
         taken = 0
         for orphan in orphans:
-            taken += await self._take_back(orphan)
+            taken += await self._take_back(orphan, is_lost=is_lost)
         await self._connection.run(forget_worker(self._keys, worker))
-        if taken:
+        if taken and is_lost:
             EventLog().warning("rescued jobs of a dead worker", worker=worker, jobs=taken)
+        elif taken:
+            EventLog().warning(
+                "gave back jobs of a worker that was killed while its daemon stopped",
+                worker=worker,
+                jobs=taken,
+                fix="let the platform wait longer than workers.drain, or shorten that",
+            )
 
     async def _kill_leftovers(self, worker: str) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
@@ -143,7 +161,7 @@ class Rescuer:
                 "could not kill processes of a dead worker", worker=worker, pids=survivors
             )
 
-    async def _take_back(self, orphan: Orphan) -> int:
+    async def _take_back(self, orphan: Orphan, *, is_lost: bool) -> int:
         taken = 0
         while True:
             claimed = await self._connection.run(read_claimed(self._keys, orphan))
@@ -153,14 +171,16 @@ class Rescuer:
             damaged = [item for item in claimed if isinstance(item, Unreadable)]
             await self._connection.run(refuse_unreadable(self._keys, orphan.worker, damaged))
             entries = [item for item in claimed if isinstance(item, Entry)]
-            await self._requeue_or_fail(orphan.worker, entries)
+            await self._requeue_or_fail(orphan.worker, entries, is_lost=is_lost)
 
-    async def _requeue_or_fail(self, worker: str, entries: Sequence[Entry]) -> None:
+    async def _requeue_or_fail(
+        self, worker: str, entries: Sequence[Entry], *, is_lost: bool
+    ) -> None:
         jobs = await self._connection.run(read_jobs(self._keys, [e.job_id for e in entries]))
         by_id = {job.id: job for job in jobs}
-        again = [entry for entry in entries if not self._is_exhausted(entry, by_id)]
-        exhausted = [entry for entry in entries if self._is_exhausted(entry, by_id)]
-        replies = await self._connection.run(requeue(self._keys, again, is_lost=True))
+        exhausted = [entry for entry in entries if is_lost and self._is_exhausted(entry, by_id)]
+        again = [entry for entry in entries if entry not in exhausted]
+        replies = await self._connection.run(requeue(self._keys, again, is_lost=is_lost))
         ends = [_lost(entry, by_id.get(entry.job_id)) for entry in exhausted]
         ends += [
             _cancelled(entry, by_id.get(entry.job_id))

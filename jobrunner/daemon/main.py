@@ -13,6 +13,7 @@ from jobrunner import log
 from jobrunner.clock import Clock, SystemClock
 from jobrunner.daemon.plan import Plan, make_plan
 from jobrunner.daemon.serverwatch import ServerWatch
+from jobrunner.daemon.stopping import find_patience, short_patience
 from jobrunner.daemon.supervisor import DaemonSettings, Supervisor
 from jobrunner.embedded.server import EmbeddedServer
 from jobrunner.errors import StoreUnavailable
@@ -40,6 +41,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
+        _warn_of_short_patience(plan, environ)
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
 
 
@@ -95,6 +97,13 @@ def _open_store(
     stack.callback(server.stop)
     EventLog().info(f"{how} the embedded server", pid=server.pid())
     return server.address(name), ServerWatch(server, clock)
+
+
+def _warn_of_short_patience(plan: Plan, environ: Mapping[str, str]) -> None:
+    manifest = plan.manifest
+    found = short_patience(manifest.workers.drain, manifest.longest_stop(), find_patience(environ))
+    if found is not None:
+        EventLog().warning(found.what, why=found.why, fix=found.fix)
 
 
 def _check(address: StoreAddress, clock: Clock) -> None:

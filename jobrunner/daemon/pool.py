@@ -17,6 +17,7 @@ from tempfile import TemporaryFile
 
 from jobrunner.clock import Clock
 from jobrunner.daemon.guard import Guard
+from jobrunner.heartbeat import LEASE_LOST_EXIT
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
 from jobrunner.runner.processes import marks
@@ -28,6 +29,9 @@ STOP_NOW_SIGNAL = signal.SIGINT  # not TERM again: two that arrive together are 
 # A worker that lived this long could do its work: its jobs must not wait because it was killed, as
 # often as that may happen. No less than the longest delay, which bounds what starts may cost.
 STEADY_AFTER_S = 2.0
+# Ends that are not a worker's own doing: it was stopped, or killed by us, the platform or a person,
+# or an outage of the store cost it its lease.
+NO_CRASH = frozenset({0, -signal.SIGTERM, -signal.SIGKILL, LEASE_LOST_EXIT})
 GIVE_UP_AFTER_S = 15.0  # past that: longer than a worker needs to give back what is left
 
 
@@ -49,10 +53,13 @@ class WorkerPool:
         clock: Clock,
         settings_for: Callable[[str], WorkerSettings],
         environ: Mapping[str, str],
-        rescue: Callable[[str], Awaitable[None]],
+        rescue: Callable[[str, bool], Awaitable[None]],
         owner: str,
     ) -> None:
-        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
+        """`rescue` is told the worker, and whether it has crashed by itself.
+
+        `owner` is the mark of the store's namespace, `StoreAddress.mark`.
+        """
         self._clock = clock
         self._settings_for = settings_for
         self._environ = environ
@@ -167,7 +174,7 @@ class WorkerPool:
         seat.process = None
         if code != 0:
             EventLog().warning("lost a worker", worker=seat.worker, pid=process.pid, exit=code)
-        await self._rescue(seat.worker)
+        await self._rescue(seat.worker, code not in NO_CRASH)
         self._guard.forget(seat.worker)
 
     async def _spawn(self, seat: _Seat) -> None:

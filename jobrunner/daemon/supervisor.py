@@ -26,6 +26,7 @@ from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
 from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
 from jobrunner.daemon.pruner import Pruner
 from jobrunner.daemon.serverwatch import ServerWatch
+from jobrunner.daemon.stopping import note_stop
 from jobrunner.daemon.vouching import Voucher
 from jobrunner.errors import ManifestError, StoreUnavailable
 from jobrunner.firing import ScheduledCron
@@ -177,6 +178,7 @@ class Supervisor:
     def _upkeep(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on during the drain: jobs that end then need a server for their results."""
         loops = [self._beat(), self._reap(), self._feed_watchdog(), self._voucher.run()]
+        loops.append(note_stop(self._keys, self._connect(), self._stopping, self._pool.living))
         if self._server_watch is not None:
             loops.append(self._server_watch.run())
         return loops
@@ -272,9 +274,10 @@ class Supervisor:
             if is_known_dead(worker):
                 await self._rescuer.rescue(worker.id)
 
-    async def _rescue(self, worker: str) -> None:
+    async def _rescue(self, worker: str, has_crashed: bool) -> None:
         try:
-            await self._rescuer.rescue(worker, self._voucher.ends_of(worker))
+            ends = self._voucher.ends_of(worker)
+            await self._rescuer.rescue(worker, ends, has_crashed=has_crashed)
         except StoreUnavailable as error:
             EventLog().warning("could not rescue a worker; its lease will end", error=error)
 

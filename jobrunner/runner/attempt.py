@@ -55,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reason: Reason | None = None  # of a failure: error, timeout, lost, invalid_arguments
     exit_code: int | None = None  # of a command
     exceptions: tuple[str, ...] = ()  # names of the exception's class and its bases, short and full
+    was_killed: bool = False  # by a TERM or KILL that was not ours
 
 
 class StopReason(StrEnum):

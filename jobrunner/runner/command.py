@@ -23,6 +23,7 @@ from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, St
 from jobrunner.runner.child import Child, Surroundings
 from jobrunner.runner.environment import ACCOUNT, Environment, environment_of
 from jobrunner.runner.failures import (
+    KILLED,
     NOT_EXECUTABLE,
     NOT_FOUND,
     CannotStart,
@@ -53,6 +54,7 @@ class _End(NamedTuple):
     error: JobError | None = None
     reason: Reason | None = None
     exit_code: int | None = None
+    was_killed: bool = False
 
 
 class CommandRunner:
@@ -151,6 +153,7 @@ def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
         masked_error(end.error, output) if end.error else None,
         end.reason,
         end.exit_code,
+        was_killed=end.was_killed,
     )
 
 
@@ -305,7 +308,8 @@ class _Running:
         if cause is TimedOut.TIMED_OUT or code is None:
             return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
         if code not in task.success_codes:
-            return _failed(exit_error(code, self._said(code)))
+            end = _failed(exit_error(code, self._said(code)))
+            return end._replace(was_killed=code in KILLED)
         try:
             result = self.results.read(self.place)
         except BadResult as error:

@@ -10,6 +10,10 @@ from jobrunner.model import JobError, Reason
 NOT_EXECUTABLE = 126  # as shells say it
 NOT_FOUND = 127
 BY_SIGNAL = 128
+# Ends as by a TERM or KILL that was not ours; shells and function hosts say it by their exit code.
+KILLED = frozenset(
+    code for number in (signal.SIGTERM, signal.SIGKILL) for code in (-number, BY_SIGNAL + number)
+)
 
 _EXIT_HINTS = {
     NOT_EXECUTABLE: "the command is not executable",

@@ -28,7 +28,7 @@ from jobrunner.clock import Clock
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.attempt import Ended, Outcome, StopReason
 from jobrunner.runner.exits import on_exit
-from jobrunner.runner.failures import CannotStart, death_of
+from jobrunner.runner.failures import KILLED, CannotStart, death_of
 from jobrunner.runner.hostcall import HostedCall, WriteProgress
 from jobrunner.runner.hostwire import (
     End,
@@ -393,7 +393,8 @@ class Host:
     def _lost(self) -> Outcome:
         duration = timedelta(seconds=self._loop.time() - self._first_since)
         error = JobError(type="lost", message=f"its function host {self.death}")
-        return Outcome(Ended.FAILED, duration, error=error, reason=Reason.LOST)
+        by_others, why = self._exit_code in KILLED, Reason.LOST
+        return Outcome(Ended.FAILED, duration, error=error, reason=why, was_killed=by_others)
 
     def _close(self) -> None:
         self._loop.remove_reader(self._socket)

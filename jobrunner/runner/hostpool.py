@@ -207,13 +207,20 @@ class HostPool:
         if not host.is_ready:
             # One that was killed says nothing about the function: the attempt counts as lost.
             reason = Reason.LOST if host.was_killed else Reason.ERROR
-            self._fail_oldest(CannotStart(f"a new function host {host.death}", reason=reason))
+            failure = CannotStart(f"a new function host {host.death}", reason=reason)
+            self._fail_oldest(failure, was_killed=host.was_killed)
 
-    def _fail_oldest(self, failure: CannotStart) -> None:
+    def _fail_oldest(self, failure: CannotStart, *, was_killed: bool = False) -> None:
         if self._waiting:
             call = self._waiting.popleft()
             call.settle(
-                Outcome(Ended.FAILED, timedelta(0), error=failure.error, reason=failure.reason)
+                Outcome(
+                    Ended.FAILED,
+                    timedelta(0),
+                    error=failure.error,
+                    reason=failure.reason,
+                    was_killed=was_killed,
+                )
             )
 
     def _note_idle(self, host: Host) -> None:

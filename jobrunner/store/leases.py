@@ -42,6 +42,7 @@ class WorkerEntry(msgspec.Struct, frozen=True):
     busy: int = 0
     groups: str = "[]"  # JSON: [[pid, start time], …] of the process groups it runs
     lease_ends_at: datetime | None = None  # None: no lease any more
+    is_stopping: bool = False  # its daemon was told to stop: an end by force is no loss
 
 
 class LockLease(msgspec.Struct, frozen=True):
@@ -112,6 +113,16 @@ def resign(keys: Keys, worker: str) -> Operation[None]:
     yield Command(("ZREM", keys.workers(), worker))
 
 
+def note_stopping(keys: Keys, workers: Sequence[str]) -> Operation[int]:
+    """The daemon of these workers was told to stop; how many of them were not noted before.
+
+    Whoever rescues their jobs then, on whatever host, counts no loss.
+    """
+    names = [keys.workers(), *(keys.worker(worker) for worker in workers)]
+    noted: int = yield Script("drain", names, list(workers))
+    return noted
+
+
 def read_worker(keys: Keys, worker: str) -> Operation[WorkerEntry | None]:
     """None when the worker is unknown, or what it wrote is damaged: then nothing is trusted."""
     fields, lease_end = yield Pipeline(
@@ -153,6 +164,7 @@ def _worker_of(worker: str, fields: dict[str, str], lease_end: bytes | None) -> 
         busy=int(fields.get("busy", 0)),
         groups=fields.get("groups", "[]"),
         lease_ends_at=score_instant(lease_end) if lease_end else None,
+        is_stopping="stopping_since" in fields,
     )
 
 

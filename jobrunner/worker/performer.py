@@ -9,6 +9,7 @@ in its host, has none, and neither has a command, from its start to its exit.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -35,6 +36,8 @@ from jobrunner.worker.outage import until_done
 from jobrunner.worker.plans import PreparedJob, TaskPlan
 from jobrunner.worker.runners import Runners
 from jobrunner.worker.starter import Starter
+
+STOPPED_TOGETHER_S = 0.2  # between a TERM or KILL to a job and the TERM to its worker
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +76,7 @@ class Performer:
         self._running: set[Running] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
+        self._stopping = asyncio.Event()
         self.finisher = Finisher(keys, connection, worker, runners.saved)
         self.starter = Starter(keys, connection, worker, clock, self._refuse)
 
@@ -104,6 +108,10 @@ class Performer:
         """Stop every attempt."""
         for running in list(self._running):
             running.stop.set(reason)
+
+    def note_stopping(self) -> None:
+        """The daemon is being stopped, perhaps by somebody who kills the jobs, too."""
+        self._stopping.set()
 
     async def wait_idle(self) -> None:
         """Return when no attempt is under way."""
@@ -287,6 +295,9 @@ class Performer:
         self, running: Running, plan: TaskPlan, job: PreparedJob, outcome: Outcome
     ) -> Finish | None:
         entry, why = running.entry, running.stop.reason
+        is_unasked = why is None or why is StopReason.SHUTDOWN
+        if outcome.was_killed and is_unasked and await self._is_being_stopped():
+            return await self._give_back(entry, plan, job, is_lost=False)
         if outcome.ended is Ended.ABANDONED and why is StopReason.SHUTDOWN:
             return await self._give_back(entry, plan, job, is_lost=False)
         if why is StopReason.LEASE_LOST and outcome.ended is not Ended.COMPLETED:
@@ -296,6 +307,13 @@ class Performer:
         if outcome.reason is Reason.LOST and entry.lost + 1 < plan.task.max_lost:
             return await self._give_back(entry, plan, job, is_lost=True)
         return plan.finish_of(entry, job, outcome)
+
+    async def _is_being_stopped(self) -> bool:
+        """Whether what killed a job stops us, too: that reaches the two of us in any order."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOPPED_TOGETHER_S):
+                await self._stopping.wait()
+        return self._stopping.is_set()
 
     async def _give_back(
         self, entry: Entry, plan: TaskPlan, job: PreparedJob, *, is_lost: bool

@@ -200,6 +200,7 @@ class Worker:
     def _begin_drain(self) -> None:
         self._stopping.set()
         self._draining.set()
+        self._performer.note_stopping()
 
     def _stop_now(self) -> None:
         self._begin_drain()

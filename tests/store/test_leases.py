@@ -14,6 +14,7 @@ from jobrunner.store.leases import (
     Renewal,
     announce,
     enlist,
+    note_stopping,
     read_daemons,
     read_worker,
     read_workers,
@@ -101,6 +102,25 @@ def test_a_worker_that_resigned_has_no_lease(store: Store) -> None:
     buried = store.run(read_worker(store.keys, "w1"))
     assert buried is not None
     assert buried.lease_ends_at is None
+
+
+def test_a_stop_is_noted_of_workers_that_have_a_lease_and_stays_noted(store: Store) -> None:
+    for worker in ("w1", "w2", "w3"):
+        store.add_worker(worker)
+    store.end_lease("w3")
+    store.run(find_orphans(store.keys, QUEUES))
+
+    assert store.run(note_stopping(store.keys, ["w1", "w3", "unknown"])) == 1
+    assert store.run(note_stopping(store.keys, ["w1"])) == 0
+
+    renew_worker(store)
+    found = {w: store.run(read_worker(store.keys, w)) for w in ("w1", "w2", "w3")}
+    assert {w: entry.is_stopping for w, entry in found.items() if entry} == {
+        "w1": True,
+        "w2": False,
+        "w3": False,  # it died before the stop
+    }
+    assert store.run(read_worker(store.keys, "unknown")) is None
 
 
 def test_an_unknown_worker_is_none(store: Store) -> None:

@@ -38,6 +38,7 @@ class Daemon:
         self.folder = folder
         self.environ = dict(os.environ)
         self.rescued: list[str] = []
+        self.crashed: list[str] = []
         self.pool = WorkerPool(
             SystemClock(),
             self._settings_for,
@@ -46,8 +47,9 @@ class Daemon:
             address.mark,
         )
 
-    async def _rescue(self, worker: str) -> None:
+    async def _rescue(self, worker: str, has_crashed: bool) -> None:
         self.rescued.append(worker)
+        self.crashed += [worker] if has_crashed else []
         self.store.command("ZREM", self.store.keys.workers(), worker)
 
     def _settings_for(self, worker: str) -> WorkerSettings:
@@ -114,6 +116,19 @@ async def test_a_dead_worker_is_rescued_and_another_takes_its_place(daemon: Daem
 
     assert heir.id != dead.id
     assert list(daemon.pool.living().values()) == [heir.pid]
+
+
+@pytest.mark.parametrize(("number", "is_crash"), [("KILL", False), ("ABRT", True)])
+async def test_a_worker_that_crashed_is_told_from_one_that_was_killed(
+    daemon: Daemon, number: str, is_crash: bool
+) -> None:
+    await daemon.pool.start(1)
+    (dead,) = await daemon.enlisted(1)
+
+    os.kill(dead.pid, signal.Signals[f"SIG{number}"])
+    await until(lambda: daemon.rescued == [dead.id], WITHIN_S)
+
+    assert daemon.crashed == ([dead.id] if is_crash else [])
 
 
 async def test_a_reload_starts_the_successor_and_lets_the_old_worker_finish_its_job(

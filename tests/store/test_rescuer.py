@@ -21,8 +21,8 @@ from jobrunner.store.attempts import Entry, claim_next
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.keys import Keys
-from jobrunner.store.leases import enlist, read_worker
-from jobrunner.store.rescue import BATCH
+from jobrunner.store.leases import enlist, note_stopping, read_worker
+from jobrunner.store.rescue import BATCH, find_orphans
 from jobrunner.store.submission import submit
 from tests.clock import FakeClock
 from tests.store.clients import eventually
@@ -545,3 +545,49 @@ async def test_the_loop_survives_an_outage(
             await until(lambda: store.state(entry.job_id) is JobState.QUEUED)
             stopping.set()
             await loop
+
+
+# A stop is no loss.
+
+
+async def test_a_worker_that_was_being_stopped_counts_no_loss_however_often(
+    store: Store, address: StoreAddress
+) -> None:
+    async with a_rescuer(address, demo=1) as rescuer:
+        job_id = store.submit()
+        for number in range(3):
+            worker = store.add_worker(f"w{number}")
+            (entry,) = store.claim(worker)
+            store.start(entry, worker)
+            store.run(note_stopping(store.keys, [worker]))
+            store.end_lease(worker)
+
+            await tick(rescuer)
+
+            job = store.job(job_id)
+            assert (job.state, job.attempt) == (JobState.QUEUED, 0)
+            assert store.entry_of(job_id)["l"] == "0"
+
+
+async def test_a_worker_that_crashes_while_it_is_being_stopped_counts_a_loss(
+    store: Store, rescuer: Rescuer
+) -> None:
+    store.add_worker()
+    entry = store.running()
+    store.run(note_stopping(store.keys, ["w1"]))
+
+    await rescuer.rescue("w1", has_crashed=True)
+
+    assert store.entry_of(entry.job_id)["l"] == "1"
+
+
+async def test_a_loss_before_the_stop_is_still_a_loss(store: Store, rescuer: Rescuer) -> None:
+    store.add_worker()
+    entry = store.running()
+    store.end_lease("w1")
+    store.run(find_orphans(store.keys, QUEUES))
+    store.run(note_stopping(store.keys, ["w1"]))
+
+    await tick(rescuer)
+
+    assert store.entry_of(entry.job_id)["l"] == "1"
