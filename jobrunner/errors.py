@@ -57,6 +57,10 @@ class StoreUnavailable(JobrunnerError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class StoreFull(StoreUnavailable):
+    """The store has no room for more jobs; what ends jobs goes on."""
+
+
 class IllegalTransition(JobrunnerError):
     """The state of the thing does not allow what was asked."""
 

@@ -16,8 +16,10 @@ from jobrunner.message import Message
 from jobrunner.model import Reason
 from jobrunner.params import check_arguments
 from jobrunner.policy import MisfireDecision, jitter_delay
-from jobrunner.store.crons import Fire
-from jobrunner.store.submission import Submission
+from jobrunner.store.crons import Fire, has_booted, note_boot, read_crons
+from jobrunner.store.keys import Keys
+from jobrunner.store.requests import Operation
+from jobrunner.store.submission import Submission, submit
 
 # A schedule of its own: a cron that is enabled again begins anew and catches nothing up.
 DISABLED = "disabled"
@@ -103,3 +105,16 @@ class ScheduledCron(msgspec.Struct, frozen=True):
             # The worker checks again and fails the job for it, where people look for it.
             EventLog().warning("found bad arguments", cron=self.name, error=error)
             return given
+
+
+def fire_for_boot(keys: Keys, item: ScheduledCron, boot_id: str, now: datetime) -> Operation[None]:
+    """Make the job of an `@reboot` cron, unless it was made for this boot.
+
+    The job first: killed before the note, it is made again under the same id, which does nothing.
+    """
+    if (yield from has_booted(keys, item.name, boot_id)):
+        return
+    [record] = yield from read_crons(keys, [item.name])
+    if not record.is_paused:
+        yield from submit(keys, [item.boot_job(boot_id, now)])
+    yield from note_boot(keys, item.name, boot_id)

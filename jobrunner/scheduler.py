@@ -27,8 +27,8 @@ from msgspec.structs import replace
 
 from jobrunner.clock import Clock, StoreClock, from_ms, rfc3339
 from jobrunner.crons import NeverFires, next_fire
-from jobrunner.errors import IllegalTransition, JobNotFound, StoreUnavailable
-from jobrunner.firing import ScheduledCron
+from jobrunner.errors import IllegalTransition, JobNotFound, StoreFull, StoreUnavailable
+from jobrunner.firing import ScheduledCron, fire_for_boot
 from jobrunner.lateness import LateFires
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Overlap
@@ -42,18 +42,16 @@ from jobrunner.store.crons import (
     Fire,
     enrol,
     fire,
-    has_booted,
-    note_boot,
     note_next_fires,
     read_crons,
 )
 from jobrunner.store.decoding import read_time
 from jobrunner.store.due import Promotion, promote_due
 from jobrunner.store.keys import Keys
-from jobrunner.store.submission import submit
 
 T = TypeVar("T")
 PROMPT = timedelta(milliseconds=1)  # the shortest sleep while a batch of due jobs is left
+LOOK_FOR_ROOM = timedelta(seconds=1)  # while the store is too full for more jobs
 IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far shorter
 # Per tick, and per round trip: the jobs of the first begin some milliseconds after their fire time,
 # while those of the next are prepared, and nothing else in the daemon waits longer than that.
@@ -91,6 +89,8 @@ class Scheduler:
         self._fired: list[str] = []  # crons whose next fire time is not looked for yet
         self._must_begin = False  # anew, since the store's clock was set back
         self._delayed_until: datetime | None = None  # the first that a fire of this tick put off
+        self._at_boot: list[tuple[ScheduledCron, str]] = []  # to be fired for this boot
+        self._is_full = False  # the store, when jobs were to be made last
         self._turn = asyncio.Lock()  # a reload must not change the crons under a tick
         self._backoff = Backoff()
         self._late = LateFires(self._clock)
@@ -146,21 +146,20 @@ class Scheduler:
         )
 
     async def fire_at_boot(self, crons: Sequence[ScheduledCron], boot_id: str) -> None:
-        """Make the jobs of `@reboot` crons, once per boot of this machine.
+        """Make the jobs of `@reboot` crons, once per boot; of a full store, in a later tick."""
+        reboots = [item for item in crons if item.spec.enabled and item.cron.is_reboot]
+        self._at_boot = [(item, boot_id) for item in reboots]
+        try:
+            await self._fire_at_boot()
+        except StoreFull as error:
+            self._note_full(error)
 
-        The job first: killed before the note, it is made again under the same id, which does
-        nothing.
-        """
-        run = self._connection.run
-        for item in crons:
-            if not (item.spec.enabled and item.cron.is_reboot):
-                continue
-            if await run(has_booted(self._keys, item.name, boot_id)):
-                continue
-            [record] = await run(read_crons(self._keys, [item.name]))
-            if not record.is_paused:
-                await run(submit(self._keys, [item.boot_job(boot_id, self._clock.now())]))
-            await run(note_boot(self._keys, item.name, boot_id))
+    async def _fire_at_boot(self) -> None:
+        while self._at_boot:
+            item, boot_id = self._at_boot[0]
+            firing = fire_for_boot(self._keys, item, boot_id, self._clock.now())
+            await self._connection.run(firing)
+            del self._at_boot[0]
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Tick until stopped. `wake`, given to the constructor, ends a sleep."""
@@ -183,12 +182,13 @@ class Scheduler:
             promotion = await self._connection.run(promote_due(self._keys))
             now = promotion.at
             await self._hear(now)
-            await self._handle(self._decide_due(now), now)
-            if not self._is_due(now):
-                # Only now, as it takes as long as firing: no job waits for another cron's future,
-                # nor for the lines about those that were late.
-                await self._note_next(self._look_ahead(CRONS_PER_TRIP, now))
-                self._late.tell()
+            try:
+                await self._fire_due(now)
+            except StoreFull as error:
+                # What waits goes on: only that makes room.
+                self._note_full(error)
+            else:
+                self._is_full = False
             return self._wake_at(promotion)
 
     async def _hear(self, now: datetime) -> None:
@@ -210,13 +210,31 @@ class Scheduler:
         self._delayed_until = None
         if promotion.is_more_due:
             return now + PROMPT
-        if self._fired:
+        if self._fired and not self._is_full:
             return now
         instants = [now + IDLE]
-        if self._due:
+        if self._is_full:
+            instants.append(now + LOOK_FOR_ROOM)
+        elif self._due:
             instants.append(self._due[0][0])
         instants += [at for at in (promotion.next_due_at, delayed_until) if at is not None]
         return min(instants)
+
+    async def _fire_due(self, now: datetime) -> None:
+        await self._fire_at_boot()
+        await self._handle(self._decide_due(now), now)
+        if not self._is_due(now):
+            # Only now, as it takes as long as firing: no job waits for another cron's future,
+            # nor for the lines about those that were late.
+            await self._note_next(self._look_ahead(CRONS_PER_TRIP, now))
+            self._late.tell()
+
+    def _note_full(self, error: StoreFull) -> None:
+        """Fire times of this while are handled when there is room, by the misfire policies."""
+        if not self._is_full:
+            self._log.warning("could not fire: the store is full; tried again", error=error)
+        self._is_full = True
+        self._late.lose_store(until=self._clock.now() + LOOK_FOR_ROOM)
 
     def _is_due(self, now: datetime) -> bool:
         return bool(self._due) and self._due[0][0] <= now

@@ -25,6 +25,7 @@ from jobrunner.daemon.children import Reaper, is_known_dead
 from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
 from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
 from jobrunner.daemon.pruner import Pruner
+from jobrunner.daemon.roomwatch import RoomWatch
 from jobrunner.daemon.serverwatch import ServerWatch
 from jobrunner.daemon.stopping import note_stop
 from jobrunner.daemon.vouching import Voucher
@@ -179,6 +180,7 @@ class Supervisor:
         """What goes on during the drain: jobs that end then need a server for their results."""
         loops = [self._beat(), self._reap(), self._feed_watchdog(), self._voucher.run()]
         loops.append(note_stop(self._keys, self._connect(), self._stopping, self._pool.living))
+        loops.append(RoomWatch(self._keys, self._control).run())
         if self._server_watch is not None:
             loops.append(self._server_watch.run())
         return loops

@@ -3,9 +3,9 @@
 from jobrunner.doctor.facts import ServerReport
 from jobrunner.doctor.finding import Finding, Level, ok, problem, size_text, warning
 from jobrunner.store import checks
+from jobrunner.store.room import NEARLY_FULL
 
 SLOW_MS = 10.0  # a job costs a few round trips; on one network one takes well below 1 ms
-NEARLY_FULL = 0.9  # of maxmemory: then writes will soon be refused
 MUCH_OF_MACHINE = 0.7  # of its memory: rewriting the append-only file may need half as much again
 
 _LEVELS = {

@@ -20,6 +20,7 @@ from jobrunner.store.requests import Operation
 T = TypeVar("T")
 RETRY_AFTER_S = 0.5  # while the store is away
 BATCH_BYTES = 1 << 20  # per round trip
+MOST_KEPT = 64 << 20  # bytes of output that a worker keeps for a store that takes none
 
 
 class Performer(Protocol):
@@ -121,3 +122,19 @@ class LogWriter:
         for output, held in batch:
             output.unsent(held)
             self._waiting[output] = None
+        self._bound_kept()
+
+    def _bound_kept(self) -> None:
+        """Give up the oldest output of jobs that have ended: there may be any number of them."""
+        kept = sum(output.kept_size for output in self._waiting)
+        given_up = 0
+        for output in list(self._waiting):
+            if kept <= MOST_KEPT:
+                break
+            freed = output.give_up()
+            kept -= freed
+            given_up += freed > 0
+            if not output.has_more:
+                del self._waiting[output]
+        if given_up:
+            EventLog().error("lost output: the store takes none", jobs=given_up)

@@ -23,6 +23,7 @@ FULL_BYTES = 4 * CHUNK_BYTES  # unwritten output at which the job's pipes are no
 TAKE_BYTES = 2 * CHUNK_BYTES  # at once, so that one noisy job does not hold up the others
 FLUSH_EVERY_S = 0.05  # after the first chunk, which goes at once: no delay is seen in `logs -f`
 WORTH_AN_END_S = 1.0  # a silent attempt shorter than this leaves no log at all
+CHUNK_COST = 1000  # bytes of a chunk without its lines, about
 CLOSE_PATIENCE_S = 5.0  # then the attempt ends though its output is not written yet
 
 
@@ -197,6 +198,33 @@ class Output:
         self._drops, held.drops = held.drops + self._drops, []
         self._trim()
         self._tell_room()
+        if self._written is not None and not self._written.done():
+            self._written.set_result(None)  # the end of the attempt does not wait for the store
+
+    @property
+    def kept_size(self) -> int:
+        """Bytes that it keeps until the store takes them."""
+        return self._unsent_size + CHUNK_COST * len(self._unsent)
+
+    def give_up(self) -> int:
+        """Drop what was not written of an attempt that has ended; returns the bytes that it frees.
+
+        The mark of its end, by which a reader sees how much is missing, goes the second time only.
+        """
+        before = self.kept_size
+        if not self._is_closed:
+            return 0
+        last = self._unsent[-1].chunk if self._unsent else None
+        for held in self._unsent:
+            held.entry_id = held.entry_id or ""
+        self._unsent.clear()
+        self._unsent_size = 0
+        if last is not None and last.end and (last.lines or before > CHUNK_COST):
+            mark = Chunk(
+                last.attempt, last.fence, self._line_count, self._byte_count, 0, [], end=True
+            )
+            self._unsent.append(Held(mark, is_tail=False))
+        return before - self.kept_size
 
     def _add(self, stream: Stream, lines: list[tuple[str, int]]) -> None:
         if not lines:

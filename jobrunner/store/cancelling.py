@@ -5,7 +5,7 @@ from jobrunner.model import JobState, Reason
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import job_not_found, read_job
-from jobrunner.store.requests import Command, Operation, Pipeline
+from jobrunner.store.requests import Command, Operation, Script
 from jobrunner.store.settling import Settled, Settlement, settle
 
 CONTROL_TTL_S = 3600  # of a control list whose worker has gone
@@ -21,9 +21,7 @@ def cancel(keys: Keys, job_id: str, reason: Reason | None = None) -> Operation[S
     outcome = yield from settle(keys, job_id, JobState.CANCELLED, reason)
     if outcome.what is Settled.CLAIMED:
         control = keys.control(outcome.detail)
-        yield Pipeline(
-            [Command(("RPUSH", control, job_id)), Command(("EXPIRE", control, CONTROL_TTL_S))]
-        )
+        yield Script("tell", [control], [job_id, CONTROL_TTL_S])
     elif outcome.what is Settled.SETTLED:
         yield from promote(keys, outcome.woken)
     elif outcome.what is Settled.GONE:

@@ -120,7 +120,7 @@ def _fire_script(keys: Keys, fires: Sequence[Fire]) -> Script:
         job_id = item.job_id
         _add_names(names, keys, item, job_id)
         _add_args(args, item, job_id)
-    return Script("fire", [*names, keys.tally()], args)
+    return Script("fire", [*names, keys.full(), keys.tally()], args)
 
 
 def _add_names(names: list[str], keys: Keys, item: Fire, job_id: str) -> None:
@@ -248,19 +248,13 @@ def enrol(keys: Keys, enrolments: Sequence[Enrolment]) -> Operation[list[Enrolle
 
 def note_next_fires(keys: Keys, fires: dict[str, datetime | None]) -> Operation[None]:
     """Write each cron's next fire time, for `status` to show."""
-    yield Pipeline(
-        [
-            Command(("HSET", keys.cron(cron), "next", to_ms(at)))
-            if at
-            else Command(("HDEL", keys.cron(cron), "next"))
-            for cron, at in fires.items()
-        ]
-    )
+    args: list[Argument] = [to_ms(at) if at else "" for at in fires.values()]
+    yield Script("foresee", [keys.cron(cron) for cron in fires], args)
 
 
 def pause_cron(keys: Keys, cron: str) -> Operation[None]:
     """From now on fire times of the cron make no jobs."""
-    yield Command(("HSET", keys.cron(cron), "paused", 1))
+    yield Script("pause", [keys.cron(cron)], [])
 
 
 def resume_cron(keys: Keys, cron: str) -> Operation[None]:

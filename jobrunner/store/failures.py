@@ -2,7 +2,7 @@
 
 import socket
 
-from jobrunner.errors import StoreUnavailable
+from jobrunner.errors import StoreFull, StoreUnavailable
 from jobrunner.store.address import StoreAddress
 
 TIMEOUTS = (TimeoutError, BlockingIOError)  # of Python's sockets, of the kernel's
@@ -35,7 +35,7 @@ _REFUSALS = {
     "LOADING": ("is still loading its data", "wait until it has started, then try again"),
     "OOM": (
         "is full",
-        "raise maxmemory, or shorten `retention` in the manifest; jobs that run go on",
+        "raise maxmemory, shorten `retention` in the manifest, or wait; what is queued goes on",
     ),
     "MISCONF": (
         "refuses writes because it cannot save to disk",
@@ -80,7 +80,8 @@ def refusal(error: ReplyError, address: StoreAddress) -> StoreUnavailable | None
     if found is None:
         return None
     what, fix = found
-    return StoreUnavailable(f"the store at {address} {what}", why=f"it says: {text}", fix=fix)
+    kind = StoreFull if error.code == "OOM" else StoreUnavailable
+    return kind(f"the store at {address} {what}", why=f"it says: {text}", fix=fix)
 
 
 def outage(error: Exception, address: StoreAddress) -> StoreUnavailable:

@@ -145,6 +145,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Stream: output of a job, in chunks of lines. Capped in bytes."""
         return self._key(f"log:{job_id}")
 
+    def full(self) -> str:
+        """String: there while the server is nearly full, as a daemon says. Expires."""
+        return self._key("full")
+
     def last_job(self) -> str:
         """Hash task (and `*` for any) -> id of the job submitted last; serves `@last`."""
         return self._key("last")

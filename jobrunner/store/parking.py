@@ -82,16 +82,6 @@ def _created(keys: Keys, ids: Sequence[str], tasks: Collection[str]) -> Operatio
 
 
 def _wake(keys: Keys, ids: Sequence[str]) -> Operation[int]:
-    time = yield Command(("TIME",))
-    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-    due: list[Argument] = [item for job_id in ids for item in (now_ms, job_id)]
-    yield Pipeline(
-        [
-            # Only those that still wait, and none later than before.
-            Command(("ZADD", keys.scheduled(), "XX", "LT", *due)),
-            Command(("ZREM", keys.parked(), *ids)),
-            # A worker that does not know them may be faster: then they wait for a moment only.
-            *(Command(("HDEL", keys.job(job_id), "parked")) for job_id in ids),
-        ]
-    )
+    names = [keys.scheduled(), keys.parked(), *map(keys.job, ids)]
+    yield Script("unpark", names, list(ids))
     return (yield from promote(keys, ids))

@@ -9,8 +9,7 @@ from jobrunner.model import Priority
 from jobrunner.params import ParamSpec
 from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
-from jobrunner.store.requests import Argument, Command, Operation
-from jobrunner.store.together import at_once
+from jobrunner.store.requests import Argument, Command, Operation, Script
 
 T = TypeVar("T")
 ADHOC_TASK = "exec"  # of commands that no task declares; its parameter `command` is the argv
@@ -63,8 +62,7 @@ def publish(keys: Keys, published: Published) -> Operation[None]:
         fields += [f"task:{task.name}", msgspec.json.encode(task)]
     for cron in published.crons.values():
         fields += [f"cron:{cron.name}", msgspec.json.encode(cron)]
-    key = keys.manifest()
-    yield from at_once([Command(("DEL", key)), Command(("HSET", key, *fields))])
+    yield Script("publish", [keys.manifest()], fields)
 
 
 def read_published(keys: Keys) -> Operation[Published]:

@@ -108,7 +108,7 @@ def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
         args += [task, queue, priority, len(lot)]
         for item in lot:
             _add(keys, item, names, args)
-    names.append(keys.tally())
+    names += (keys.full(), keys.tally())
     return Script("submit", names, [lots, keys.wake_channel(), *args])
 
 

@@ -7,7 +7,7 @@ import pytest
 from jobrunner.message import Message, encode
 from jobrunner.model import JobState, Reason
 from jobrunner.store.submission import Submission, submit
-from tests.daemon.harness import PATIENT, ExternalServer, Project, act
+from tests.daemon.harness import PATIENT, ExternalServer, Project, act, eventually
 
 Projects = Callable[..., Project]
 
@@ -155,6 +155,8 @@ def test_a_server_that_takes_no_writes_refuses_submits_and_harms_nothing_else(
     (demo.folder / "running").unlink()
     demo.wait_for_lines(1)
     demo.execute("CONFIG", "SET", "maxmemory", "0")
+    # A daemon that has seen the full server sees within a second that it has room.
+    eventually(lambda: not demo.execute("EXISTS", demo.keys.full()))
 
     assert "memory" in refused
     ended = demo.ended(running)

@@ -44,6 +44,9 @@ def steps() -> dict[str, Step]:
         "place": attempts.place,
         "unrenewed": leases.unrenewed,
         "fold": _fold,
+        "tell": _tell,
+        "pause": _pause,
+        "unpark": _unpark,
     } | dict.fromkeys(CHECKS, _check)
 
 
@@ -68,6 +71,30 @@ def _fold(model: Model, _: Sequence[str], args: Sequence[str]) -> int:
         return 0
     model.folds += 1
     return 1
+
+
+def _tell(model: Model, keys: Sequence[str], args: Sequence[str]) -> int:
+    told = model.controls.setdefault(keys[0].removeprefix("control:"), [])
+    told.append(args[0])
+    return len(told)
+
+
+def _pause(model: Model, keys: Sequence[str], _: Sequence[str]) -> int:
+    cron = model.hashes.setdefault(keys[0], {})
+    is_new = "paused" not in cron
+    cron["paused"] = "1"
+    return int(is_new)
+
+
+def _unpark(model: Model, _: Sequence[str], args: Sequence[str]) -> int:
+    """Those that still wait are due now, and none later than before."""
+    parked = [job_id for job_id in args if model.parked.pop(job_id, None) is not None]
+    for job_id in args:
+        if job_id in model.due:
+            model.due[job_id] = min(model.due[job_id], model.now)
+        if job := model.jobs.get(job_id):
+            job.clear("parked")
+    return len(parked)
 
 
 def apply(model: Model, request: Single) -> Any:

@@ -1,5 +1,6 @@
 -- Find entries of a queue that are not their jobs' own, and claims of entries that are not there.
 -- include: holder
+-- flags: allow-oom
 -- KEYS[1] workers zset  KEYS[2] queue stream  KEYS per entry: record hash of the job it names
 -- ARGV[1] group         ARGV[2] 1 to take them out else ''
 -- ARGV per entry: entry id, job id

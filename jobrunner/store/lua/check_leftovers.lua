@@ -1,4 +1,5 @@
 -- Find output and idempotency keys of jobs that are gone; delete them if asked.
+-- flags: allow-oom
 -- KEYS per leftover: its key, record hash of its job
 -- ARGV[1] 1 to delete else ''  ARGV per leftover: the job id that its key holds, '' for output
 -- Returns per leftover 1 if its job is gone, else 0.

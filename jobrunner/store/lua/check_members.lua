@@ -1,5 +1,6 @@
 -- Find members of an index whose records do not belong there; take them out if asked.
 -- include: clock schedule
+-- flags: allow-oom
 -- KEYS[1] index, a zset or a set  KEYS[2] waiting zset of a lock (else missing)
 -- KEYS[3] scheduled zset          KEYS per member: record hash
 -- ARGV[1] 1 to take out else ''   ARGV[2] wake channel    ARGV[3] 1 if the index is a set else ''

@@ -1,5 +1,6 @@
 -- Find jobs that their queue, the index of their state or their waker has lost; mend them if asked.
 -- include: clock counts holder schedule
+-- flags: allow-oom
 -- KEYS[1] workers zset     KEYS[2] scheduled zset  KEYS[3] blocked zset    KEYS[4] running zset
 -- KEYS[5] counts hash      KEYS[6] locks zset
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled

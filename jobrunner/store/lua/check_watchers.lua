@@ -1,5 +1,6 @@
 -- Find watchers of jobs that have ended or are gone; tell them, late, if asked.
 -- include: clock counts watchers
+-- flags: allow-oom
 -- KEYS[1] scheduled zset      KEYS per job: record hash, watchers set
 -- ARGV[1] 1 to tell else ''   ARGV per job: id
 -- Returns per job '' if all is well, or else its state, '-' without a record.

@@ -1,4 +1,5 @@
 -- Hand out queued entries to a worker that is not buried, higher priorities first.
+-- flags: allow-oom
 -- KEYS[1] workers zset
 -- KEYS[2..] queue streams: all queues' high, then all queues' normal, then all queues' low ones
 -- ARGV[1] group     ARGV[2] worker    ARGV[3] number of queues    ARGV[4] free slots

@@ -1,4 +1,5 @@
 -- Count the live jobs by state and task, and compare with the counts; write them if asked.
+-- flags: allow-oom
 -- KEYS[1] counts hash    KEYS[2] scheduled zset  KEYS[3] blocked zset  KEYS[4] running zset
 -- KEYS[5..] queue streams
 -- ARGV[1] 1 to write else ''   ARGV[2] most jobs to count   ARGV[3] what record keys begin with

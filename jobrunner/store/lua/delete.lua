@@ -1,6 +1,7 @@
 -- Delete finished jobs with all that belongs to them.
 -- What is no finished job has no place in the done zsets, and leaves them: else the oldest there
 -- would be the same at each prune, for ever.
+-- flags: allow-oom
 -- KEYS[1..4] done zsets: completed, failed, skipped, cancelled   KEYS[5] results zset
 -- KEYS per job: record hash, log stream, task's done zset, watchers set, unique string
 -- ARGV: ids of the jobs

@@ -1,5 +1,6 @@
 -- Take up a cron: with its schedule unchanged it goes on after the last handled fire time.
 -- include: clock handled
+-- flags: allow-oom
 -- KEYS[1] cron hash
 -- ARGV[1] schedule
 -- Returns {the instant (ms) after which fire times are not handled yet, the one (ms) that it was set

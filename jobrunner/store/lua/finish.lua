@@ -1,5 +1,6 @@
 -- End attempts: each job becomes terminal, or is scheduled for its retry. The entry is the fence.
 -- include: clock counts fields named schedule tally watchers
+-- flags: allow-oom
 -- KEYS[1] running zset     KEYS[2] counts hash   KEYS[3] scheduled zset  KEYS[4] cancelling set
 -- KEYS[5] locks zset       KEYS[6] results zset (by the end of their life)
 -- KEYS[7..10] done zsets: completed, failed, skipped, cancelled

@@ -6,7 +6,7 @@
 -- KEYS per fire time: cron hash, record hash, queue stream, task's done zset; to skip it: a spare
 --   record hash; else with a previous job, unless overlap allows both: its record hash, its
 --   watchers set
--- KEYS last: tally list
+-- KEYS last two: string that says that the server is nearly full, tally list
 -- ARGV[1] number of fire times  ARGV[2] wake channel
 -- ARGV per fire time: id, task, message, queue, priority, cron, fire time (ms), delay ms (jitter),
 --   overlap policy, id of the previous job or '', reason to skip it or '', detail or '', the spare
@@ -16,9 +16,11 @@
 --   when another was first, {'paused'}, {'changed', previous job}: look again, the previous job is
 --   another one, {'moved', last handled fire time}: decide again from there, {'early'}: this clock,
 --   by which all daemons go, has not reached it, or {'set_back', instant}: what was handled, so far
---   ahead of this clock, is now; as with 'handled', nothing is left to do.
+--   ahead of this clock, is now; as with 'handled', nothing is left to do. Or, if any job or record
+--   was to be made, an OOM error from a server that is nearly full: none was.
 local now = now_ms()
 local created_at = string.format('%d', now) -- once: Lua makes text of a number slowly
+local full = KEYS[#KEYS - 1]
 local key_at, arg_at = 8, 3
 
 local function next_keys(number)
@@ -89,7 +91,12 @@ local function fire()
   if reason == '' and previous ~= known then
     return {'changed', previous}
   end
-  if redis.call('EXISTS', record) == 1 and not drop_row(record, task_done, id, reason) then
+  -- Both by one command, since most often neither is there.
+  local is_there = redis.call('EXISTS', record, full) > 0
+  if is_there and redis.call('EXISTS', full) == 1 then
+    return nil
+  end
+  if is_there and not drop_row(record, task_done, id, reason) then
     -- Its job was made by a backfill. A row that ends with it still has others to tell of.
     if reason == '' then
       redis.call('HSET', cron, 'handled', fire_time)
@@ -156,6 +163,9 @@ end
 local replies = {}
 for at = 1, tonumber(ARGV[1]) do
   replies[at] = fire()
+  if not replies[at] then
+    return redis.error_reply('OOM nearly all of maxmemory is used')
+  end
 end
 write_made(KEYS[2], KEYS[3])
 write_counts(KEYS[1])

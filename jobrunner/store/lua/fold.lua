@@ -1,4 +1,5 @@
 -- Fold the oldest items of the tally into statistics, as the caller has added them up.
+-- flags: allow-oom
 -- KEYS[1] tally list    KEYS[2] folds hash
 -- KEYS[3..] statistics hashes, one each
 -- ARGV[1] number of folds that the caller has seen, or ''      ARGV[2] number of items

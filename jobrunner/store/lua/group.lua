@@ -1,4 +1,5 @@
 -- Make the consumer groups of queues that have none, from the first entry on.
+-- flags: allow-oom
 -- KEYS[1] queues set  KEYS[2..] queue streams
 -- ARGV[1] group       ARGV[2..] names of the queues
 -- Returns the number of groups made.

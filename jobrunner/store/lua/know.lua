@@ -1,5 +1,6 @@
 -- Note for a while which tasks a daemon knows, instead of those it knew before.
 -- include: clock
+-- flags: allow-oom
 -- KEYS[1] knowers zset   KEYS[2] the daemon's set of tasks
 -- ARGV[1] daemon         ARGV[2] the while, milliseconds   ARGV[3..] tasks
 -- Returns until when they are noted, milliseconds.

@@ -1,5 +1,6 @@
 -- Find workers that are gone but have claimed entries, and forget those that have none left.
 -- include: clock
+-- flags: allow-oom
 -- KEYS[1] workers zset  KEYS[2..] queue streams
 -- ARGV[1] group         ARGV[2] worker known to be dead, or ''
 -- ARGV[3] 1 to bury the workers whose lease has ended: they cannot renew any more; else ''

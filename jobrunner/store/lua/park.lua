@@ -1,5 +1,6 @@
 -- Put a claimed job aside for a growing time: another worker knows its task. No attempt counts.
 -- include: clock counts schedule
+-- flags: allow-oom
 -- KEYS[1] scheduled zset  KEYS[2] counts hash    KEYS[3] parked zset     KEYS[4] cancelling set
 -- KEYS[5] record hash     KEYS[6] queue stream
 -- ARGV[1] group           ARGV[2] wake channel   ARGV[3] id              ARGV[4] entry

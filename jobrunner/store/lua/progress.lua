@@ -1,4 +1,5 @@
 -- Note how far a job is, if the attempt that says so still has it.
+-- flags: allow-oom
 -- KEYS[1] record hash
 -- ARGV[1] fence of the attempt's entry   ARGV[2] progress as JSON
 -- Returns 1 if it was written, else 0.

@@ -1,5 +1,6 @@
 -- Move due jobs from scheduled or blocked to their queues, unless an upstream job forbids it.
 -- include: clock counts
+-- flags: allow-oom
 -- KEYS[1] scheduled zset  KEYS[2] blocked zset  KEYS[3] counts hash
 -- KEYS per job: record hash, queue stream; if it awaits an upstream job: its record, its watchers
 -- ARGV per job: id, 1 if it awaits an upstream job else ''

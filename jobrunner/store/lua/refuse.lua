@@ -1,5 +1,6 @@
 -- Record entries of a queue that are no jobs as failed ones, so that they are seen and not lost.
 -- include: clock tally
+-- flags: allow-oom
 -- KEYS[1] failed jobs' done zset   KEYS[2] task's done zset   KEYS[3] tally list
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group  ARGV[2] worker    ARGV[3] task     ARGV[4] reason

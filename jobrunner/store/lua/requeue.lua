@@ -1,5 +1,6 @@
 -- Take entries back from a worker, given back by itself (drain) or taken as it died (rescue).
 -- include: counts
+-- flags: allow-oom
 -- KEYS[1] running zset  KEYS[2] counts hash  KEYS[3] cancelling set
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group         ARGV[2] 1 if the attempts count as lost, else 0   ARGV[3] number of entries

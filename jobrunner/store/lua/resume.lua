@@ -1,5 +1,6 @@
 -- End a cron's pause; the fire times within it count as handled.
 -- include: clock handled
+-- flags: allow-oom
 -- KEYS[1] cron hash
 -- ARGV: none
 -- Returns 1 if it was paused, else 0.

@@ -1,5 +1,6 @@
 -- End a job that no worker has; of a claimed one, note that it shall be cancelled.
 -- include: clock counts holder tally watchers
+-- flags: allow-oom
 -- KEYS[1] record hash     KEYS[2] queue stream   KEYS[3] scheduled zset  KEYS[4] blocked zset
 -- KEYS[5] counts hash     KEYS[6] done zset of the wanted state          KEYS[7] task's done zset
 -- KEYS[8] watchers set    KEYS[9] cancelling set  KEYS[10] tally list

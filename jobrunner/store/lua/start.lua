@@ -1,5 +1,6 @@
 -- Write the start record of claimed jobs, and take their locks.
 -- include: clock counts schedule
+-- flags: allow-oom
 -- KEYS[1] running zset  KEYS[2] counts hash     KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS[5] tokens counter                        KEYS[6] blocked zset    KEYS[7] scheduled zset
 -- KEYS[8] workers zset

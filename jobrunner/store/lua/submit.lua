@@ -4,15 +4,17 @@
 -- KEYS[4] scheduled zset  KEYS[5] blocked zset
 -- KEYS per lot: queue stream; per job of it: record hash; with a key: unique string; with an
 --   upstream job: its record hash, its watchers set
--- KEYS last: tally list
+-- KEYS last two: string that says that the server is nearly full, tally list
 -- ARGV[1] number of lots  ARGV[2] wake channel
 -- ARGV per lot, which is jobs in a row that are alike: task, queue, priority, number of jobs
 -- ARGV per job of it: id, message, number of options; per option: name, value
 --   due: '+<ms>' from now, or milliseconds since the epoch; not together with after
 --   key, after, cron, fire_time (milliseconds since the epoch)
 -- Returns per job: its state if this call made it, else {id, state} of the earlier one, the state
---   '' for a known key; {id, 'no_upstream'}: nothing was made.
+--   '' for a known key; {id, 'no_upstream'}: nothing was made. Or, if any was to be made, an OOM error
+--   from a server that is nearly full: none was.
 local now = now_ms()
+local full = KEYS[#KEYS - 1]
 local replies = {}
 local key_at, arg_at = 6, 3
 
@@ -61,7 +63,12 @@ for _ = 1, tonumber(ARGV[1]) do
       key_at = key_at + 2
     end
 
-    local known = redis.call('HGET', record, 'state')
+    -- Both by one command, since most often neither is there.
+    local known, is_full = false, false
+    if redis.call('EXISTS', record, full) > 0 then
+      known = redis.call('HGET', record, 'state')
+      is_full = not known and redis.call('EXISTS', full) == 1
+    end
     local first_id = unique_key and not known and redis.call('GET', unique_key)
     if known then
       replies[#replies + 1] = {id, known}
@@ -69,6 +76,8 @@ for _ = 1, tonumber(ARGV[1]) do
       replies[#replies + 1] = {first_id, ''}
     elseif upstream and redis.call('EXISTS', upstream) == 0 then
       replies[#replies + 1] = {id, 'no_upstream'}
+    elseif is_full then
+      return redis.error_reply('OOM nearly all of maxmemory is used')
     else
       local state = 'queued'
       -- A field is looked for from the front, and the state most often.

@@ -1,5 +1,6 @@
 -- Wake the first waiter of a lock with a holder that vanished; forget a lock that nobody wants.
 -- include: clock
+-- flags: allow-oom
 -- KEYS[1] lock zset  KEYS[2] waiting zset  KEYS[3] locks zset  KEYS[4] scheduled zset
 -- KEYS[5] record hash of the first waiter that the caller saw (may be missing)
 -- ARGV[1] lock name  ARGV[2] id of that waiter or ''

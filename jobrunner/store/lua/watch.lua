@@ -1,5 +1,6 @@
 -- Register a client for the end of a job, unless it has ended already.
 -- include: counts
+-- flags: allow-oom
 -- KEYS[1] record hash  KEYS[2] watchers set
 -- ARGV[1] the client's channel
 -- Returns the job's state, or '' when it is gone.
