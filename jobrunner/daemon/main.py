@@ -20,6 +20,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
+from jobrunner.runner.descriptors import keep_descriptors
 from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import check_server
@@ -32,6 +33,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
     Raises ManifestError, IllegalTransition when another daemon has the state folder, and
     StoreUnavailable.
     """
+    keep_descriptors()
     log.configure(settings.log_level)
     _answer_early_signals()
     clock = SystemClock()

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from jobrunner.clock import Clock
 from jobrunner.daemon.guard import Guard
 from jobrunner.heartbeat import LEASE_LOST_EXIT
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
+from jobrunner.runner.descriptors import anonymous_file
 from jobrunner.runner.processes import marks
 from jobrunner.store.backoff import Backoff
 from jobrunner.worker.settings import WorkerSettings, encode_settings
@@ -182,7 +182,7 @@ class WorkerPool:
         self._guard.watch(seat.worker)
         settings = self._settings_for(seat.worker)
         # A file and no pipe: uvloop waits for ever for the pipe of a child that is killed at once.
-        with TemporaryFile() as stdin:
+        with anonymous_file() as stdin:
             stdin.write(encode_settings(settings))
             stdin.seek(0)
             # -P: the working folder of the user must not shadow modules that the worker needs.

@@ -8,12 +8,14 @@ import msgspec
 
 from jobrunner.discover.answer import Discovery, Importing, Question
 from jobrunner.discover.scan import Scan
+from jobrunner.runner.descriptors import close_stdin, keep_descriptors
 
 
 def main() -> None:
     answer = int(sys.argv[1])
-    os.set_inheritable(answer, False)  # a process started by a module has no use for it
+    keep_descriptors()  # a process that a module starts has no use for them
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    close_stdin()
     # Prints where it hangs and ends the process, also when the parent was killed meanwhile.
     faulthandler.dump_traceback_later(question.timeout.total_seconds(), exit=True)
     sys.path.insert(0, question.folder)

@@ -17,6 +17,7 @@ import msgspec
 from jobrunner.clock import SystemClock
 from jobrunner.discover.answer import Discovery, Importing, ModuleProblem, Question
 from jobrunner.errors import Location, Problem
+from jobrunner.runner.descriptors import anonymous_file
 
 TIMEOUT = timedelta(seconds=30)
 KILL_AFTER_S = 2.0  # past the timeout: time for the child to note where it hangs and end itself
@@ -37,11 +38,19 @@ def discover(
     if not imports and not targets:
         return Discovery([], [])
     question = Question(list(imports), dict(targets), str(folder.absolute()), timeout)
-    with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as output:
+    with anonymous_file() as asked, anonymous_file() as answer, _large_file() as output:
         asked.write(msgspec.json.encode(question))
         asked.seek(0)
         ended = _run_child(question, asked, answer, output)
         return _read(answer) or Discovery([], [_silence(question, ended, answer, output)])
+
+
+def _large_file() -> IO[bytes]:
+    """For what modules print, which may be much: rather on a disk."""
+    try:
+        return TemporaryFile()
+    except OSError:
+        return anonymous_file()
 
 
 def _run_child(

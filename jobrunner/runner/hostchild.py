@@ -28,6 +28,7 @@ from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result, load_callee
+from jobrunner.runner.descriptors import keep_descriptors
 from jobrunner.runner.forks import ForkGuard, InThisProcess
 from jobrunner.runner.hostwire import (
     Call,
@@ -235,8 +236,7 @@ def main() -> None:
     """Serve the worker that has started this process."""
     fd, tokens, parent, folder = sys.argv[1:]
     die_with_parent(int(parent))
-    for inherited in (fd, tokens):
-        os.set_inheritable(int(inherited), False)  # what a function starts has no use for it
+    keep_descriptors()  # what a function starts has no use for them
     faulthandler.enable()  # a crash in C shows where in Python it happened
     sys.path.insert(0, folder)
     for stream in (sys.stdout, sys.stderr):

@@ -6,6 +6,7 @@ import uvloop
 
 from jobrunner import log
 from jobrunner.runner.capture import leave_job
+from jobrunner.runner.descriptors import close_stdin, keep_descriptors
 from jobrunner.runner.forks import ForkGuard, frame_of_loop
 from jobrunner.runner.prctl import die_with_parent
 from jobrunner.worker.settings import WorkerSettings, decode_settings
@@ -14,7 +15,9 @@ from jobrunner.worker.worker import Worker
 
 def main() -> int:
     """Work until told to stop."""
+    keep_descriptors()
     settings = decode_settings(sys.stdin.buffer.read())
+    close_stdin()
     die_with_parent(settings.reaper)
     log.configure(settings.log_level)
     # Last of all: a module of the user's must not shadow one that the worker needs.
