@@ -70,20 +70,24 @@ def _dispatch(args: Sequence[str], cli: CliContext) -> int:
 
 def _complete(group: Command, cli: CliContext, instruction: str) -> int:
     """Answer a shell: with offers, or with nothing. An error would stand in the line typed."""
-    from typer._click.shell_completion import add_completion_class
-    from typer._completion_classes import completion_init
-    from typer.completion import shell_complete
-
     from jobrunner.cli.bash import BashCompletion
+    from jobrunner.cli.shells import Completion, FishCompletion, ZshCompletion
 
-    completion_init()
-    add_completion_class(BashCompletion, BashCompletion.name)
+    # The scripts that earlier versions wrote for zsh and fish evaluate what they are told; they ask
+    # for `complete_zsh` and `complete_fish`, and get no answer.
+    shells: dict[str, type[Completion]] = {
+        "complete_bash": BashCompletion,
+        "offers_zsh": ZshCompletion,
+        "offers_fish": FishCompletion,
+    }
     try:
-        return shell_complete(group, {"obj": cli}, "jobrunner", COMPLETION_VARIABLE, instruction)
-    except BrokenPipeError:
-        raise
+        shell = shells.get(instruction)
+        offers = shell(group, cli, COMPLETION_VARIABLE).complete() if shell else ""
     except Exception:  # whatever it is: the command itself will tell it
         return ExitCode.FAILED
+    if offers:
+        cli.write(offers)
+    return ExitCode.DONE
 
 
 def _strange_data(error: Exception) -> JobrunnerError | None:

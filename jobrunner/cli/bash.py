@@ -1,15 +1,15 @@
 """Completion in bash, which splits words at `@`, `:` and `=`: ids of a cron's jobs have all three.
 
-typer's script passes the pieces on as if they were words. Ours passes the line up to the cursor,
-and the part of its last word that bash is going to replace.
+Our script passes the line up to the cursor, and the part of its last word that bash is going to
+replace. bash inserts an offer as it stands, so what would mean something to it is quoted here.
 """
 
-from typer._click.shell_completion import CompletionItem, ShellComplete, split_arg_string
+from itertools import takewhile
 
-from jobrunner.cli.context import CliContext
+from jobrunner.cli.shells import LINE, Completion, read_line, with_option
 
-LINE = "_JOBRUNNER_LINE"
 WORD = "_JOBRUNNER_WORD"
+PLAIN_SIGNS = "%+,-./:=@_"  # that mean nothing to bash wherever they stand in a word
 
 # An empty line is no offer: without any, bash offers files. What goes wrong must not be printed
 # into the line that is typed.
@@ -25,38 +25,65 @@ _jobrunner_completion() {{
 complete -o default -F _jobrunner_completion %(prog_name)s"""
 
 
-class BashCompletion(ShellComplete):
+class BashCompletion(Completion):
     """Reads the line as the shell would, and offers what is to stand in place of its last part."""
 
     name = "bash"
     source_template = SCRIPT
 
-    def source_vars(self) -> dict[str, str]:
-        return {"complete_var": self.complete_var, "prog_name": self.prog_name}
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        return split_line(self._environ(LINE))
-
     def complete(self) -> str:
-        args, incomplete = self.get_completion_args()
+        args, incomplete, quote = read_line(self.environ.get(LINE, ""))
+        replaced = read_line(quote + self.environ.get(WORD, "")).incomplete
         items = self.get_completions(args, incomplete)
-        replaced = self._environ(WORD)
-        return "\n".join(reply(item.value, incomplete, replaced) for item in items)
-
-    def format_completion(self, item: CompletionItem) -> str:
-        return str(item.value)
-
-    def _environ(self, variable: str) -> str:
-        cli: CliContext = self.ctx_args["obj"]
-        return cli.environ.get(variable, "")
+        offers = [reply(str(item.value), incomplete, replaced) for item in items]
+        return "\n".join(quoted_apart(offers, quote))
 
 
-def split_line(line: str) -> tuple[list[str], str]:
-    """The arguments before the cursor, and the beginning of the one at the cursor."""
-    # The sign makes a word where none has begun, and ends with the last one where one has: quotes
-    # and backslashes need no rules of ours.
-    words = split_arg_string(line + "x")
-    return words[1:-1], words[-1].removesuffix("x")
+def quoted_apart(offers: list[str], quote: str) -> list[str]:
+    """The offers as bash may insert them, each meaning itself.
+
+    bash inserts what all have in common, so two must not begin to differ behind the same
+    backslash: the first is quoted in another way there.
+    """
+    if quote == "$'":  # a backslash may stand before it: only what needs no quoting is safe
+        return [offer for offer in offers if all(map(_is_plain, offer))]
+    differ_at = _same_signs(offers)
+    quoted = [
+        "".join(
+            _quoted_sign(sign, quote, is_apart=(number == 0 and at == differ_at))
+            for at, sign in enumerate(offer)
+        )
+        for number, offer in enumerate(offers)
+    ]
+    # bash closes the quote behind an offer, but takes one at its end for the closing one.
+    return [offer for offer in quoted if not quote or not offer.endswith(quote)]
+
+
+def _same_signs(offers: list[str]) -> int:
+    """How many signs all have in common; -1 for a single one."""
+    if len(offers) < 2:
+        return -1
+    columns = (len(set(signs)) == 1 for signs in zip(*offers, strict=False))
+    return sum(takewhile(bool, columns))
+
+
+def _is_plain(sign: str) -> bool:
+    return sign.isalnum() or sign in PLAIN_SIGNS or ord(sign) > 127
+
+
+def _quoted_sign(sign: str, quote: str, *, is_apart: bool) -> str:
+    if quote == "'":
+        return "'\\''" if sign == "'" else sign
+    if quote == '"':
+        if sign == "!" or (is_apart and sign in '$`\\"'):
+            # A backslash before `!` would stay; in single quotes history is left alone.
+            return f"\"'{sign}'\""
+        return f"\\{sign}" if sign in '$`\\"' else sign
+    if _is_plain(sign):
+        return sign
+    if is_apart:
+        return '"\'"' if sign == "'" else f"'{sign}'"
+    return f"\\{sign}"
 
 
 def reply(offer: str, incomplete: str, replaced: str) -> str:
@@ -66,9 +93,5 @@ def reply(offer: str, incomplete: str, replaced: str) -> str:
     "special prefixes"). bash-completion, e.g. behind sudo, tells the pieces less exactly: a `:`
     or `=` as if it were replaced, and what comes after an `@` without it.
     """
-    replaced = replaced.replace("\\", "").lstrip(":=")
-    kept = incomplete.removesuffix(replaced).removesuffix("@")
-    option, equals, value = incomplete.partition("=")
-    if equals and option.startswith("-") and offer.startswith(value):
-        offer = f"{option}={offer}"
-    return offer.removeprefix(kept)
+    kept = incomplete.removesuffix(replaced.lstrip(":=")).removesuffix("@")
+    return with_option(offer, incomplete).removeprefix(kept)

@@ -23,6 +23,9 @@ T = TypeVar("T")
 MOST_IDS = 200  # newest jobs that are offered
 PATIENCE_S = 0.5  # to connect, and for each reply: who pressed TAB can type nothing meanwhile
 
+LONGEST_WORD = 500  # characters; a longer one would fill the line, and be no name of ours
+LONGEST_ABOUT = 80
+
 Offer = tuple[str, str]  # the word, and what it is
 
 
@@ -104,4 +107,20 @@ def _asked(ctx: typer.Context, operation: Callable[[Keys], Operation[T]]) -> T |
 
 
 def _fitting(incomplete: str, offers: Iterable[Offer]) -> list[Offer]:
-    return [offer for offer in offers if offer[0].startswith(incomplete)]
+    fitting = ((word, about) for word, about in offers if word.startswith(incomplete))
+    return [(word, _one_line(about)) for word, about in fitting if _is_offered(word)]
+
+
+def _is_offered(word: str) -> bool:
+    """Whether a word from the store may stand in a command line.
+
+    One with control characters could not be shown as what it is, and one that begins with a dash
+    would be taken for an option, such as `--file` of somebody else's manifest.
+    """
+    return word.isprintable() and not word.startswith("-") and 0 < len(word) <= LONGEST_WORD
+
+
+def _one_line(about: str) -> str:
+    """What a word is, without what a terminal or a script would take for more than text."""
+    words = about[:LONGEST_ABOUT].split()
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(words))

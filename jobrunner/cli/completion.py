@@ -28,11 +28,8 @@ def completion(
 
 
 def _script(shell: Shell) -> str:
-    names = {"prog_name": "jobrunner", "complete_var": COMPLETION_VARIABLE}
-    if shell is Shell.BASH:
-        from jobrunner.cli.bash import SCRIPT
+    from jobrunner.cli.bash import SCRIPT
+    from jobrunner.cli.shells import FISH_SCRIPT, ZSH_SCRIPT
 
-        return SCRIPT % names
-    from typer._completion_shared import get_completion_script
-
-    return get_completion_script(**names, shell=shell.value)
+    scripts = {Shell.BASH: SCRIPT, Shell.ZSH: ZSH_SCRIPT, Shell.FISH: FISH_SCRIPT}
+    return scripts[shell] % {"prog_name": "jobrunner", "complete_var": COMPLETION_VARIABLE}

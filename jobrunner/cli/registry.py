@@ -259,6 +259,7 @@ OPERATIONS = (
         "Print the completion script of a shell: bash, zsh or fish.",
         (
             'eval "$(jobrunner completion bash)"',
+            "source <(jobrunner completion zsh)",
             "jobrunner completion fish > ~/.config/fish/completions/jobrunner.fish",
         ),
     ),

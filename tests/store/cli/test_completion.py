@@ -12,8 +12,8 @@ from msgspec import structs
 
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.published import Published, PublishedTask, publish
-from tests.store.cli.bash import Bash
 from tests.store.cli.explaining import NIGHTLY, serve
+from tests.store.cli.shells import Bash
 from tests.store.factories import A_LOCK, Store
 from tests.store.odd_servers import unix_server
 from tests.unit.cli.conftest import Invoke
@@ -24,14 +24,14 @@ Offered = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def offered(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> Offered:
+def offered(invoke: Invoke) -> Offered:
     """What is offered at the end of a line, of which bash would replace the last word."""
 
     def ask(line: str) -> list[str]:
         complete = {"_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line}
         outcome = invoke(environ={**complete, "_JOBRUNNER_WORD": line.rpartition(" ")[2]})
-        assert (outcome.stdout, outcome.stderr, outcome.code) == ("", "", 0)
-        return capsys.readouterr().out.split()  # typer prints past our streams
+        assert (outcome.stderr, outcome.code) == ("", 0)
+        return outcome.stdout.split()
 
     return ask
 
@@ -141,20 +141,42 @@ def test_what_goes_wrong_is_not_printed_into_the_line(
 
 
 def test_a_bug_is_not_printed_into_the_line_either(
-    store: Store,
-    invoke: Invoke,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    declared: Store, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # typer takes descriptions for rich's markup, and reads the process's environment.
-    task = PublishedTask("backup", "command", description="Copy [/etc]")
-    store.run(publish(store.keys, Published({"backup": task}, {})))
-    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "jobrunner submit ")
+    def broken(*_: object) -> None:
+        raise TypeError("a bug")
 
-    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "complete_fish"})
+    monkeypatch.setattr("jobrunner.cli.group.CommandGroup.shell_complete", broken)
+
+    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "offers_fish", "_JOBRUNNER_LINE": "x "})
 
     assert (outcome.stdout, outcome.stderr, outcome.code) == ("", "", 1)
-    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["--file=/tmp/theirs.yaml", "two\nlines", "a\tb", "\x1b[2Jx", "\x9b2J", "\u202ex", "x" * 501],
+)
+def test_a_name_that_cannot_stand_in_a_line_is_not_offered(
+    store: Store, offered: Offered, name: str
+) -> None:
+    store.running(lock=structs.replace(A_LOCK, name=name))
+    store.running(lock=structs.replace(A_LOCK, name="good"))
+
+    assert offered("jobrunner locks --break ") == ["good"]
+
+
+def test_a_description_is_told_in_one_line_without_control_characters(
+    store: Store, invoke: Invoke
+) -> None:
+    about = "Copy [/etc]\nto\x1b[31m " + "x" * 200
+    store.run(publish(store.keys, Published({"a": PublishedTask("a", "shell", about)}, {})))
+
+    outcome = invoke(
+        environ={"_JOBRUNNER_COMPLETE": "offers_fish", "_JOBRUNNER_LINE": "jobrunner submit "}
+    )
+
+    assert outcome.stdout == f"a\tCopy [/etc] to?[31m {'x' * 60}\n"
 
 
 @pytest.mark.parametrize(

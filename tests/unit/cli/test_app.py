@@ -127,7 +127,7 @@ def test_the_version_is_data_on_stdout(invoke: Invoke) -> None:
 def test_common_options_may_stand_before_the_command(invoke: Invoke) -> None:
     outcome = invoke("--json", "completion", "fish")
 
-    assert outcome.stdout.startswith('{"shell": "fish", "script": "complete')
+    assert outcome.stdout.startswith('{"shell": "fish", "script": "function')
     assert (outcome.stderr, outcome.code) == ("", 0)
 
 
