@@ -29,11 +29,6 @@ LISTING = """
             pass  # that of the listing itself
     print(json.dumps(found))
 """
-# For users who may not start this Python. The name of the shell's own process: it starts others.
-SHELL_LISTING = (
-    'echo "{"; comma=; for file in /proc/$$/fd/*; do path=$(readlink $file) || continue; '
-    'printf "%s\\"%s\\": \\"%s\\"" "$comma" $(basename $file) "$path"; comma=,; done; echo "}"'
-)
 FUNCTIONS = """
     import asyncio, os, subprocess, sys
     from jobrunner import task
@@ -79,20 +74,19 @@ AS_ANOTHER = ("other",)
 WAYS = ("subprocess", "system", "fork", "spawn")
 
 
-MANIFEST = f"""
+# For users who may not start this Python: the shell has itself listed, and waits for that.
+MANIFEST = """
     imports: [starting]
-    workers: {{processes: 1}}
+    workers: {processes: 1}
     adhoc: true
-    env:
-      SHELL_LISTING: '{SHELL_LISTING}'
     tasks:
-      plain: {{command: [PYTHON, -I, FOLDER/listing.py]}}
-      elsewhere: {{command: [PYTHON, -I, FOLDER/listing.py], cwd: /}}
-      narrow: {{command: [PYTHON, -I, FOLDER/listing.py], umask: "077"}}
-      gated: {{command: [PYTHON, -I, FOLDER/listing.py], limits: {{files: 64}}}}
-      nice: {{command: [PYTHON, -I, FOLDER/listing.py], nice: 5}}
-      shell: {{shell: PYTHON -I FOLDER/listing.py}}
-      other: {{shell: 'eval "$SHELL_LISTING"', user: nobody}}
+      plain: {command: [PYTHON, -I, FOLDER/listing.py]}
+      elsewhere: {command: [PYTHON, -I, FOLDER/listing.py], cwd: /}
+      narrow: {command: [PYTHON, -I, FOLDER/listing.py], umask: "077"}
+      gated: {command: [PYTHON, -I, FOLDER/listing.py], limits: {files: 64}}
+      nice: {command: [PYTHON, -I, FOLDER/listing.py], nice: 5}
+      shell: {shell: PYTHON -I FOLDER/listing.py}
+      other: {shell: "ls -l /proc/$$/fd; true", user: nobody}
 """
 
 
@@ -127,11 +121,19 @@ def of_job(started: Project, job_id: str) -> dict[str, str]:
     """What the job has found open, with pipes as such."""
     job = started.ended(job_id)
     assert job.state is JobState.COMPLETED, job.error
-    return in_text("\n".join(line.text for line in started.client.logs(job_id)))
+    lines = [line.text for line in started.client.logs(job_id)]
+    if lines[0].startswith("{"):
+        return in_text(lines[0])
+    links = [line.split(" -> ") for line in lines if " -> " in line]
+    return as_kinds({name.split()[-1]: path for name, path in links})
 
 
 def in_text(text: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads(text)
+    return as_kinds(json.loads(text))
+
+
+def as_kinds(found: dict[str, str]) -> dict[str, str]:
+    """With the word `pipe` for each of them."""
     return {number: "pipe" if "pipe:" in path else path for number, path in found.items()}
 
 
