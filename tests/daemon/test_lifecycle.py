@@ -176,10 +176,15 @@ def test_the_stop_command_returns_when_the_daemon_has_ended(stopped: Project) ->
 def test_the_server_is_started_first_and_stopped_last(stopped: Project) -> None:
     [daemon] = stopped.daemons
 
-    events = [line.split(maxsplit=2)[2].partition("=")[0] for line in daemon.log().splitlines()]
+    lines = [line.split(maxsplit=2)[1:] for line in daemon.log().splitlines()]
+    # A container's patience, say, is a warning that depends on where the test runs.
+    events = [text.partition("=")[0] for level, text in lines if level == "INFO"]
 
+    # Each process writes its own lines, so those of a worker may come a moment before earlier ones
+    # of the daemon. Both have written all of theirs when they end.
     assert events[:2] == ["started the embedded server pid", "started daemon"]
-    assert events[-2:] == ["stopped worker worker", "stopped daemon"]
+    assert events.count("stopped worker worker") == 1
+    assert events[-1] == "stopped daemon"
     server = int(daemon.log().split("embedded server pid=")[1].split()[0])
     assert not is_alive(server)
 
