@@ -116,11 +116,17 @@ class Problem:
 
 
 class ManifestError(JobrunnerError):
-    """The manifest cannot be used; carries every problem, in file order."""
+    """The manifest cannot be used; carries every problem, in file order.
+
+    Of more than `MOST` only the first; `left_out` is how many others there are, at least.
+    """
 
     exit_code = ExitCode.USAGE
+    MOST = 100  # nobody corrects more of them before the next try
 
-    def __init__(self, problems: list[Problem]) -> None:
-        count = len(problems)
-        super().__init__(f"the manifest has {count} problem{'s' if count != 1 else ''}")
-        self.problems = problems
+    def __init__(self, problems: list[Problem], left_out: int = 0) -> None:
+        count = len(problems) + left_out
+        least = "at least " if count > self.MOST else ""
+        super().__init__(f"the manifest has {least}{count} problem{'s' if count != 1 else ''}")
+        self.problems = problems[: self.MOST]
+        self.left_out = count - len(self.problems)

@@ -103,6 +103,8 @@ def error_text(error: JobrunnerError, colours: bool = False) -> str:
     """What is wrong, why, and how to fix it; for a manifest, all of its problems."""
     if isinstance(error, ManifestError):
         parts = [problem_text(problem, colours) for problem in error.problems]
+        if error.left_out:
+            parts.append(f"… and {error.left_out:,} more")
         return "\n".join([*parts, f"{error.what[:1].upper()}{error.what[1:]}."])
     problem = Problem(None, error.what, error.why, error.fix, error.excerpt)
     return problem_text(problem, colours)

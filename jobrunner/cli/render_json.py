@@ -91,7 +91,9 @@ def problem_json(problem: Problem) -> Json:
     }
 
 
-def check_json(file: str, counts: tuple[int, int] | None, problems: Sequence[Problem]) -> Json:
+def check_json(
+    file: str, counts: tuple[int, int] | None, problems: Sequence[Problem], left_out: int = 0
+) -> Json:
     """`counts` of tasks and crons; None when the manifest is not valid."""
     tasks, crons = counts or (None, None)
     return {
@@ -100,6 +102,7 @@ def check_json(file: str, counts: tuple[int, int] | None, problems: Sequence[Pro
         "tasks": tasks,
         "crons": crons,
         "problems": [problem_json(problem) for problem in problems],
+        "left_out": left_out,
     }
 
 

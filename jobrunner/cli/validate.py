@@ -22,7 +22,7 @@ def validate(ctx: typer.Context) -> ExitCode:
     except ManifestError as error:
         if not cli.json:
             raise
-        cli.write_json(check_json(str(path), None, error.problems))
+        cli.write_json(check_json(str(path), None, error.problems, error.left_out))
         return error.exit_code
     if cli.json:
         cli.write_json(check_json(str(path), _counts(plan), []))

@@ -8,9 +8,10 @@ listed.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobrunner.crons.fields import Field
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 ONE_DAY = timedelta(days=1)
 REMEMBERED_DAYS = 2  # today and tomorrow
-RAREST_YEARS = 40  # between two dates that match: 29 February on a Monday, around the year 2100
+# Between two dates that match: 29 February on a Monday comes every 28 years, but around 2100.
+RAREST_YEARS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,19 @@ class Run:
     end: int
 
 
+class _Croniters:
+    """One for each expression, made when they are first asked for: some 100 µs each."""
+
+    def __init__(self, expressions: tuple[str, ...]) -> None:
+        self._expressions = expressions
+        self._made: list[croniter] = []
+
+    def __iter__(self) -> Iterator["croniter"]:
+        if not self._made:
+            self._made = [_croniter(expression) for expression in self._expressions]
+        return iter(self._made)
+
+
 class Days:
     """The days that an expression names.
 
@@ -85,7 +100,7 @@ class Days:
     an answer; so the last answers are remembered.
     """
 
-    def __init__(self, croniters: Sequence["croniter"]) -> None:
+    def __init__(self, croniters: Iterable["croniter"]) -> None:
         """A day matches when one of them does."""
         self._croniters = croniters
         self._answers = deque[tuple[date, datetime]](maxlen=REMEMBERED_DAYS)  # asked from, found
@@ -153,8 +168,21 @@ def build_calendar(fields: Fields) -> Calendar:
     """The calendar of parsed fields; it may turn out to have no day at all."""
     minutes, seconds = fields.minute.values, fields.second.values
     within_hour = tuple(minute * 60 + second for minute in minutes for second in seconds)
-    days = Days([_croniter(expression) for expression in _day_expressions(fields)])
+    days = Days(_Croniters(tuple(_day_expressions(fields))))
     return Calendar(days, TimesOfDay(fields.hour.values, within_hour))
+
+
+def has_a_day(fields: Fields) -> bool:
+    """Whether there is such a day at all: not the 30th of February."""
+    return _name_a_day(tuple(_day_expressions(fields)))
+
+
+# Thousands of crons name few days, and where there is none the search takes some 50 ms.
+@lru_cache(maxsize=1024)
+def _name_a_day(expressions: tuple[str, ...]) -> bool:
+    # Any start will do: each kind of year, by its length and first weekday, comes within
+    # RAREST_YEARS.
+    return Days(_Croniters(expressions)).first_from(date(2000, 1, 1)) is not None
 
 
 def _day_expressions(fields: Fields) -> Iterator[str]:

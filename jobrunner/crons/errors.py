@@ -15,4 +15,4 @@ class InvalidCron(UsageError):
 
 
 class NeverFires(JobrunnerError):
-    """The cron has no fire time within eight years."""
+    """The cron has no fire time in a whole cycle of the calendar, 400 years."""

@@ -1,8 +1,8 @@
 """Expressions and intervals -> crons, or the reason why not."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from jobrunner.crons.calendar import Calendar, Fields, build_calendar
+from jobrunner.crons.calendar import Fields, build_calendar, has_a_day
 from jobrunner.crons.errors import InvalidCron
 from jobrunner.crons.fields import (
     DAY,
@@ -31,6 +31,7 @@ ALIASES = {
 REBOOT = "@reboot"
 EVERY = "@every"
 SHORTEST_INTERVAL = timedelta(seconds=1)
+LONGEST_EXPRESSION = 1000  # characters
 KINDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 
@@ -41,6 +42,12 @@ def parse_cron(expression: str, timezone: str, name: str) -> Cron:
     `H` stands for. Raises InvalidCron.
     """
     zone = find_zone(timezone)
+    if len(expression) > LONGEST_EXPRESSION:
+        raise InvalidCron(
+            f"a cron expression of {len(expression)} characters",
+            why=f"it has at most {LONGEST_EXPRESSION}, enough for every value of each field",
+            fix="write ranges and steps in place of lists",
+        )
     found = tokens(expression)
     if not found:
         raise InvalidCron(
@@ -113,7 +120,7 @@ def _rule(found: list[Token], name: str) -> Rule:
         given.insert(0, Field(Token("0", 0, "0"), SECOND, (0,)))
     fields = Fields(*given)
     calendar = build_calendar(fields)
-    _require_possible(fields, calendar)
+    _require_possible(fields)
     return Rule(fields, calendar)
 
 
@@ -139,9 +146,9 @@ def _whole(found: list[Token]) -> Token:
     return Token(first.expression, first.start, first.expression[first.start : end])
 
 
-def _require_possible(fields: Fields, calendar: Calendar) -> None:
-    """Refuse 30 February and the like. Any start will do, since the calendar repeats itself."""
-    if calendar.first_from(datetime(2000, 1, 1)) is not None:  # noqa: DTZ001
+def _require_possible(fields: Fields) -> None:
+    """Refuse 30 February and the like."""
+    if has_a_day(fields):
         return
     day, month, weekday = (f.token.text for f in (fields.day, fields.month, fields.weekday))
     raise fields.day.token.refusal(

@@ -17,10 +17,10 @@ from jobrunner.crons.model import Cron, Rule
 from jobrunner.crons.zones import Stretch, offset_at, stretches, wall_time
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HORIZON_YEARS = 8  # 29 February is missing in 2100
+HORIZON_YEARS = 400  # a whole cycle of the calendar: what did not come by then never comes
 HORIZON = timedelta(days=HORIZON_YEARS * 366)
 LEAP = timedelta(days=7)  # most crons fire within a week
-LAST_YEAR = 9900  # beyond it, calendar arithmetic would leave what a datetime can hold
+LAST_YEAR = 9500  # beyond it, calendar arithmetic would leave what a datetime can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class FireSpan:
 def next_fire(cron: Cron, after: datetime) -> datetime:
     """First fire time strictly later than `after`, and than 1970-01-01T00:00Z.
 
-    Raises NeverFires when none comes within eight years, as for `@reboot`.
+    Raises NeverFires when none comes in a whole cycle of the calendar, 400 years, as for `@reboot`.
     """
     since = max(after, EPOCH)
     limit = since + HORIZON if since.year < LAST_YEAR else since

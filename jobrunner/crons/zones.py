@@ -7,9 +7,10 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from jobrunner.crons.errors import InvalidCron
+from jobrunner.manifest import naming
 
 ONE_SECOND = timedelta(seconds=1)  # fire times and clock changes are whole seconds
 # Debian's limit: a longer change corrects the clock, and the new time simply counts.
@@ -36,18 +37,18 @@ class Stretch:
 
 def find_zone(name: str) -> ZoneInfo:
     """The zone of the time zone database. Raises InvalidCron, with the nearest name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    zone = naming.find_zone(name)
+    if zone is None:
         raise InvalidCron(
-            f"unknown time zone '{name}'",
+            f"unknown time zone '{name[:64]}'",
             why="the time zone database has no such name",
-            fix=_zone_advice(name),
-        ) from None
+            fix=_zone_advice(name[:64]),
+        )
+    return zone
 
 
 def _zone_advice(name: str) -> str:
-    names = {zone.lower(): zone for zone in available_timezones()}
+    names = {zone.lower(): zone for zone in naming.zone_names()}
     cities = {zone.rpartition("/")[2]: names[zone] for zone in names}
     wanted = name.lower().replace(" ", "_")
     for choices in (names, cities):

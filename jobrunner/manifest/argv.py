@@ -6,6 +6,7 @@ reach the program as plain words, and `echo hello > file` would print instead of
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
@@ -133,10 +134,8 @@ def in_process(
 ) -> list[ParamSpec]:
     """The parameters of a command or script, with what is asked of values that reach a process."""
     risky = option_params(words, params)
-    named = [name for word in words for name in placeholders(word)]
+    named = Counter(name for word in words for name in placeholders(word))
     return [
-        msgspec.structs.replace(
-            spec, refuses_dash=spec.name in risky, copies=1 + named.count(spec.name)
-        )
+        msgspec.structs.replace(spec, refuses_dash=spec.name in risky, copies=1 + named[spec.name])
         for spec in specs
     ]

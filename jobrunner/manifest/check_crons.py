@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo, available_timezones
 
 from jobrunner.errors import InvalidArguments, Problem
 from jobrunner.manifest.check_tasks import SHORTEST_LOCK, pattern_fault, short_lock
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
-from jobrunner.manifest.naming import NAME_RULE, is_valid_name, make_valid
+from jobrunner.manifest.naming import NAME_RULE, find_zone, is_valid_name, make_valid, zone_names
 from jobrunner.manifest.spec import CronSpec
 from jobrunner.params import check_arguments
 
@@ -54,10 +53,8 @@ def _check_kind(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Proble
 
 
 def _check_zone(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Problem]:
-    try:
-        ZoneInfo(cron.timezone)
-    except (KeyError, ValueError, OSError):  # unknown; not a name; the name of a folder
-        near = nearest(cron.timezone, available_timezones())
+    if find_zone(cron.timezone) is None:
+        near = nearest(cron.timezone, zone_names())
         yield draft.problem(
             (*path, "timezone"),
             f"time zone {quoted(cron.timezone)} of cron {path[1]!r} is unknown",

@@ -24,12 +24,12 @@ class Draft:
     declared: Mapping[str, Set[str]]
     is_complete: bool
     functions: Set[str] = frozenset()  # tasks whose function was found
-    faulty: Faulty = frozenset()  # parts that were left out of `file`
+    faulty: Faulty = frozenset()  # parts that were left out of `file`, and those around them
     withheld: set[str] = field(default_factory=set)  # variables that the store was filled in from
 
     def has_faulty(self, path: Path) -> bool:
         """Whether the part at `path`, or one within it, was left out."""
-        return any(part[: len(path)] == tuple(path) for part in self.faulty)
+        return tuple(path) in self.faulty
 
     def given(self, path: tuple[str, str], keys: Iterable[str]) -> list[str]:
         """Which of a task's or cron's keys have a value, be it a faulty one."""

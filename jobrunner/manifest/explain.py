@@ -30,6 +30,9 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
     "less_than_equal": ("most", "less"),
 }
 
+MOST_COMPARED = 700  # names, as many as there are time zones; a comparison takes some 20 µs
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+
 # Where a key that stands in the wrong part may belong.
 _HOMES: Sequence[tuple[str, type[Spec]]] = (
     ("a task", Task),
@@ -38,9 +41,12 @@ _HOMES: Sequence[tuple[str, type[Spec]]] = (
 )
 
 
-def explain(error: ValidationError, places: Places, prefix: Path = ()) -> list[Problem]:
-    """A problem for each error; `prefix` is the path of what was validated."""
-    return [_problem((*prefix, *path_of(details)), details, places) for details in _errors(error)]
+def explain(
+    error: ValidationError, places: Places, prefix: Path = (), most: int | None = None
+) -> list[Problem]:
+    """A problem for each of the first `most` errors; `prefix` is the path of what was validated."""
+    errors = _errors(error)[:most]
+    return [_problem((*prefix, *path_of(details)), details, places) for details in errors]
 
 
 def _errors(error: ValidationError) -> list[ErrorDetails]:
@@ -72,6 +78,9 @@ def _fault(path: Path, details: ErrorDetails) -> tuple[str, str]:
     if kind == "enum":
         names = re.findall(r"'([^']*)'", context["expected"])
         return _not_one_of(names, details["input"], value)
+    if kind == "too_long":
+        given, most = len(details["input"]), context["max_length"]
+        return f"has {given} entries, and at most {most} can be there", "remove some"
     if kind in _BOUNDS:
         words, other = _BOUNDS[kind]
         bound = context["ge" if words == "least" else "le"]
@@ -187,7 +196,18 @@ def nearest(word: object, names: Iterable[str]) -> str | None:
     if not isinstance(word, str) or len(word) > 100:
         return None
     folded = {name.casefold(): name for name in names}
-    return next((folded[m] for m in get_close_matches(word.casefold(), folded, 1)), None)
+    asked = word.casefold()
+    compared = folded if len(folded) <= MOST_COMPARED else _slips(asked) & folded.keys()
+    return next((folded[m] for m in get_close_matches(asked, compared, 1)), None)
+
+
+def _slips(word: str) -> set[str]:
+    """All that is one slip from the word: a character left out, added, exchanged or another."""
+    parts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    found = {a + b[1:] for a, b in parts} | {a + b[1:2] + b[:1] + b[2:] for a, b in parts}
+    for letter in _LETTERS:
+        found |= {a + letter + b for a, b in parts} | {a + letter + b[1:] for a, b in parts}
+    return found
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:

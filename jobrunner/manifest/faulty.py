@@ -28,19 +28,24 @@ def _part(details: ErrorDetails) -> Part:
     return path[:2]
 
 
+def around(faulty: Faulty) -> Faulty:
+    """The faulty parts, and every part that holds one."""
+    return frozenset(part[:end] for part in faulty for end in range(len(part) + 1))
+
+
 def without(data: dict[str, Any], faulty: Faulty) -> dict[str, Any]:
-    """A copy of `data` that lacks the faulty parts."""
-    rest = data
-    for part in faulty:
-        rest = _without(rest, part)
-    return rest
+    """A copy of `data` that lacks the faulty parts; each mapping is copied once."""
+    return _without(data, [part for part in faulty if part])
 
 
-def _without(data: dict[str, Any], part: Sequence[str | int]) -> dict[str, Any]:
-    key, deeper = str(part[0]), part[1:]
-    inner = data.get(key)
-    rest = {name: value for name, value in data.items() if name != key}
-    # An item of a list takes the list with it: the other items would change their numbers.
-    if deeper and isinstance(inner, dict):
-        rest[key] = _without(inner, deeper)
+def _without(data: dict[str, Any], parts: Sequence[Part]) -> dict[str, Any]:
+    below: dict[str, list[Part]] = {}
+    for part in parts:
+        below.setdefault(str(part[0]), []).append(part[1:])
+    rest = {name: value for name, value in data.items() if name not in below}
+    for key, deeper in below.items():
+        inner = data.get(key)
+        # An item of a list takes the list with it: the other items would change their numbers.
+        if isinstance(inner, dict) and all(deeper):
+            rest[key] = _without(inner, deeper)
     return rest

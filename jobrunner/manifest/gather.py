@@ -14,6 +14,8 @@ from jobrunner.manifest.values import Values
 
 INCLUDE = "include"
 SHARED = ("tasks", "crons")  # what an included file may add to
+MOST_FILES = 1000
+MOST_BYTES = 8 * LARGEST_FILE  # of all files together
 
 
 @dataclass(slots=True)
@@ -66,6 +68,9 @@ def read_text(file: str) -> str | Problem:
 class _Gathering:
     environ: Mapping[str, str]
     gathered: Gathered
+    known: set[str] = field(default_factory=set)  # the files' real paths
+    size: int = 0  # characters read
+    merged: dict[str, dict[str, Entry]] = field(default_factory=dict)  # by section
 
     def add_main(self, text: str, file: str) -> None:
         root = self._read(text, file)
@@ -79,6 +84,8 @@ class _Gathering:
     def _read(self, text: str, file: str) -> Keys | None:
         """The tree of one file, if it is a mapping; an empty file is one without keys."""
         self.gathered.files.append(file)
+        self.known.add(realpath(file))
+        self.size += len(text)
         source = read_source(text, file)
         self.gathered.problems += source.problems
         if source.root is None and not source.problems:
@@ -116,9 +123,13 @@ class _Gathering:
         resolved = realpath(path)
         if resolved in chain and not is_wild:
             self.gathered.problems.append(_cycle(path, where))
-        known = {realpath(file) for file in self.gathered.files}
-        if resolved in chain or resolved in known:
+        if resolved in chain or resolved in self.known:
             return  # twice is once: `jobs.d/*.yaml` may match what was named before
+        if len(self.known) > MOST_FILES or self.size > MOST_BYTES:
+            if self.gathered.is_whole:
+                self.gathered.problems.append(_too_many(where))
+            self.gathered.is_whole = False
+            return
         text = read_text(str(path))
         if isinstance(text, Problem):
             self.gathered.is_whole = False
@@ -146,7 +157,11 @@ class _Gathering:
     def _merge(self, section: str, entry: Entry, named: Keys) -> None:
         root = self.gathered.root
         mine = root.entries.get(section)
-        entries = dict(mine.node.entries) if mine and isinstance(mine.node, Keys) else {}
+        # The tree of a file may share the mapping with another place of an anchor: not changed.
+        entries = self.merged.get(section)
+        if entries is None:
+            entries = dict(mine.node.entries) if mine and isinstance(mine.node, Keys) else {}
+            self.merged[section] = entries
         for name, item in named.entries.items():
             if name in entries:
                 self.gathered.problems.append(_duplicate(section, name, item, entries[name]))
@@ -161,6 +176,15 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         return [folder / pattern]
     # root_dir keeps wildcards in the folder's own name from matching.
     return [folder / found for found in sorted(glob(pattern, root_dir=folder))]
+
+
+def _too_many(where: Location) -> Problem:
+    return Problem(
+        where,
+        "'include' names too many files",
+        f"at most {MOST_FILES} files are read, and {MOST_BYTES >> 20} MiB of them",
+        "name fewer, or join them",
+    )
 
 
 def _empty(file: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jobrunner.manifest.check import check
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.effective import effective
 from jobrunner.manifest.explain import explain
-from jobrunner.manifest.faulty import NAMED, Faulty, faulty_parts, without
+from jobrunner.manifest.faulty import NAMED, Faulty, around, faulty_parts, without
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.gather import INCLUDE, Gathered, gather, read_text
 from jobrunner.manifest.merge_found import merge_found
@@ -67,13 +68,13 @@ def read_manifest(text: str, file: str, environ: Mapping[str, str]) -> LoadedMan
     gathered = gather(text, file, environ)
     places = Places(gathered.root)
     values = Values(environ)
-    written, problems, faulty = _validate(values.of(gathered.root), gathered, places)
+    written, problems, left_out, faulty = _validate(values.of(gathered.root), gathered, places)
     is_complete = gathered.is_whole and "imports" not in gathered.root.entries
-    draft = Draft(written, places, _declared(gathered), is_complete, faulty=faulty)
+    draft = Draft(written, places, _declared(gathered), is_complete, faulty=around(faulty))
     draft.withheld.update(name for at, name in values.references if at[0] == "store")
-    found = [*gathered.problems, *values.problems, *problems, *check(draft)]
+    found = [*gathered.problems, *values.problems, *problems, *_first(check(draft))]
     if found:
-        raise ManifestError(_in_file_order(found, gathered.files))
+        raise ManifestError(_in_file_order(found, gathered.files), left_out)
     return _loaded(written, places, tuple(gathered.files), {}, values.references)
 
 
@@ -88,7 +89,7 @@ def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> Load
     draft = Draft(
         merging.file, merging.places, names, is_complete=True, functions=set(merging.async_tasks)
     )
-    problems = [*merging.problems, *check(draft)]
+    problems = [*merging.problems, *_first(check(draft))]
     if problems:
         raise ManifestError(loaded.in_file_order(problems))
     return _loaded(
@@ -119,15 +120,16 @@ def _place_short_crons(written: ManifestFile, places: Places) -> None:
 
 def _validate(
     data: dict[str, Any], gathered: Gathered, places: Places
-) -> tuple[ManifestFile, list[Problem], Faulty]:
-    """The valid parts; a problem for every other one; and which parts those are."""
+) -> tuple[ManifestFile, list[Problem], int, Faulty]:
+    """The valid parts; problems of the others, how many more there are; which parts those are."""
     if gathered.includes:
         data = {**data, INCLUDE: gathered.includes}
     try:
-        return ManifestFile.model_validate(data), [], frozenset()
+        return ManifestFile.model_validate(data), [], 0, frozenset()
     except ValidationError as error:
         valid, faulty = _valid_parts(data, faulty_parts(error))
-        return valid, explain(error, places), faulty
+        problems = explain(error, places, most=ManifestError.MOST)
+        return valid, problems, error.error_count() - len(problems), faulty
 
 
 def _valid_parts(data: dict[str, Any], faulty: Faulty) -> tuple[ManifestFile, Faulty]:
@@ -137,6 +139,11 @@ def _valid_parts(data: dict[str, Any], faulty: Faulty) -> tuple[ManifestFile, Fa
     except ValidationError as error:
         # A key that went is missing now: what cannot do without it goes, too.
         return _valid_parts(data, faulty | faulty_parts(error))
+
+
+def _first(problems: Iterable[Problem]) -> list[Problem]:
+    """As many as are told: to find them takes longer than to check what is right."""
+    return list(islice(problems, ManifestError.MOST + 1))
 
 
 def _declared(gathered: Gathered) -> dict[str, Set[str]]:

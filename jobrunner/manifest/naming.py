@@ -1,11 +1,13 @@
-"""Names: of namespaces, tasks, crons, queues and parameters.
+"""Names: of namespaces, tasks, crons, queues, parameters and time zones.
 
 A name stands in keys of the store, in names of files and units, on command lines and in messages.
 """
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
 
 VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = (
@@ -18,6 +20,23 @@ PARAM_RULE = (
     "a parameter becomes an environment variable or a Python argument: its name has up to 64 "
     "letters, digits and '_', and does not start with a digit"
 )
+
+
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}", re.ASCII)
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """The zone of the time zone database by that name."""
+    try:
+        return ZoneInfo(name) if _ZONE.fullmatch(name) else None
+    except (KeyError, ValueError, OSError):  # unknown; not a name; the name of a folder
+        return None
+
+
+@lru_cache(maxsize=1)  # it takes 15 ms; only the advice for a wrong name may be out of date
+def zone_names() -> frozenset[str]:
+    """The zones of the time zone database."""
+    return frozenset(available_timezones())
 
 
 def is_valid_name(name: str) -> bool:

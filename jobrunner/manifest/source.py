@@ -23,7 +23,9 @@ from jobrunner.manifest.syntax import (
 )
 
 LARGEST_FILE = 1 << 20  # bytes; manifests of a thousand tasks have a fifth of it
-MOST_NODES = 100_000  # aliases counted as often as they are used: an alias bomb ends here
+# Aliases are counted as often as they are used: an alias bomb ends here.
+MOST_NODES = 100_000
+MOST_TEXT = 8 * LARGEST_FILE  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class _Anchored:
     node: Node
     count: int
     depth: int
+    size: int  # characters
 
 
 class _Reader:
@@ -77,6 +80,7 @@ class _Reader:
         self._file = file
         self._anchors: dict[str, _Anchored] = {}
         self._count = 0
+        self._size = 0
         self._deepest = 0
 
     def read(self) -> Node | None:
@@ -112,26 +116,32 @@ class _Reader:
     def _node(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
-        self._grow(event, 1, depth)
+        count, size = self._count, self._size
+        self._grow(event, 1, depth, len(event.value) if isinstance(event, yaml.ScalarEvent) else 0)
         outer, self._deepest = self._deepest, depth
-        count = self._count
         node = self._content(event, depth)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(
-                node, self._count - count + 1, self._deepest - depth
+                node, self._count - count, self._deepest - depth, self._size - size
             )
         self._deepest = max(outer, self._deepest)
         return node
 
-    def _grow(self, event: Any, count: int, depth: int) -> None:
-        """Count new nodes; raises ManifestError past a limit."""
+    def _grow(self, event: Any, count: int, depth: int, size: int) -> None:
+        """Count new nodes and their text; raises ManifestError past a limit."""
         self._count += count
+        self._size += size
         self._deepest = max(self._deepest, depth)
         if depth > DEEPEST:
             raise ManifestError([too_deep(self._where(event))])
         if self._count > MOST_NODES:
             why = f"at most {MOST_NODES} values are read, each alias counted with all it stands for"
             raise ManifestError([self._too_large(event, "it has too many values", why)])
+        if self._size > MOST_TEXT:
+            why = (
+                f"at most {MOST_TEXT} characters are read, each alias counted with all of its text"
+            )
+            raise ManifestError([self._too_large(event, "it has too much text", why)])
 
     def _alias(self, event: Any, depth: int) -> Node:
         anchored = self._anchors.get(event.anchor)
@@ -143,7 +153,7 @@ class _Reader:
                 "quote the value if the '*' is meant as text",
             )
             raise ManifestError([problem])
-        self._grow(event, anchored.count, depth + anchored.depth)
+        self._grow(event, anchored.count, depth + anchored.depth, anchored.size)
         return anchored.node
 
     def _content(self, event: Any, depth: int) -> Node:
@@ -171,7 +181,7 @@ class _Reader:
 
     def _keys(self, start: Any, depth: int) -> Keys:
         own: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
+        merged: list[dict[str, Entry]] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             where = self._where(event)
@@ -179,12 +189,15 @@ class _Reader:
             if not isinstance(key, Scalar):
                 self.problems.append(unusable("a key must be a text", where))
             elif key.text == "<<" and _is_plain(event):
-                merged = {**self._merged(node, where), **merged}
+                merged.append(self._merged(node, where))
             elif key.text in own:
                 self.problems.append(_duplicate(key.text, where, own[key.text].where))
             else:
                 own[key.text] = Entry(where, node)
-        return Keys(self._where(start), {**merged, **own})
+        entries: dict[str, Entry] = {}
+        for more in reversed(merged):  # the earlier wins
+            entries.update(more)
+        return Keys(self._where(start), {**entries, **own})
 
     def _merged(self, node: Node, where: Location) -> dict[str, Entry]:
         """The keys that `<<` adds; of several mappings the earlier wins, as YAML has it."""

@@ -174,7 +174,9 @@ class Task(TaskDefaults):
     python: str | None = Field(
         None, description="A function, as module:function.", examples=["shop.jobs:cleanup_expired"]
     )
-    params: dict[str, Param] = Field({}, description="Its parameters, by name.")
+    params: dict[str, Param] = Field(
+        {}, max_length=256, description="Its parameters, by name; at most 256."
+    )
     lock_ttl: Duration | None = Field(
         None,
         description="Only one of its jobs at a time: short for a lock with the task's name, this "

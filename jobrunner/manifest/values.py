@@ -12,6 +12,8 @@ from jobrunner.errors import Problem
 from jobrunner.manifest.nodes import Items, Keys, Node, Scalar
 
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\$\{)", re.ASCII)
+# The same where no brace is closed any more, so that nobody looks for one from each of them.
+_UNCLOSED = re.compile(r"\$(\$\{)|(?!)()()|(\$\{)")
 
 Path = tuple[str | int, ...]
 
@@ -36,16 +38,21 @@ class Values:
         return self._filled_in(node, path, value) if isinstance(value, str) else value
 
     def _filled_in(self, node: Scalar, path: Path, text: str) -> str:
-        return _REFERENCE.sub(self._replacement(node, path), text) if "${" in text else text
+        if "${" not in text:
+            return text
+        end = text.rfind("}") + 1
+        filled_in = _REFERENCE.sub(self._replacement(node, path, text), text[:end])
+        rest = text[end:]
+        return filled_in + _UNCLOSED.sub(self._replacement(node, path, rest), rest)
 
-    def _replacement(self, node: Scalar, path: Path) -> Callable[[re.Match[str]], str]:
+    def _replacement(self, node: Scalar, path: Path, text: str) -> Callable[[re.Match[str]], str]:
         may_be_secret = path[0:1] == ("store",) or path[2:3] == ("params",)
 
         def replacement(match: re.Match[str]) -> str:
             escaped, name, default, stray = match.groups()
             if escaped or stray:
                 if stray:
-                    self.problems.append(_stray(node, match))
+                    self.problems.append(_stray(node, text, match.start()))
                 return "${"
             if may_be_secret:
                 self.references.append((path, name))
@@ -67,8 +74,8 @@ def _missing(node: Scalar, name: str) -> Problem:
     )
 
 
-def _stray(node: Scalar, match: re.Match[str]) -> Problem:
-    rest = match.string[match.start() : match.start() + 20].split("\n", 1)[0]
+def _stray(node: Scalar, text: str, start: int) -> Problem:
+    rest = text[start : start + 20].split("\n", 1)[0]
     return Problem(
         node.where,
         f"{rest!r} does not refer to an environment variable",

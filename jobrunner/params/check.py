@@ -15,6 +15,7 @@ from jobrunner.params.spec import MASK, ParamSpec, ParamType, shown
 from jobrunner.params.text import as_text
 from jobrunner.params.use import Misuse, check_together, check_use
 
+MOST_CHOICES = 20  # in a message
 LARGEST_INTEGER = (1 << 63) - 1  # what every JSON reader and every script can carry
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -121,9 +122,8 @@ def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date)
         converted = _CONVERTERS[spec.type](value, from_text, today)
     except ValueError as error:
         raise ValueError(f"{error}, not {shown(spec, value)}") from None
-    if spec.choices is not None and converted not in _choices(spec, today):
-        allowed = ", ".join(as_text(choice) for choice in spec.choices)
-        raise ValueError(f"must be one of {allowed}, not {shown(spec, value)}")
+    if spec.choices is not None and not _is_choice(spec, converted, today):
+        raise ValueError(f"must be one of {_choices_text(spec)}, not {shown(spec, value)}")
     if spec.pattern is not None:
         _check_pattern(spec.pattern, spec, converted)
     if spec.min is not None or spec.max is not None:
@@ -133,8 +133,22 @@ def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date)
     return converted
 
 
+def _is_choice(spec: ParamSpec, value: object, today: date) -> bool:
+    """Whether it is one of the choices, as values of the type: `20261121` equals `2026-11-21`."""
+    choices = spec.choices or []
+    if value in choices and type(choices[choices.index(value)]) is type(value):
+        return True  # as it is written: nothing has to be converted
+    return value in _choices(spec, today)
+
+
+def _choices_text(spec: ParamSpec) -> str:
+    """The choices, cut short where they are too many to read."""
+    choices = spec.choices or []
+    more = f", … ({len(choices)} in all)" if len(choices) > MOST_CHOICES else ""
+    return ", ".join(as_text(choice) for choice in choices[:MOST_CHOICES]) + more
+
+
 def _choices(spec: ParamSpec, today: date) -> list[Any]:
-    """The choices as values of the type, so that `20261121` equals `2026-11-21`."""
     found = []
     for choice in spec.choices or []:
         from_text = isinstance(choice, str)
@@ -304,7 +318,7 @@ def _declared(spec: ParamSpec) -> str:
 
 def _wanted(spec: ParamSpec) -> str:
     if spec.choices:
-        return f"one of {', '.join(as_text(choice) for choice in spec.choices)}"
+        return f"one of {_choices_text(spec)}"
     return _EXAMPLES[spec.type]
 
 

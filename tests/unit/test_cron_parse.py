@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -229,16 +230,49 @@ def test_29_february_is_found_over_a_century_that_is_no_leap_year() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "after"),
+    ("expression", "after", "fire_time"),
     [
-        ("0 0 29 2 */7", datetime(2032, 3, 1, tzinfo=UTC)),  # next on a Sunday: 2060
-        ("@every 4000d", START),
-        ("* * * * *", datetime(9999, 12, 31, tzinfo=UTC)),
+        ("0 0 29 2 */7", "2032-03-01", "2060-02-29"),
+        ("0 0 * 2 5#5", "2026-11-30", "2036-02-29"),
+        ("0 0 * 2 5#5", "2064-03-01", "2092-02-29"),
+        ("0 0 * 2 5#5", "2092-03-01", "2104-02-29"),
+        ("0 0 29 2 */7", "2096-03-01", "2128-02-29"),
+        ("0 0 * 2 5#5", "2190-01-01", "2228-02-29"),
+        ("@every 4000d", "2026-11-21", "2035-09-17"),
     ],
 )
-def test_a_cron_without_fire_time_for_eight_years_says_so(expression: str, after: datetime) -> None:
+def test_a_fire_time_is_found_however_many_years_away(
+    expression: str, after: str, fire_time: str
+) -> None:
+    cron = parse_cron(expression, "UTC", "x")
+
+    found = next_fire(cron, datetime.fromisoformat(f"{after}T00:00Z"))
+
+    assert found.date().isoformat() == fire_time
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "after"),
+    [
+        ("* * * * *", "UTC", datetime(9999, 12, 31, tzinfo=UTC)),
+        ("*/30 2 * 3 0L", "Europe/Berlin", START),  # that hour never exists on that day
+    ],
+)
+def test_a_cron_without_fire_time_in_400_years_says_so(
+    expression: str, zone: str, after: datetime
+) -> None:
     with pytest.raises(NeverFires, match="cron 'x' never fires"):
-        next_fire(parse_cron(expression, "UTC", "x"), after)
+        next_fire(parse_cron(expression, zone, "x"), after)
+
+
+def test_a_cycle_of_the_calendar_is_searched_in_a_moment() -> None:
+    never = parse_cron("*/30 2 * 3 0L", "Europe/Berlin", "x")
+
+    begun = time.process_time()
+    with pytest.raises(NeverFires):
+        next_fire(never, START)
+
+    assert time.process_time() - begun < 5
 
 
 def test_the_first_fire_time_is_not_before_the_epoch() -> None:

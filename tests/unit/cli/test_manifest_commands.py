@@ -43,6 +43,7 @@ def test_validate_counts_tasks_and_crons(invoke: Invoke, tmp_path: Path) -> None
         "tasks": 2,
         "crons": 3,
         "problems": [],
+        "left_out": 0,
     }
     assert (outcome.stderr, outcome.code) == ("", 0)
 
