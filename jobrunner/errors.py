@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+MASK = "***"  # stands in the place of a secret, wherever one would be shown
+
 
 class ExitCode(IntEnum):
     """Exit codes of the CLI; other programs rely on them."""

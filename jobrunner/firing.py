@@ -91,8 +91,16 @@ class ScheduledCron(msgspec.Struct, frozen=True):
     def _message(self, fire_time: datetime) -> bytes:
         """The job's message, with arguments as of the fire time's day in the cron's zone."""
         arguments = self._arguments(fire_time) if self.task.params or self.spec.params else {}
-        body = Message(self.spec.task, arguments, cron=self.name, fire_time=to_ms(fire_time))
+        # The manifest's own secrets stay out of the store: the worker fills them in.
+        open_ones = {k: v for k, v in arguments.items() if not self._is_secret(k)}
+        body = Message(
+            self.spec.task, open_ones, cron=self.name, fire_time=to_ms(fire_time), secrets=[]
+        )
         return message.encode(body)
+
+    def _is_secret(self, param: str) -> bool:
+        declared = self.task.params.get(param)
+        return declared is not None and declared.secret
 
     def _arguments(self, fire_time: datetime) -> dict[str, Any]:
         today = fire_time.astimezone(self.cron.zone).date()

@@ -4,9 +4,15 @@ from typing import Any
 
 import msgspec
 
+from jobrunner.errors import MASK
+
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """Task and arguments of a job. Commands have `kwargs` only; `labels` are taskiq's."""
+    """Task and arguments of a job. Commands have `kwargs` only; `labels` are taskiq's.
+
+    Who makes a job says which of its arguments are secret: the manifest that knew it may be
+    another when they are shown.
+    """
 
     task: str
     kwargs: dict[str, Any] = {}
@@ -14,6 +20,14 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     labels: dict[str, Any] = {}
     cron: str | None = None
     fire_time: int | None = None  # milliseconds since the epoch
+    secrets: list[str] | None = None  # names of arguments; None: nobody said
+
+    def shown_arguments(self) -> dict[str, Any]:
+        """The arguments as they may be shown. Where nobody said which are secret, all may be."""
+        hidden = self.kwargs if self.secrets is None else self.secrets
+        if not hidden:
+            return self.kwargs
+        return {name: MASK if name in hidden else value for name, value in self.kwargs.items()}
 
 
 _encoder = msgspec.json.Encoder()
@@ -24,10 +38,13 @@ def encode(message: Message) -> bytes:
     """The message as JSON. Raises TypeError for a value that JSON cannot carry."""
     fields: list[Any] = [message.task, message.kwargs]
     # Every job keeps its message twice, in the record and in the queue: no byte for nothing.
-    if message.args or message.labels or message.cron:
+    knows_secrets = message.secrets is not None and bool(message.kwargs)
+    if message.args or message.labels or message.cron or knows_secrets:
         fields += [message.args, message.labels]
-    if message.cron:
+    if message.cron or knows_secrets:
         fields += [message.cron, message.fire_time]
+    if knows_secrets:
+        fields.append(message.secrets)
     return _encoder.encode(fields)
 
 

@@ -1,7 +1,7 @@
 """Jobs, their states and the legal transitions between them. Pure."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -95,7 +95,9 @@ class Job:
     progress: Any = None
     key: str | None = None  # idempotency key
     after: str | None = None  # the job this one waits for
-    arguments: dict[str, Any] | None = None
+    arguments: dict[str, Any] | None = None  # secret ones masked
+    # The same unmasked, where nobody said which are secret; only who knows the task may show them.
+    unmarked: dict[str, Any] | None = field(default=None, repr=False)
     cancel_requested: bool = False
 
     @property

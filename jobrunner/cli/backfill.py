@@ -201,21 +201,16 @@ def _show_progress(cli: CliContext, text: str) -> None:
 
 
 def _submission(asked: Backfill, fire_time: datetime) -> "Submission":
-    from jobrunner import message
     from jobrunner.clock import to_ms
-    from jobrunner.message import Message
-    from jobrunner.params import check_arguments
     from jobrunner.store.crons import fire_id
     from jobrunner.store.submission import Submission
 
     name, task = asked.cron.name, asked.task
     today = fire_time.astimezone(asked.cron.zone).date()
-    given = asked.declared.params
-    arguments = check_arguments(task.name, task.params, given, from_text=False, today=today)
     return Submission(
         fire_id(name, fire_time),
         task.name,
-        message.encode(Message(task.name, arguments, cron=name, fire_time=to_ms(fire_time))),
+        asked.declared.message_of(task, today, to_ms(fire_time)),
         queue=task.queue,
         priority=asked.priority,
         cron=name,

@@ -15,6 +15,7 @@ from jobrunner.cli.render import (
     relative_text,
 )
 from jobrunner.cli.render_tables import job_state, took
+from jobrunner.errors import MASK
 from jobrunner.model import Job, JobError, JobState
 
 LABEL_STYLE = "bold"
@@ -95,7 +96,7 @@ def error_line(error: JobError) -> str:
 
 def arguments_text(arguments: dict[str, object], secrets: frozenset[str]) -> str:
     """`day=2026-11-21 region=eu`; values of secret parameters are masked."""
-    shown = {name: "***" if name in secrets else value for name, value in arguments.items()}
+    shown = {name: MASK if name in secrets else value for name, value in arguments.items()}
     return " ".join(
         f"{name}={value if isinstance(value, str) else json_text(value)}"
         for name, value in shown.items()

@@ -22,12 +22,16 @@ def show_job(cli: CliContext, text: str) -> None:
 
         cli.write_json(job_json(job))
         return
+    from dataclasses import replace
+
     from jobrunner.cli.render_job import job_card
+    from jobrunner.params import secret_names
     from jobrunner.store.published import read_published_task
 
     task = store.run(read_published_task(store.keys, job.task))
-    secrets = (
-        frozenset(param.name for param in task.params if param.secret) if task else frozenset()
-    )
-    card = job_card(job, cli.clock.now(), cli.zone, secrets)
+    if task is not None and job.unmarked is not None:
+        # Of an older version, or of another program: the manifest of now says what is secret.
+        job = replace(job, arguments=job.unmarked)
+    secrets = secret_names(task.params, job.arguments or {}) if task else ()
+    card = job_card(job, cli.clock.now(), cli.zone, frozenset(secrets))
     cli.print(lambda _width: card)

@@ -28,21 +28,17 @@ def trigger(ctx: typer.Context, cron: CronArgument) -> None:
 
 
 def _submission(cli: CliContext, store: OpenStore, name: str) -> "Submission":
-    from jobrunner import message
     from jobrunner.cli.names import published_cron, require_task
-    from jobrunner.message import Message
     from jobrunner.model import new_job_id
-    from jobrunner.params import check_arguments
     from jobrunner.store.submission import Submission
 
     cron = published_cron(store, name)
     task = require_task(store, cron.task)
     today = cli.clock.now().astimezone(cli.zone)
-    arguments = check_arguments(task.name, task.params, cron.params, from_text=False, today=today)
     return Submission(
         new_job_id(),
         task.name,
-        message.encode(Message(task.name, arguments, cron=name)),
+        cron.message_of(task, today),
         queue=task.queue,
         priority=task.priority,
         cron=name,

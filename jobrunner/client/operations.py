@@ -13,7 +13,7 @@ from jobrunner.client.request import JobRequest
 from jobrunner.clock import Clock, SystemClock
 from jobrunner.errors import IllegalTransition, StoreUnavailable
 from jobrunner.message import Message
-from jobrunner.params import check_arguments
+from jobrunner.params import check_arguments, secret_names
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
@@ -96,7 +96,14 @@ def _submission(request: JobRequest, task: PublishedTask, today: date) -> Submis
     return Submission(
         request.id,
         task.name,
-        message.encode(Message(task.name, arguments, labels=dict(request.labels))),
+        message.encode(
+            Message(
+                task.name,
+                arguments,
+                labels=dict(request.labels),
+                secrets=secret_names(task.params, arguments),
+            )
+        ),
         queue=request.queue or task.queue,
         priority=request.priority_or(task.priority),
         delay=request.delay_duration(),

@@ -18,6 +18,7 @@ from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
 from jobrunner.manifest.spec import CronSpec, Manifest
+from jobrunner.params import public, secret_names
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
 
@@ -109,7 +110,7 @@ def published(plan: Plan) -> Published:
             name,
             kind=task.kind or "",
             description=task.description,
-            params=task.param_specs(),
+            params=[public(spec) for spec in task.param_specs()],
             queue=task.queue,
             priority=task.priority,
             lock=lock.name if (lock := manifest.lock_of(name)) else None,
@@ -123,13 +124,15 @@ def published(plan: Plan) -> Published:
 
 
 def _published_cron(item: ScheduledCron) -> PublishedCron:
+    secret = set(secret_names(item.task.param_specs(), item.spec.params))
     return PublishedCron(
         item.name,
         item.spec.task,
         schedule=item.cron.expression,
         words=describe(item.cron),
         timezone=item.cron.timezone,
-        params=item.spec.params,
+        params={name: value for name, value in item.spec.params.items() if name not in secret},
+        withheld=sorted(secret),
         is_enabled=item.spec.enabled,
         description=item.spec.description or item.task.description,
     )

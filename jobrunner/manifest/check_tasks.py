@@ -190,7 +190,8 @@ def _check_bounds(
 def _check_values(
     draft: Draft, path: tuple[str, ...], place: str, param: Param, spec: ParamSpec
 ) -> Iterator[Problem]:
-    free = ParamSpec(spec.name, spec.type)  # a choice need not be among the choices
+    # Without choices: a choice need not be among them.
+    free = ParamSpec(spec.name, spec.type, secret=spec.secret)
     for index, choice in enumerate(param.choices or []):
         try:
             check_value(free, choice, from_text=isinstance(choice, str), today=_ANY_DAY)
@@ -220,6 +221,8 @@ def _check_placeholders(draft: Draft, path: TaskPath, task: Task) -> Iterator[Pr
         for name in placeholders(text):
             if name not in task.params:
                 yield _unknown_placeholder(draft, (*path, *key), name, task)
+            elif key[0] == "lock" and task.params[name].secret:
+                yield _secret_in_lock(draft, (*path, *key), name)
 
 
 def _templates(task: Task) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -230,6 +233,15 @@ def _templates(task: Task) -> Iterator[tuple[tuple[str | int, ...], str]]:
         yield ("cwd",), task.cwd
     if task.lock is not None:
         yield ("lock", "name"), task.lock.name
+
+
+def _secret_in_lock(draft: Draft, path: tuple[str | int, ...], name: str) -> Problem:
+    return draft.problem(
+        path,
+        f"{{{name}}} in the lock's name of task {path[1]!r} is a secret parameter",
+        "the names of locks are shown by `locks`, `status` and `why`",
+        "use a parameter that says whose the secret is, e.g. an account, and add it to params",
+    )
 
 
 def _unknown_placeholder(

@@ -97,7 +97,8 @@ def _not_one_of(names: list[str], given: object, value: str) -> tuple[str, str]:
 
 def _shown(path: Path, value: object) -> str:
     """The value, unless it may hold a secret."""
-    if "env" in path or path == ("store", "url"):
+    of_param = path[2:3] == ("params",) and path[4:5] in [("default",), ("choices",)]
+    if "env" in path or of_param or path == ("store", "url"):
         return ""
     return f", not {quoted(value)}"
 

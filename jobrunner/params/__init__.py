@@ -11,9 +11,9 @@ from jobrunner.params.check import (
     check_arguments,
     check_value,
     default_value,
-    mask_secrets,
+    secret_names,
 )
-from jobrunner.params.spec import MASK, ParamSpec, ParamType
+from jobrunner.params.spec import ParamSpec, ParamType, public
 from jobrunner.params.text import (
     as_text,
     before_placeholders,
@@ -24,7 +24,6 @@ from jobrunner.params.text import (
 
 __all__ = [
     "LARGEST_INTEGER",
-    "MASK",
     "ParamSpec",
     "ParamType",
     "as_text",
@@ -34,7 +33,8 @@ __all__ = [
     "check_value",
     "default_value",
     "leading_placeholders",
-    "mask_secrets",
     "placeholders",
+    "public",
+    "secret_names",
     "substitute",
 ]

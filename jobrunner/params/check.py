@@ -11,7 +11,7 @@ import msgspec
 from jobrunner.clock import rfc3339
 from jobrunner.errors import InvalidArguments
 from jobrunner.nearest import nearest
-from jobrunner.params.spec import MASK, ParamSpec, ParamType, shown
+from jobrunner.params.spec import ParamSpec, ParamType, shown
 from jobrunner.params.text import as_text
 from jobrunner.params.use import Misuse, check_together, check_use
 
@@ -123,7 +123,7 @@ def check_value(spec: ParamSpec, value: object, *, from_text: bool, today: date)
     except ValueError as error:
         raise ValueError(f"{error}, not {shown(spec, value)}") from None
     if spec.choices is not None and not _is_choice(spec, converted, today):
-        raise ValueError(f"must be one of {_choices_text(spec)}, not {shown(spec, value)}")
+        raise ValueError(f"must be {_one_of(spec)}, not {shown(spec, value)}")
     if spec.pattern is not None:
         _check_pattern(spec.pattern, spec, converted)
     if spec.min is not None or spec.max is not None:
@@ -317,9 +317,12 @@ def _declared(spec: ParamSpec) -> str:
 
 
 def _wanted(spec: ParamSpec) -> str:
-    if spec.choices:
-        return f"one of {_choices_text(spec)}"
-    return _EXAMPLES[spec.type]
+    return _one_of(spec) if spec.choices else _EXAMPLES[spec.type]
+
+
+def _one_of(spec: ParamSpec) -> str:
+    """The choices; those of a secret may be what it is."""
+    return "one of its choices" if spec.secret else f"one of {_choices_text(spec)}"
 
 
 _EXAMPLES: Mapping[ParamType, str] = {
@@ -337,7 +340,6 @@ def _joined(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def mask_secrets(specs: Iterable[ParamSpec], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as they may be shown."""
-    secret = {spec.name for spec in specs if spec.secret}
-    return {name: MASK if name in secret else value for name, value in arguments.items()}
+def secret_names(specs: Iterable[ParamSpec], arguments: Mapping[str, Any]) -> list[str]:
+    """Which of the arguments must not be shown."""
+    return [spec.name for spec in specs if spec.secret and spec.name in arguments]

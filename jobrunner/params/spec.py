@@ -4,8 +4,9 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-MASK = "***"
+from jobrunner.errors import MASK
 
 
 class ParamType(StrEnum):
@@ -33,6 +34,14 @@ class ParamSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
     refuses_dash: bool = False  # a program could take it for an option
     copies: int = 0  # how many arguments and variables of a process hold it
+
+
+def public(spec: ParamSpec) -> ParamSpec:
+    """The parameter as anybody may know it: without the values that a secret has or may have."""
+    if not spec.secret:
+        return spec
+    is_needed = spec.required and spec.default is None
+    return replace(spec, default=None, choices=None, required=is_needed)
 
 
 def shown(spec: ParamSpec, value: object) -> str:

@@ -13,8 +13,9 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from jobrunner.errors import MASK
+
 SHORTEST_SECRET = 3  # characters; masking a shorter one would blot out the output and hide nothing
-MASK = "***"
 _MASK = MASK.encode()
 # Of a secret that the end of all output cuts: less of it tells little, and may be any word.
 TELLING_SHARE = 0.5

@@ -1,12 +1,16 @@
 """What the daemon publishes of its manifest, for clients that read no YAML. No secrets."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
+from jobrunner import message
+from jobrunner.message import Message
 from jobrunner.model import Priority
-from jobrunner.params import ParamSpec
+from jobrunner.params import ParamSpec, check_arguments, secret_names
 from jobrunner.store.damage import UNREADABLE
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Script
@@ -37,9 +41,25 @@ class PublishedCron(msgspec.Struct, frozen=True, omit_defaults=True):
     schedule: str  # as written
     words: str  # "daily at 02:00"
     timezone: str = "UTC"
-    params: dict[str, object] = {}
+    params: dict[str, object] = {}  # without those that are secret
+    withheld: list[str] = []  # names of those: the worker fills them in
     is_enabled: bool = True
     description: str = ""
+
+    def message_of(self, task: PublishedTask, today: date, fire_time: int | None = None) -> bytes:
+        """The message of one of its jobs. Raises InvalidArguments.
+
+        `today` as for `check_arguments`; `fire_time` is milliseconds since the epoch.
+        """
+        specs = [
+            replace(spec, required=False) if spec.name in self.withheld else spec
+            for spec in task.params
+        ]
+        arguments = check_arguments(task.name, specs, self.params, from_text=False, today=today)
+        secrets = secret_names(specs, arguments)
+        return message.encode(
+            Message(task.name, arguments, cron=self.name, fire_time=fire_time, secrets=secrets)
+        )
 
 
 class Published(msgspec.Struct, frozen=True):

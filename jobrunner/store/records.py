@@ -63,7 +63,7 @@ def _job_of(job_id: str, fields: dict[str, str]) -> Job:
         progress=_optional(msgspec.json.decode, fields.get("progress")),
         key=fields.get("key"),
         after=fields.get("after"),
-        arguments=_arguments(fields.get("message")),
+        **_arguments(fields.get("message")),
         cancel_requested="cancel_requested" in fields,
     )
 
@@ -80,11 +80,15 @@ def _milliseconds(text: str) -> timedelta:
     return timedelta(milliseconds=int(text))
 
 
-def _arguments(text: str | None) -> dict[str, Any] | None:
+def _arguments(text: str | None) -> dict[str, Any]:
     try:
-        return None if text is None else message.decode(text).kwargs
+        body = None if text is None else message.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return None  # a damaged message; the job failed for it, and its record must stay readable
+        body = None  # damaged; the job failed for it, and its record must stay readable
+    if body is None:
+        return {}
+    unmarked = body.kwargs if body.secrets is None else None
+    return {"arguments": body.shown_arguments(), "unmarked": unmarked}
 
 
 _READERS: Readers = {

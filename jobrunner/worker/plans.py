@@ -15,7 +15,7 @@ from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Ack, Conflict, Lock, Manifest, Record, Task
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
-from jobrunner.params import ParamSpec, bound_arguments, check_arguments, substitute
+from jobrunner.params import ParamSpec, bound_arguments, check_arguments, secret_names, substitute
 from jobrunner.policy import Failure, retry_delay, should_retry
 from jobrunner.runner.attempt import Attempt, Ended, Outcome
 from jobrunner.store.attempts import Entry, Finish, HeldLock
@@ -39,6 +39,7 @@ class TaskPlan:
     task: Task
     specs: Sequence[ParamSpec]
     lock_of: Callable[[str | None], Lock | None]  # for jobs of a cron, or of none
+    withheld_of: Callable[[str | None], Mapping[str, Any]]  # secret arguments of a cron's jobs
     namespace: str
     folder: Path
     env_layers: Sequence[tuple[list[str], Env]]
@@ -52,6 +53,8 @@ class TaskPlan:
         arguments = body.kwargs
         if body.args:
             arguments = bound_arguments(self.name, self.specs, arguments, body.args)
+        if withheld := self.withheld_of(body.cron):
+            arguments = {**withheld, **arguments}
         if self.specs or arguments:
             arguments = check_arguments(
                 self.name, self.specs, arguments, from_text=False, today=self._day_of(body)
@@ -179,11 +182,18 @@ def _plan_of(manifest: Manifest, name: str, task: Task, clock: Clock) -> TaskPla
         if spec.task == name
     }
     own = manifest.lock_of(name)
+    specs = task.param_specs()
+    withheld: dict[str | None, dict[str, Any]] = {
+        cron: {key: spec.params[key] for key in secret_names(specs, spec.params)}
+        for cron, spec in manifest.crons.items()
+        if spec.task == name
+    }
     return TaskPlan(
         name,
         task,
-        task.param_specs(),
+        specs,
         lambda cron: locks.get(cron, own),
+        lambda cron: withheld.get(cron, {}),
         manifest.name,
         manifest.folder,
         manifest.env_layers(task),

@@ -203,3 +203,118 @@ def test_a_secret_as_a_file_belongs_to_the_user_of_its_task(project: Projects) -
     made.start(environ={"THE_KEY": "sesame-open"})
 
     assert output_of(made, made.submit("read")).splitlines() == ["600 nobody", "***"]
+
+
+SECRETS = ("sesame-argument", "sesame-default", "sesame-cron")
+SHOWN = """
+    name: shown
+    workers: {processes: 1}
+    tasks:
+      t:
+        shell: |
+          echo "out $TOK $PIN"; echo "err $TOK" >&2
+          echo "{\\"token\\": \\"$TOK\\"}" > "$JOBRUNNER_RESULT"
+          test "$PIN" != fail
+        params: {tok: {secret: true, default: sesame-default}, pin: {default: ok}}
+      u: {command: ["true"]}
+    crons:
+      c: {task: t, every: 100d, params: {tok: sesame-cron}}
+    """
+COMMANDS = (
+    *("status", "list", "crons", "queues", "workers", "locks", "stats", "doctor"),
+    *("history t", "why t", "why c", "next c"),
+)
+OF_A_JOB = ("show", "why", "logs", "wait", "status")
+
+
+def all_that_is_shown(made: Project, job_ids: list[str]) -> str:
+    """What each command prints, for people and as JSON, and what the daemon has logged."""
+    lines = [*COMMANDS, *(f"{command} {job}" for command in OF_A_JOB for job in job_ids)]
+    told = [made.cli(*line.split(), *more) for line in lines for more in ([], ["--json"])]
+    logs = [daemon.log() for daemon in made.daemons]
+    return "\n".join([*(f"{each.out}{each.err}" for each in told), *logs])
+
+
+def test_no_secret_is_shown_by_any_command_and_none_of_the_manifest_is_in_the_store(
+    project: Projects,
+) -> None:
+    made = project(SHOWN)
+    daemon = made.start()
+    by_cli = made.cli("submit", "t", "tok=sesame-argument", "pin=fail", "--wait")
+    refused = made.cli("submit", "t", "tok=sesame-argument", "pn=fail")
+    triggered = made.cli("trigger", "c").ok().out.strip()
+    made.ended(triggered)
+    job_ids = [by_cli.out.strip(), made.submit("t"), triggered]
+    made.all_ended(job_ids)
+
+    shown = all_that_is_shown(made, job_ids)
+
+    for secret in SECRETS:
+        assert secret not in f"{shown}{by_cli.out}{by_cli.err}{refused.out}{refused.err}"
+    assert "out *** fail" in shown
+    assert [job.result for job in map(made.job, job_ids)] == [None, *[{"token": "***"}] * 2]
+    stored = made.execute("HGETALL", made.keys.manifest())
+    assert not [text for text in stored if b"sesame" in text]
+    messages = [made.execute("HGET", made.keys.job(job), "message") for job in job_ids]
+    assert [b"sesame" in text for text in messages] == [True, False, False]
+
+    # The task leaves the manifest: the jobs themselves say what is secret.
+    made.write("name: shown\nworkers: {processes: 1}\ntasks: {u: {command: ['true']}}\n")
+    made.cli("reload").ok()
+    daemon.wait_for_log("reloaded")
+
+    shown = all_that_is_shown(made, job_ids)
+
+    assert "arguments  tok=*** pin=fail" in shown
+    for secret in SECRETS:
+        assert secret not in shown
+
+
+def test_a_job_with_a_secret_is_retried_with_it(project: Projects) -> None:
+    made = project(
+        """
+        name: again
+        tasks:
+          t:
+            shell: '[ -e ok ] && [ "$TOK" = sesame-open ] && echo again >> witness'
+            params: {tok: {secret: true}}
+        """
+    )
+    made.start()
+    job = made.submit("t", {"tok": "sesame-open"})
+    assert made.ended(job).state is JobState.FAILED
+    (made.folder / "ok").touch()
+
+    made.cli("retry", job).ok()
+
+    assert made.ended(job).state is JobState.COMPLETED
+    assert made.lines() == ["again"]
+
+
+def test_a_fire_time_and_a_backfill_use_a_secret_that_is_not_in_the_store(
+    project: Projects,
+) -> None:
+    made = project(
+        """
+        name: fired
+        tasks:
+          t:
+            shell: 'echo "$TOK" | wc -c >> witness'
+            params: {tok: {secret: true}}
+        crons:
+          c: {task: t, cron: "* * * * * *", params: {tok: sesame-cron}}
+          old: {task: t, cron: "0 0 * * *", params: {tok: sesame}}
+        """
+    )
+    made.start()
+    made.wait_for_lines(1)
+    made.cli("pause", "c").ok()
+
+    made.cli("backfill", "old", "--from", "2026-01-01", "--to", "2026-01-02").ok()
+
+    backfilled = made.ended("old@2026-01-01T00:00:00Z")
+    assert backfilled.state is JobState.COMPLETED
+    assert {line.strip() for line in made.lines()} == {"12", "7"}
+    messages = [made.execute("HGET", made.keys.job(job.id), "message") for job in made.jobs()]
+    assert messages
+    assert not [text for text in messages if b"sesame" in text]

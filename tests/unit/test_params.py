@@ -16,8 +16,9 @@ from jobrunner.params import (
     as_text,
     bound_arguments,
     check_arguments,
-    mask_secrets,
     placeholders,
+    public,
+    secret_names,
     substitute,
 )
 
@@ -177,7 +178,7 @@ def test_a_secret_value_is_never_in_the_message() -> None:
 def test_secrets_are_masked() -> None:
     specs = [ParamSpec("token", secret=True), ParamSpec("day")]
 
-    assert mask_secrets(specs, {"token": "x", "day": "y"}) == {"token": "***", "day": "y"}
+    assert secret_names(specs, {"token": "x", "day": "y"}) == ["token"]
 
 
 @pytest.mark.parametrize(
@@ -307,3 +308,21 @@ def test_all_values_of_a_process_are_bounded_together() -> None:
     error = refused(specs, {spec.name: "x" * 120_000 for spec in specs})
 
     assert "too large together: 1680000 bytes" in error.what
+
+
+def test_the_choices_of_a_secret_are_not_told() -> None:
+    spec = ParamSpec("token", secret=True, choices=["sesame", "other"])
+
+    error = refused([spec], {"token": "wrong"})
+
+    told = f"{error.what} {error.why} {error.fix}"
+    assert "must be one of its choices, not ***" in told
+    assert "sesame" not in told
+
+
+def test_what_is_public_of_a_secret_is_whether_it_must_be_given() -> None:
+    with_default = ParamSpec("t", secret=True, default="x", choices=["x"], required=False)
+
+    assert public(with_default) == ParamSpec("t", secret=True, required=False)
+    assert public(ParamSpec("t", secret=True)) == ParamSpec("t", secret=True)
+    assert public(ParamSpec("t", default="x")) == ParamSpec("t", default="x")

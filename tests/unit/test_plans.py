@@ -86,6 +86,19 @@ def test_today_is_the_day_of_the_fire_time_however_late_the_job_runs() -> None:
     assert submitted.arguments == {"day": str(START.date())}
 
 
+def test_the_secret_arguments_of_a_cron_are_filled_in_for_its_jobs_only() -> None:
+    task = a_task(params={"token": {"secret": True, "default": "own"}, "day": {"default": "x"}})
+    plan = a_plan(task, {"c": CronSpec(task="demo", every="1h", params={"token": "sesame"})})
+
+    def token(body: Message) -> object:
+        return plan.prepare(body).arguments["token"]
+
+    assert token(Message("demo", cron="c")) == "sesame"
+    assert token(Message("demo", {"token": "given"}, cron="c")) == "given"
+    assert token(Message("demo")) == "own"
+    assert token(Message("demo", cron="gone")) == "own"
+
+
 def test_a_task_without_parameters_costs_no_check() -> None:
     body = Message("demo")
 

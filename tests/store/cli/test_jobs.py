@@ -235,3 +235,24 @@ def test_a_job_that_refuses_does_not_keep_the_others_from_being_done(
     assert all(f"job {job_id}: it " in outcome.stderr for job_id in bad)
     assert good not in outcome.stderr
     assert outcome.code == 5
+
+
+def test_show_masks_what_was_secret_when_the_job_was_made(invoke: Invoke, declared: Store) -> None:
+    for task in ("backup", "gone"):
+        arguments = {"day": "s3cret", "token": "s3cret"}
+        text = message.encode(Message(task, arguments, secrets=["day"]))
+        job_id = declared.submit(task=task, message=text)
+
+        outcome = invoke("show", job_id)
+
+        token = "***" if task == "backup" else "s3cret"  # the manifest of now calls it so
+        assert f"arguments  day=*** token={token}" in outcome.stdout
+
+
+def test_show_masks_all_arguments_of_a_task_that_is_gone_where_nobody_said_what_is_secret(
+    invoke: Invoke, declared: Store
+) -> None:
+    text = message.encode(Message("gone", {"day": "x", "token": "s3cret"}))
+    job_id = declared.submit(task="gone", message=text)
+
+    assert "arguments  day=*** token=***" in invoke("show", job_id).stdout

@@ -95,3 +95,37 @@ def test_a_function_inherits_what_its_process_has() -> None:
     [problem] = problems("tasks: {a: {python: 'm:f', inherit_env: false}}")
 
     assert "'inherit_env' has no meaning for the function of task 'a'" in problem.what
+
+
+def test_a_secret_parameter_in_the_name_of_a_lock_is_refused() -> None:
+    text = """
+        tasks:
+          a: {command: "true", params: {t: {secret: true}}, lock: {name: "api-{t}"}}
+          b: {command: "true", params: {t: {}}, lock: {name: "api-{t}"}}
+        """
+
+    [problem] = problems(text)
+
+    assert problem.what == "{t} in the lock's name of task 'a' is a secret parameter"
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        "{secret: true, type: integer, default: sesame}",
+        "{secret: true, type: integer, choices: [sesame]}",
+        "{secret: true, choices: sesame}",
+        "{secret: true, choices: [other, sesame], default: sesames}",
+        "{secret: true, pattern: '[0-9]+', default: sesame}",
+    ],
+)
+def test_no_problem_quotes_the_value_of_a_secret_parameter(param: str) -> None:
+    text = f"""
+        tasks: {{a: {{command: "true", params: {{p: {param}}}}}}}
+        crons: {{c: {{task: a, every: 1h, params: {{p: sesame}}}}}}
+        """
+
+    found = problems(text)
+
+    assert found
+    assert "sesame" not in str(found)
