@@ -3,13 +3,16 @@
 Three ways, the cheapest that does: posix_spawn, when nothing but descriptors has to be changed;
 `Popen`, which vforks, for another folder, umask or user; and `Popen` with a gate for limits and
 niceness, which are set from outside while the child waits: a shell that reads one line and then
-becomes the command. Never by `preexec_fn`: that forks the whole worker, eight times slower, and
-runs Python in a copy of a process with threads.
+becomes the command. For another user the shell itself sets what anyone may, less than there is:
+from outside that takes CAP_SYS_RESOURCE and CAP_SYS_NICE, which services seldom have.
+Never by `preexec_fn`: that forks the whole worker, eight times slower, and runs Python in a copy of
+a process with threads.
 """
 
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +28,13 @@ from jobrunner.runner.refusals import refusal
 KEEP_UMASK = -1
 CPU_GRACE_S = 5  # between XCPU, which a program may answer, and KILL
 GATE = 'read -r _ || exit 125; exec "$@" </dev/null'
+# Of the shell's `ulimit`: the option of a limit, and its unit in bytes, seconds or files.
+SHELL_OPTIONS = {"memory": ("-v", 1024), "cpu": ("-t", 1), "files": ("-n", 1)}
+SHELL_LIMITS_ELSEWHERE = ("cpu", "files")  # where there is no prlimit; macOS keeps none for memory
+
+
+# Name in the manifest, number, soft and hard limit.
+Rlimit = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +125,16 @@ def _popen(launch: Launch, argv: list[str], stdin: int, stdout: int, stderr: int
 
 
 def _spawn_gated(launch: Launch, stdout: int, stderr: int) -> int:
-    argv = ["/bin/sh", "-c", _limits_for_shell(launch.limits) + GATE, "sh", *launch.argv]
+    inside, outside = _split(launch)
+    nice = _nice_for_shell(launch)
+    argv = ["/bin/sh", "-c", _limits_for_shell(inside) + GATE, "sh", *nice, *launch.argv]
     gate, opener = os.pipe()
     try:
         pid = _popen(launch, argv, gate, stdout, stderr)
         try:
-            _set_nice(pid, launch.nice)
-            _set_limits(pid, launch.limits)
+            if not nice:
+                _set_nice(pid, launch.nice)
+            _set_limits(pid, outside)
         except CannotStart:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -141,26 +154,25 @@ def _set_nice(pid: int, nice: int | None) -> None:
     except PermissionError as error:
         raise CannotStart(
             f"cannot set nice to {nice}",
-            why="only root may ask for a higher priority than its own",
-            fix="give a larger number, or start the daemon as root",
+            why=f"the daemon's own is {_own_nice()}, and it takes CAP_SYS_NICE to go below",
+            fix=f"give {_own_nice()} or more, or give the daemon CAP_SYS_NICE",
         ) from error
 
 
-def _set_limits(pid: int, limits: Limits) -> None:
-    if sys.platform != "linux":
-        return  # done by the shell at the gate
-    for name, number, soft, hard in _rlimits(limits):
+def _set_limits(pid: int, limits: list[Rlimit]) -> None:
+    for name, number, soft, hard in limits:
         try:
             resource.prlimit(pid, number, (soft, hard))
         except (OSError, ValueError) as error:
+            own = resource.getrlimit(number)[1]
             raise CannotStart(
                 f"cannot set limits.{name} to {soft}",
-                why=f"the daemon itself is limited to {resource.getrlimit(number)[1]}",
-                fix="ask for less, or raise the daemon's own limit",
+                why=f"the daemon has {own} itself, and it takes CAP_SYS_RESOURCE to set more",
+                fix="ask for less, raise the daemon's own limit, or give it CAP_SYS_RESOURCE",
             ) from error
 
 
-def _rlimits(limits: Limits) -> list[tuple[str, int, int, int]]:
+def _rlimits(limits: Limits) -> list[Rlimit]:
     """(name in the manifest, rlimit, soft, hard) of the limits that are given."""
     found = []
     if limits.memory is not None:
@@ -173,10 +185,39 @@ def _rlimits(limits: Limits) -> list[tuple[str, int, int, int]]:
     return found
 
 
-def _limits_for_shell(limits: Limits) -> str:
-    """`ulimit` lines for systems without prlimit; macOS does not keep the one for memory."""
-    if sys.platform == "linux":
-        return ""
-    options = {"cpu": "-t", "files": "-n"}
-    chosen = [(options[name], soft) for name, _, soft, _ in _rlimits(limits) if name in options]
-    return "".join(f"ulimit {option} {soft}\n" for option, soft in chosen)
+def _split(launch: Launch) -> tuple[list[Rlimit], list[Rlimit]]:
+    """The limits that the shell at the gate sets, and those that are set from outside."""
+    limits = _rlimits(launch.limits)
+    if sys.platform != "linux":
+        return [limit for limit in limits if limit[0] in SHELL_LIMITS_ELSEWHERE], []
+    inside = [limit for limit in limits if launch.identity is not None and _is_less(*limit)]
+    return inside, [limit for limit in limits if limit not in inside]
+
+
+def _is_less(name: str, number: int, soft: int, _hard: int) -> bool:
+    """Whether anyone may set it, by the shell."""
+    own = resource.getrlimit(number)[1]
+    return name in SHELL_OPTIONS and (own == resource.RLIM_INFINITY or soft <= own)
+
+
+def _limits_for_shell(limits: list[Rlimit]) -> str:
+    """`ulimit` lines: the soft limit first, which the hard one may not go below."""
+    lines = []
+    for name, number, soft, hard in limits:
+        option, unit = SHELL_OPTIONS[name]
+        own = resource.getrlimit(number)[1]
+        most = hard if own == resource.RLIM_INFINITY else min(hard, own)
+        lines += [f"ulimit -S {option} {soft // unit}", f"ulimit -H {option} {most // unit}"]
+    return "".join(f"{line} || exit 125\n" for line in lines)
+
+
+def _nice_for_shell(launch: Launch) -> list[str]:
+    """The words by which the shell starts the command as a nicer one; none if it shall not."""
+    if launch.identity is None or launch.nice is None or launch.nice < _own_nice():
+        return []
+    program = shutil.which("nice", path=os.defpath)
+    return [] if program is None else [program, "-n", str(launch.nice - _own_nice())]
+
+
+def _own_nice() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)

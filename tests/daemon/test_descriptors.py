@@ -70,7 +70,7 @@ FUNCTIONS = """
             start(how)
 """
 PLAIN = ("plain", "elsewhere", "narrow", "gated", "nice", "shell")
-AS_ANOTHER = ("other",)
+AS_ANOTHER = ("other", "other_gated", "other_nice")
 WAYS = ("subprocess", "system", "fork", "spawn")
 
 
@@ -87,6 +87,8 @@ MANIFEST = """
       nice: {command: [PYTHON, -I, FOLDER/listing.py], nice: 5}
       shell: {shell: PYTHON -I FOLDER/listing.py}
       other: {shell: "ls -l /proc/$$/fd; true", user: nobody}
+      other_gated: {shell: "ls -l /proc/$$/fd; true", user: nobody, limits: {files: 64}}
+      other_nice: {shell: "ls -l /proc/$$/fd; true", user: nobody, nice: 5}
 """
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import pwd
@@ -564,6 +565,58 @@ async def test_only_the_group_may_be_changed(run: Run, sink: MemorySink) -> None
     await run(shell="id -u; id -g", group="1", nice=3)
 
     assert sink.texts() == ["0", "1"]
+
+
+@needs_root
+async def test_limits_and_nice_are_set_for_another_user_too(run: Run, sink: MemorySink) -> None:
+    outcome = await run(
+        shell="ulimit -v; ulimit -n; ulimit -Hn; ulimit -t; ulimit -Ht; nice; id -un",
+        limits={"memory": "512M", "files": 77, "cpu": "90s"},
+        nice=7,
+        user="nobody",
+        cwd="/",
+    )
+
+    assert outcome.ended is Ended.COMPLETED
+    assert sink.texts() == [str(512 * 1024), "77", "77", "90", "95", "7", "nobody"]
+
+
+@needs_root
+async def test_a_number_without_an_account_is_a_user_of_no_other_group(
+    run: Run, sink: MemorySink
+) -> None:
+    outcome = await run(shell='id -u; id -g; id -G; echo "$HOME $USER"', user="54321", cwd="/")
+
+    assert outcome.ended is Ended.COMPLETED
+    assert sink.texts() == ["54321", "54321", "54321", "/ 54321"]
+
+
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [
+        # The system takes the largest number for "do not change it": the job would be root's.
+        ({"user": "4294967295"}, "4294967295 is no number of a user"),
+        ({"group": "4294967295"}, "4294967295 is no number of a user or group"),
+        ({"user": "12345:6"}, "there is no user '12345:6'; write `user: 12345` and `group: 6`"),
+    ],
+)
+async def test_what_is_no_user_is_refused(run: Run, task: dict[str, str], what: str) -> None:
+    outcome = await run(shell="id", **task)
+
+    assert what in message_of(outcome)
+
+
+async def test_a_limit_beyond_the_daemons_own_is_refused_with_the_right_that_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("resource.prlimit", refuse)
+    monkeypatch.setattr("os.setpriority", refuse)
+
+    assert "CAP_SYS_RESOURCE" in message_of(await run(shell="id", limits={"files": 1 << 30}))
+    assert "CAP_SYS_NICE" in message_of(await run(shell="id", nice=-20))
 
 
 def test_commands_run_on_uvloop(
