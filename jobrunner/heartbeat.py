@@ -6,6 +6,9 @@ until `asked + ttl - margin`, counted from before it was sent. When trust ends, 
 the jobs concerned are killed from here, so that they are dead before anyone else can have the
 lock or the jobs, whether or not the loop is able to react. A loop that does not react within the
 margin is held by a job that cannot be stopped in any other way: the worker ends itself.
+A server that is away itself, since it was killed or loads its file, can serve nobody else: whoever
+may end a lease waits for as long as one lasts after its return (`returned.lua`). So trust counts
+anew from each time that it was found away, up to a bound.
 The thread itself may be held up: by code that holds the interpreter's lock (then the supervisor has
 renewed, see `daemon/vouching.py`), or since the process was stopped (then it was buried). It cannot
 tell which, so when it comes back too late it asks the store, and only then ends its trust.
@@ -23,7 +26,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog, flush
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.connection import StoreConnection
-from jobrunner.store.failures import ReplyError
+from jobrunner.store.failures import ReplyError, is_server_away
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, LockLease, Renewal, renew
 
@@ -37,6 +40,7 @@ LAST_TRY = 1 / 3
 # this long, however little of the TTL is left.
 HELD_UP = MARGIN * LAST_TRY
 BACK_PATIENCE_S = 0.5
+HOLD_ON = timedelta(minutes=5)  # since the last renewal: a server reads 2 GB in 40 s
 LAST_WORDS_S = 0.05  # to log why, when others may have a lock in a moment
 LEAVE_S = 1.0  # for the answer to a renewal when the worker goes
 
@@ -47,6 +51,7 @@ class _Held:
 
     lease: LockLease
     renewed_at: float  # when the request that took or renewed it was sent
+    away_until: float = 0.0  # trusted, since the server was away
     end_by: float | None = None  # once lost: when the job must have ended
 
     @property
@@ -55,7 +60,7 @@ class _Held:
 
     @property
     def trusted_until(self) -> float:
-        return self.renewed_at + _trust(self.ttl_s)
+        return max(self.renewed_at + _trust(self.ttl_s), self.away_until)
 
 
 @dataclass(slots=True)
@@ -88,7 +93,9 @@ class Heartbeat:
         processes: ProcessRegistry,
         events: HeartbeatEvents,
         ttl: timedelta = LEASE_TTL,
+        hold_on: timedelta = HOLD_ON,
     ) -> None:
+        """`hold_on`: for how long after a renewal a server may be away."""
         self._keys = keys
         self._connection = connection
         self._clock = clock
@@ -96,6 +103,7 @@ class Heartbeat:
         self._processes = processes
         self._events = events
         self._ttl_s = ttl.total_seconds()
+        self._hold_on_s = hold_on.total_seconds()
         self._locks: dict[str, _Held] = {}
         self._mutex = threading.Lock()
         self._wake = threading.Event()
@@ -105,6 +113,7 @@ class Heartbeat:
         self._busy = 0
         self._ask_until = 0.0  # the thread was held up, and asks the store before it ends its trust
         self._renewed_at = clock.monotonic()
+        self._away_until = 0.0  # trusted, since the server was away
         self._asked_at = self._renewed_at - self._ttl_s  # the first beat comes at once
         self._asked: _Asked | None = None
         self._renewing: threading.Thread | None = None
@@ -156,7 +165,7 @@ class Heartbeat:
 
     @property
     def _trusted_until(self) -> float:
-        return self._renewed_at + _trust(self._ttl_s)
+        return max(self._renewed_at + _trust(self._ttl_s), self._away_until)
 
     def _beat_until_stopped(self) -> None:
         planned = self._clock.monotonic()
@@ -215,6 +224,8 @@ class Heartbeat:
             if not has_failed:
                 error = asked.answer
                 EventLog().warning("could not renew the lease", worker=self._worker, error=error)
+            if isinstance(asked.answer, StoreUnavailable) and is_server_away(asked.answer):
+                self._hold_on(asked.at)
             self._end_trust()
         elif not asked.answer.is_alive:
             self._lose_lease("another daemon ended it")
@@ -233,6 +244,18 @@ class Heartbeat:
                     held.renewed_at = asked.at
         if renewal.to_cancel:
             self._events.cancel(renewal.to_cancel)
+
+    def _hold_on(self, asked_at: float) -> None:
+        """The server was away at some instant after this one, so it comes back later than that."""
+        if asked_at - self._renewed_at > self._hold_on_s:
+            return
+        until = asked_at + _trust(self._ttl_s)
+        if asked_at < self._trusted_until:
+            self._away_until = until
+        with self._mutex:
+            for held in self._locks.values():
+                if held.end_by is None and asked_at < held.trusted_until:
+                    held.away_until = until
 
     def _end_trust(self) -> None:
         """While the store is away: stop what could collide with others once a lease is over."""

@@ -73,6 +73,7 @@ class Rescuer:
         self._connection = connection
         self._clock = clock
         self._host = socket.gethostname()
+        self._lease_ttl = lease_ttl
         self._tick_every = lease_ttl * RENEW_EVERY
         self._jumps = _Jumps(lease_ttl)
         self._max_lost: Mapping[str, int] = {}
@@ -100,7 +101,10 @@ class Rescuer:
         asked_at = self._clock.monotonic()
         queues, at = await self._connection.run(known_queues(self._keys))
         can_judge = self._jumps.can_judge(at, asked_at, self._clock.monotonic())
-        await self._rescue(find_orphans(self._keys, queues, bury_ended=can_judge))
+        finding = find_orphans(
+            self._keys, queues, bury_ended=can_judge, after_return=self._lease_ttl
+        )
+        await self._rescue(finding)
         if can_judge:
             await self._connection.run(wake_free_locks(self._keys, at))
         await self._connection.run(cancel_unclaimed(self._keys))

@@ -6,6 +6,7 @@ A worker that was rescued meanwhile gets '' for its late finish, and nothing is 
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from itertools import groupby
 
@@ -13,6 +14,7 @@ import msgspec
 
 from jobrunner.model import Job, JobState, Priority, Reason
 from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.records import STATES
 from jobrunner.store.requests import Argument, Command, Operation, Script
 
@@ -95,6 +97,9 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     lock: HeldLock | None = None
     cron: str | None = None
     counts_attempt: bool = True  # false for a job that was skipped or cancelled before it began
+
+
+_AFTER_RETURN_MS = LEASE_TTL // timedelta(milliseconds=1)
 
 
 def queue_streams(keys: Keys, queues: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -184,7 +189,8 @@ def start(
     """Write start records and take locks; per job what happened, and the lock's token or holder."""
     names = [keys.running(), keys.counts(), keys.cancelling()]
     names += [keys.locks(), keys.tokens(), keys.blocked(), keys.scheduled(), keys.workers()]
-    args: list[Argument] = [GROUP, worker, keys.wake_channel(), len(starts)]
+    names.append(keys.server())
+    args: list[Argument] = [GROUP, worker, keys.wake_channel(), len(starts), _AFTER_RETURN_MS]
     for item in starts:
         entry, lock = item.entry, item.lock
         names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]

@@ -108,6 +108,17 @@ def outage(error: Exception, address: StoreAddress) -> StoreUnavailable:
     return StoreUnavailable(f"the store at {address} cannot be reached: {why}", fix=fix)
 
 
+def is_server_away(error: StoreUnavailable) -> bool:
+    """Whether no server serves there: nothing listens, or it is still loading its data.
+
+    Not a network that is cut, or a server that hangs: then others may be served.
+    """
+    cause = error.__cause__
+    if isinstance(cause, ReplyError):
+        return cause.code == "LOADING"
+    return isinstance(cause, ConnectionRefusedError | FileNotFoundError)
+
+
 def _network_reason(error: Exception) -> tuple[str, str]:
     """Why the network failed, and the fix."""
     if isinstance(error, socket.gaierror):

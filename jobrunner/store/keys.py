@@ -145,6 +145,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Stream: output of a job, in chunks of lines. Capped in bytes."""
         return self._key(f"log:{job_id}")
 
+    def server(self) -> str:
+        """Hash: `run_id` of the server that serves, and `since` when (ms); 0 for the first one."""
+        return self._key("server")
+
     def full(self) -> str:
         """String: there while the server is nearly full, as a daemon says. Expires."""
         return self._key("full")

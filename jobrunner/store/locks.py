@@ -1,14 +1,14 @@
 """Locks as users see them: who holds, who waits, and breaking one by hand."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
-from jobrunner.store.leases import score_instant
+from jobrunner.store.leases import LEASE_TTL, score_instant
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 MOST_LOCKS = 1000  # that are read at once
@@ -131,9 +131,11 @@ def _wake(keys: Keys, name: str) -> Operation[list[str]]:
     first = yield Command(("ZRANGE", keys.lock_waiting(name), 0, 0))
     waiter = first[0].decode() if first else ""
     names = [keys.lock(name), keys.lock_waiting(name), keys.locks(), keys.scheduled()]
+    names.append(keys.server())
     if waiter:
         names.append(keys.job(waiter))
-    woken: bytes = yield Script("wake", names, [name, waiter])
+    wait_ms = LEASE_TTL // timedelta(milliseconds=1)
+    woken: bytes = yield Script("wake", names, [name, waiter, wait_ms])
     return [woken.decode()] if woken else []
 
 

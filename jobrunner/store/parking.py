@@ -36,14 +36,20 @@ def know(keys: Keys, daemon: str, tasks: Collection[str]) -> Operation[None]:
 
 
 def is_known(keys: Keys, task: str) -> Operation[bool]:
-    """Whether some daemon knows the task, or did so a moment ago."""
+    """Whether some daemon knows the task, or did so a moment ago.
+
+    Nobody could say so while the server was away: for as long after that it is taken for known.
+    """
     daemons = yield Command(("ZRANGE", keys.knowers(), 0, -1))
-    if not daemons:
-        return False
-    replies = yield Pipeline(
-        [Command(("SISMEMBER", keys.known_tasks(daemon.decode()), task)) for daemon in daemons]
-    )
-    return any(replies)
+    if daemons:
+        replies = yield Pipeline(
+            [Command(("SISMEMBER", keys.known_tasks(daemon.decode()), task)) for daemon in daemons]
+        )
+        if any(replies):
+            return True
+    believed_ms = BELIEVED_FOR // timedelta(milliseconds=1)
+    since_return: int = yield Script("since_return", [keys.server()], [believed_ms])
+    return since_return < believed_ms
 
 
 def park(keys: Keys, entry: Entry, task: str) -> Operation[Parked]:

@@ -2,13 +2,14 @@
 see `jobrunner/rescuer.py`, which calls these in that order."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
 from jobrunner.store.keys import GROUP, Keys
+from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 BATCH = 200  # entries per step
@@ -32,12 +33,22 @@ def known_queues(keys: Keys) -> Operation[tuple[list[str], datetime]]:
 
 
 def find_orphans(
-    keys: Keys, queues: Sequence[str], dead: str = "", *, bury_ended: bool = True
+    keys: Keys,
+    queues: Sequence[str],
+    dead: str = "",
+    *,
+    bury_ended: bool = True,
+    after_return: timedelta = LEASE_TTL,
 ) -> Operation[list[Orphan]]:
-    """Bury workers whose lease has ended, and `dead`, known to be so; list what the buried held."""
+    """Bury workers whose lease has ended, and `dead`, known to be so; list what the buried held.
+
+    No lease has ended before the server is back for `after_return`: each worker that lives has
+    renewed by then.
+    """
     streams = queue_streams(keys, queues)
-    names = [keys.workers(), *(key for _, _, key in streams)]
-    reply = yield Script("orphans", names, [GROUP, dead, 1 if bury_ended else ""])
+    names = [keys.workers(), keys.server(), *(key for _, _, key in streams)]
+    wait_ms = after_return // timedelta(milliseconds=1)
+    reply = yield Script("orphans", names, [GROUP, dead, 1 if bury_ended else "", wait_ms])
     return [
         Orphan(worker.decode(), streams[index][0], streams[index][1]) for index, worker in reply
     ]

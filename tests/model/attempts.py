@@ -64,8 +64,8 @@ def _flat(entry: ModelEntry) -> list[str]:
 
 
 def start(model: Model, keys: Texts, args: Texts) -> list[list[Any]]:
-    replies, at = [], 8
-    for row in rows(args, 4, 9):
+    replies, at = [], 9
+    for row in rows(args, 5, 9):
         has_lock = row[5] != "0"
         replies.append(_start_one(model, place_of(keys[at + 1]), args[1], row))
         at += 4 if has_lock else 2

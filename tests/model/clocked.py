@@ -101,7 +101,7 @@ class ClockedStore:
             name = rest_of(key.decode())
             if kind == b"stream":
                 found.streams[name] = _entries(value, found.ghosts)
-            else:
+            elif name != "server":  # its run; it never goes away here
                 found.values[name] = _value(kind.decode(), value)
         _sum_counts(found.values)
         return found

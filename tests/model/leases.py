@@ -49,13 +49,13 @@ def _renew_lock(model: Model, name: str, job_id: str, token: str, ttl: str) -> b
 
 
 def orphans(model: Model, keys: Texts, args: Texts) -> list[list[Any]]:
-    _, dead, must_bury = args
+    _, dead, must_bury, _ = args
     model.workers.pop(dead, None)
     if must_bury:
         forget_ended(model.workers, model.now)
     return [
         [index, worker]
-        for index, key in enumerate(keys[1:])
+        for index, key in enumerate(keys[2:])
         for worker in sorted({entry.holder for entry in model.streams.get(place_of(key), [])})
         if worker and worker not in model.workers
     ]
@@ -70,7 +70,7 @@ def forget_ended(leases: Zset, now: int) -> int:
 
 
 def wake(model: Model, keys: Texts, args: Texts) -> str:
-    name, waiter = args
+    name, waiter, _ = args
     holders, line = model.holders.get(name, {}), model.waiting.get(name, {})
     vanished = forget_ended(holders, model.now)
     if holders:

@@ -44,6 +44,7 @@ def steps() -> dict[str, Step]:
         "place": attempts.place,
         "unrenewed": leases.unrenewed,
         "fold": _fold,
+        "since_return": _since_return,
         "tell": _tell,
         "pause": _pause,
         "unpark": _unpark,
@@ -71,6 +72,11 @@ def _fold(model: Model, _: Sequence[str], args: Sequence[str]) -> int:
         return 0
     model.folds += 1
     return 1
+
+
+def _since_return(_: Model, __: Sequence[str], args: Sequence[str]) -> int:
+    """The server of a run of the model never goes away."""
+    return int(args[0])
 
 
 def _tell(model: Model, keys: Sequence[str], args: Sequence[str]) -> int:

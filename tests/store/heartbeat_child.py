@@ -34,6 +34,7 @@ def main() -> None:
         ProcessRegistry("w1"),
         events,
         timedelta(seconds=settings["ttl_s"]),
+        timedelta(seconds=settings["hold_on_s"]),
     )
     heartbeat.start()
     for lock in settings["locks"]:

@@ -1,5 +1,6 @@
 """The way to the real server, with a switch in it, to act an outage."""
 
+import os
 import selectors
 import socket
 import threading
@@ -26,6 +27,7 @@ class Switch:
         self._is_hanging = False
         self._until_loss: int | None = None  # replies that arrive before the one that is lost
         self._is_closed = False
+        self._path = path
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen()
@@ -36,11 +38,18 @@ class Switch:
         """Cut all connections, and refuse new ones."""
         self._is_down = True
 
+    def vanish(self) -> None:
+        """Cut all connections, and be no more where clients look, as a server that was killed."""
+        os.rename(self._path, f"{self._path}.away")
+        self._is_down = True
+
     def hang(self) -> None:
         """Take requests, and keep the replies back until it is up again."""
         self._is_hanging = True
 
     def up(self) -> None:
+        if not os.path.exists(self._path):
+            os.rename(f"{self._path}.away", self._path)
         self._is_down = self._is_hanging = False
 
     def lose_reply(self, after: int = 0) -> None:

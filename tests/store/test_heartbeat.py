@@ -286,11 +286,14 @@ def test_the_wall_clock_has_no_say_in_trust(store: Store, address: StoreAddress)
 class Child:
     """A heartbeat in a process of its own."""
 
-    def __init__(self, address: StoreAddress, ttl_s: float, locks: list[LockLease]) -> None:
+    def __init__(
+        self, address: StoreAddress, ttl_s: float, locks: list[LockLease], hold_on_s: float
+    ) -> None:
         settings = {
             "name": address.name,
             "socket": address.socket,
             "ttl_s": ttl_s,
+            "hold_on_s": hold_on_s,
             "locks": [msgspec.to_builtins(lock) for lock in locks],
         }
         self.process = subprocess.Popen(
@@ -315,8 +318,10 @@ def a_short_lease(store: Store) -> None:
 
 
 @contextmanager
-def a_child(address: StoreAddress, *locks: LockLease, ttl_s: float = SHORT_S) -> Iterator[Child]:
-    child = Child(address, ttl_s, list(locks))
+def a_child(
+    address: StoreAddress, *locks: LockLease, ttl_s: float = SHORT_S, hold_on_s: float = 60
+) -> Iterator[Child]:
+    child = Child(address, ttl_s, list(locks), hold_on_s)
     try:
         yield child
     finally:
@@ -337,6 +342,55 @@ def test_trust_ends_before_the_lease_while_the_store_is_away(
         assert child.next_event() == "lease_lost"
         assert store.now_ms() < lease_end(store)
         assert child.ended() == LEASE_LOST_EXIT
+
+
+def test_a_server_that_is_away_itself_costs_neither_lease_nor_locks(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    a_short_lease(store)
+    lease = take(store, HeldLock("report", slots=1, ttl_ms=1000, conflict="skip"))
+    with Switch(socket_path, address) as switch, a_child(switch.address, lease) as child:
+        assert grows(lambda: lock_end(store, lease))
+        away_at = store.now_ms()
+
+        switch.vanish()
+        eventually(lambda: store.now_ms() > away_at + 2500 * SHORT_S)
+        switch.up()
+
+        assert grows(lambda: lease_end(store))
+        assert lock_end(store, lease) > store.now_ms()
+        assert child.process.poll() is None
+
+
+def test_a_server_that_stays_away_is_given_up(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    a_short_lease(store)
+    with Switch(socket_path, address) as switch, a_child(switch.address, hold_on_s=1) as child:
+        assert grows(lambda: lease_end(store))
+
+        switch.vanish()
+
+        assert child.next_event() == "lease_lost"
+        assert child.ended() == LEASE_LOST_EXIT
+
+
+def test_a_partition_after_the_server_was_away_costs_the_lease(
+    store: Store, address: StoreAddress, socket_path: str
+) -> None:
+    a_short_lease(store)
+    with Switch(socket_path, address) as switch, a_child(switch.address) as child:
+        assert grows(lambda: lease_end(store))
+        away_at = store.now_ms()
+        switch.vanish()
+        eventually(lambda: store.now_ms() > away_at + 1500 * SHORT_S)
+
+        switch.up()
+        switch.down()
+        back_at = store.now_ms()
+
+        assert child.next_event() == "lease_lost"
+        assert store.now_ms() < back_at + 1000 * SHORT_S
 
 
 def test_trust_in_a_lock_ends_before_the_lock_and_the_lease_goes_on(

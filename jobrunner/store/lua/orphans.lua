@@ -1,24 +1,27 @@
 -- Find workers that are gone but have claimed entries, and forget those that have none left.
--- include: clock
+-- include: clock returned
 -- flags: allow-oom
--- KEYS[1] workers zset  KEYS[2..] queue streams
+-- KEYS[1] workers zset  KEYS[2] server hash   KEYS[3..] queue streams
 -- ARGV[1] group         ARGV[2] worker known to be dead, or ''
 -- ARGV[3] 1 to bury the workers whose lease has ended: they cannot renew any more; else ''
+-- ARGV[4] for how long after the server's return no lease has ended, milliseconds
 -- Returns a list of {index of the stream from 0, worker}.
 if ARGV[2] ~= '' then
   redis.call('ZREM', KEYS[1], ARGV[2])
 end
-if ARGV[3] ~= '' then
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now_ms())
+local now = now_ms()
+-- Asked each time: to know a return, the run before it must have been noted.
+if ms_since_return(KEYS[2], now) >= tonumber(ARGV[4]) and ARGV[3] ~= '' then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
 end
 local orphans = {}
-for index = 2, #KEYS do
+for index = 3, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], ARGV[1])
   for _, consumer in ipairs(consumers.err and {} or consumers) do
     local name, pending = consumer[2], consumer[4]
     if not redis.call('ZSCORE', KEYS[1], name) then
       if pending > 0 then
-        orphans[#orphans + 1] = {index - 2, name}
+        orphans[#orphans + 1] = {index - 3, name}
       else
         redis.call('XGROUP', 'DELCONSUMER', KEYS[index], ARGV[1], name)
       end

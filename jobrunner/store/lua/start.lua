@@ -1,11 +1,12 @@
 -- Write the start record of claimed jobs, and take their locks.
--- include: clock counts schedule
+-- include: clock counts returned schedule
 -- flags: allow-oom
 -- KEYS[1] running zset  KEYS[2] counts hash     KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS[5] tokens counter                        KEYS[6] blocked zset    KEYS[7] scheduled zset
--- KEYS[8] workers zset
+-- KEYS[8] workers zset  KEYS[9] server hash
 -- KEYS per job: record hash, queue stream; with a lock: lock zset, its waiting zset
 -- ARGV[1] group         ARGV[2] worker          ARGV[3] wake channel    ARGV[4] number of jobs
+-- ARGV[5] for how long after the server's return no lock has ended, milliseconds
 -- ARGV per job: id, task, entry, attempt, elapsed ms, lock slots or 0, lock name, ttl ms, conflict
 -- Returns per job {what, detail}: 'started' and the lock's token or 0; 'stale'; 'cancelled';
 --   'locked' or 'blocked' and the id of a job that has the lock.
@@ -15,7 +16,9 @@ local now = now_ms()
 local function take_lock(id, record, holders, waiting, lock, slots, ttl)
   -- While workers are neither renewed nor buried, their locks are theirs: after a clock was set
   -- forward all leases have ended, also those of jobs that run.
-  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. now) == 0 then
+  if redis.call('ZCOUNT', KEYS[8], '-inf', '(' .. now) == 0
+    and redis.call('ZCOUNT', holders, '-inf', '(' .. now) > 0
+    and ms_since_return(KEYS[9], now) >= tonumber(ARGV[5]) then
     redis.call('ZREMRANGEBYSCORE', holders, '-inf', '(' .. now)
   end
   -- Its own earlier attempt, taken from a dead worker, is no conflict: the job keeps its lock.
@@ -68,7 +71,7 @@ local function write_start(id, task, state, record, attempt, elapsed)
 end
 
 local replies = {}
-local key_at, arg_at = 9, 5
+local key_at, arg_at = 10, 6
 for _ = 1, tonumber(ARGV[4]) do
   local id, task, entry, attempt, elapsed, slots, lock, ttl, conflict =
     unpack(ARGV, arg_at, arg_at + 8)
