@@ -7,7 +7,15 @@ from heapq import merge
 from itertools import islice
 
 from jobrunner.cli.instants import instant_option
-from jobrunner.crons import ClockChange, Cron, NeverFires, clock_changes, clock_note, next_fire
+from jobrunner.crons import (
+    ClockChange,
+    Cron,
+    NeverFires,
+    clock_changes,
+    clock_note,
+    interval_note,
+    next_fire,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +25,18 @@ class ComingFire:
     fire_time: datetime
     cron: Cron
     after: datetime  # the fire time before it, or where the list begins
+    is_first: bool = False  # of its cron
 
     @property
     def local_time(self) -> datetime:
         """In the cron's time zone."""
         return self.fire_time.astimezone(self.cron.zone)
+
+    @property
+    def remark(self) -> str | None:
+        """All that is to be said of it: at the first fire of a cron also from where it counts."""
+        begin = interval_note(self.cron) if self.is_first else None
+        return "; ".join(filter(None, (self.note, begin))) or None
 
     @property
     def note(self) -> str | None:
@@ -41,13 +56,14 @@ def coming_fires(
 
 
 def _fires(cron: Cron, after: datetime) -> Iterator[ComingFire]:
+    is_first = True
     while True:
         try:
             fire_time = next_fire(cron, after)
         except NeverFires:
             return
-        yield ComingFire(fire_time, cron, after)
-        after = fire_time
+        yield ComingFire(fire_time, cron, after, is_first)
+        after, is_first = fire_time, False
 
 
 def untold_changes(fires: Sequence[ComingFire]) -> list[ClockChange]:

@@ -110,9 +110,10 @@ def error_text(error: JobrunnerError, colours: bool = False) -> str:
     return problem_text(problem, colours)
 
 
-def problem_text(problem: Problem, colours: bool = False) -> str:
+def problem_text(problem: Problem, colours: bool = False, label: str = "error") -> str:
     """`file:line:column: error: …` with excerpt, why and fix, each on its own line."""
-    label = "\x1b[1;31merror:\x1b[0m" if colours else "error:"
+    colour = "1;31" if label == "error" else "1;33"
+    label = f"\x1b[{colour}m{label}:\x1b[0m" if colours else f"{label}:"
     place = f"{problem.where}: " if problem.where else ""
     lines = [f"{place}{label} {problem.what}"]
     if problem.excerpt:

@@ -34,7 +34,7 @@ def fires_json(fires: Sequence[ComingFire]) -> list[dict[str, Any]]:
             "cron": fire.cron.name or None,
             "fire_time": rfc3339(fire.fire_time),
             "local_time": fire.local_time.isoformat(timespec="seconds"),
-            "note": fire.note,
+            "note": fire.remark,
         }
         for fire in fires
     ]
@@ -81,7 +81,7 @@ def _fire_row(fire: ComingFire, now: datetime) -> tuple[Cell, ...]:
         fire.cron.name,
         describe(fire.cron),
         fire.cron.timezone,
-        Text(fire.note or "", style="yellow"),
+        Text(fire.remark or "", style="yellow"),
     )
 
 

@@ -92,7 +92,11 @@ def problem_json(problem: Problem) -> Json:
 
 
 def check_json(
-    file: str, counts: tuple[int, int] | None, problems: Sequence[Problem], left_out: int = 0
+    file: str,
+    counts: tuple[int, int] | None,
+    problems: Sequence[Problem],
+    left_out: int = 0,
+    notes: Sequence[Problem] = (),
 ) -> Json:
     """`counts` of tasks and crons; None when the manifest is not valid."""
     tasks, crons = counts or (None, None)
@@ -103,6 +107,7 @@ def check_json(
         "crons": crons,
         "problems": [problem_json(problem) for problem in problems],
         "left_out": left_out,
+        "notes": [problem_json(note) for note in notes],
     }
 
 

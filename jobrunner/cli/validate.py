@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def validate(ctx: typer.Context) -> ExitCode:
+    from jobrunner.cli.render import problem_text
     from jobrunner.cli.render_json import check_json
     from jobrunner.daemon.plan import make_plan
 
@@ -25,8 +26,11 @@ def validate(ctx: typer.Context) -> ExitCode:
         cli.write_json(check_json(str(path), None, error.problems, error.left_out))
         return error.exit_code
     if cli.json:
-        cli.write_json(check_json(str(path), _counts(plan), []))
+        notes = plan.remarks.all()
+        cli.write_json(check_json(str(path), _counts(plan), [], notes=notes))
     else:
+        for note in plan.remarks.all():
+            cli.note(problem_text(note, cli.has_colours(cli.stderr), label="note"))
         tasks, crons = _counts(plan)
         cli.write(f"{path} is valid: {_counted(tasks, 'task')}, {_counted(crons, 'cron')}")
     return ExitCode.DONE

@@ -8,7 +8,7 @@ from jobrunner.crons.errors import InvalidCron, NeverFires
 from jobrunner.crons.model import Cron
 from jobrunner.crons.parse import interval_cron, parse_cron
 from jobrunner.crons.times import FireSpan, fire_span, fire_times, next_fire
-from jobrunner.crons.words import describe
+from jobrunner.crons.words import describe, interval_note
 
 __all__ = [
     "ClockChange",
@@ -22,6 +22,7 @@ __all__ = [
     "fire_span",
     "fire_times",
     "interval_cron",
+    "interval_note",
     "next_fire",
     "parse_cron",
 ]

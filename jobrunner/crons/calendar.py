@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from croniter import croniter
 
 ONE_DAY = timedelta(days=1)
+FIRST_DAY = date(1970, 1, 1)
 REMEMBERED_DAYS = 2  # today and tomorrow
 # Between two dates that match: 29 February on a Monday comes every 28 years, but around 2100.
 RAREST_YEARS = 40
@@ -117,11 +118,26 @@ class Days:
         return midnight
 
 
+class EveryDays:
+    """Every so many days, counted from 1970-01-01, a Thursday; so daemons agree without a state."""
+
+    def __init__(self, days: int) -> None:
+        self._days = days
+
+    def first_from(self, day: date) -> datetime | None:
+        """The midnight of the first such day that is not before `day`."""
+        past = (day - FIRST_DAY).days % self._days
+        try:
+            return datetime.combine(day + timedelta(days=-past % self._days), time())
+        except OverflowError:  # the last years that a date can have
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The wall-clock times of an expression."""
+    """The wall-clock times of an expression, or of an interval of whole days."""
 
-    days: Days
+    days: Days | EveryDays
     times: TimesOfDay
 
     def times_between(self, low: datetime, high: datetime) -> Iterator[datetime]:
@@ -162,6 +178,11 @@ def _next_midnight(croniter: "croniter", day: date) -> datetime | None:
     except CroniterBadDateError:
         return None
     return found
+
+
+def midnights_of(days: int) -> Calendar:
+    """The midnights of every so many days."""
+    return Calendar(EveryDays(days), TimesOfDay((0,), (0,)))
 
 
 def build_calendar(fields: Fields) -> Calendar:

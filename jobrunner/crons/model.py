@@ -19,6 +19,8 @@ class Rule:
 class Cron:
     """A named schedule: a rule, an interval, or the daemon's start (`@reboot`: neither of them).
 
+    An interval of whole days has a rule, too: its midnights.
+
     Parsed once; reading fire times changes nothing that anyone can see.
     """
 
@@ -32,6 +34,11 @@ class Cron:
     def is_reboot(self) -> bool:
         """Whether it fires when the daemon starts, and has no fire times of its own."""
         return self.rule is None and self.interval is None
+
+    @property
+    def interval_days(self) -> int | None:
+        """Of an interval that counts midnights: every how many days."""
+        return None if self.rule is None or self.interval is None else self.interval.days
 
     @property
     def timezone(self) -> str:

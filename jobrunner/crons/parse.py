@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from jobrunner.crons.calendar import Fields, build_calendar, has_a_day
+from jobrunner.crons.calendar import ONE_DAY, Fields, build_calendar, has_a_day, midnights_of
 from jobrunner.crons.errors import InvalidCron
 from jobrunner.crons.fields import (
     DAY,
@@ -33,6 +33,9 @@ EVERY = "@every"
 SHORTEST_INTERVAL = timedelta(seconds=1)
 LONGEST_EXPRESSION = 1000  # characters
 KINDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+
+
+_MIDNIGHT = list(zip(tokens("0 0 0 * * *"), KINDS, strict=True))
 
 
 def parse_cron(expression: str, timezone: str, name: str) -> Cron:
@@ -67,7 +70,9 @@ def parse_cron(expression: str, timezone: str, name: str) -> Cron:
 def interval_cron(interval: timedelta, timezone: str, name: str) -> Cron:
     """The cron of `every: 90s`: fires at the multiples of the interval since 1970-01-01T00:00Z.
 
-    So daemons agree without a state. Raises InvalidCron unless it is a whole number of seconds.
+    One of whole days fires at midnight in `timezone`, counted from that day: each is then 23 to 25
+    hours long where the clocks change. So daemons agree without a state. Raises InvalidCron unless
+    it is a whole number of seconds.
     """
     text = format_duration(interval)
     if interval < SHORTEST_INTERVAL or interval % SHORTEST_INTERVAL:
@@ -76,7 +81,11 @@ def interval_cron(interval: timedelta, timezone: str, name: str) -> Cron:
             why="an interval is a whole number of seconds, at least one",
             fix="write e.g. 1s or 90s",
         )
-    return Cron(name, f"{EVERY} {text}", find_zone(timezone), interval=interval)
+    rule = None
+    if interval % ONE_DAY == timedelta(0):
+        fields = [parse_field(token, kind, name) for token, kind in _MIDNIGHT]
+        rule = Rule(Fields(*fields), midnights_of(interval // ONE_DAY))
+    return Cron(name, f"{EVERY} {text}", find_zone(timezone), rule, interval)
 
 
 def _parse_every(expression: str, timezone: str, name: str) -> Cron:

@@ -63,9 +63,9 @@ def _skip_ahead(zone: ZoneInfo, rule: Rule, since: datetime, limit: datetime) ->
 
 def fire_times(cron: Cron, since: datetime, until: datetime) -> Iterator[datetime]:
     """The fire times later than `since` and not later than `until`, in order."""
-    if cron.interval is not None:
-        yield from _multiples(cron.interval, since, until)
     if cron.rule is None:
+        if cron.interval is not None:
+            yield from _multiples(cron.interval, since, until)
         return
     for stretch in _stretches(cron, cron.rule, since, until):
         for wall in cron.rule.calendar.times_between(stretch.low, stretch.high):
@@ -84,9 +84,9 @@ def fire_span(cron: Cron, since: datetime, until: datetime) -> FireSpan | None:
 
 
 def _spans(cron: Cron, since: datetime, until: datetime) -> Iterator[FireSpan]:
-    if cron.interval is not None:
-        yield from _interval_spans(cron.interval, since, until)
     if cron.rule is None:
+        if cron.interval is not None:
+            yield from _interval_spans(cron.interval, since, until)
         return
     times = cron.rule.calendar.times
     for stretch in _stretches(cron, cron.rule, since, until):

@@ -1,9 +1,12 @@
 """Pieces of a cron expression that know their place in it, to point at what is wrong."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from jobrunner.crons.errors import InvalidCron
+
+BLANKS = " \t\n\r\f\v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,30 @@ class Token:
 
 
 def tokens(expression: str) -> list[Token]:
-    """The fields of an expression; only ASCII white space separates them, as in cron."""
+    """The fields of an expression; only ASCII white space separates them, as in cron.
+
+    Raises InvalidCron for a character that nobody sees, or sees as a blank.
+    """
+    unseen = next((place for place, char in enumerate(expression) if _is_unseen(char)), None)
+    if unseen is not None:
+        raise _refuse_unseen(expression, unseen)
     shown = re.sub(r"\s", " ", expression, flags=re.ASCII)  # a tab would move the carets
     return [Token(shown, match.start(), match.group()) for match in re.finditer("[^ ]+", shown)]
+
+
+def _is_unseen(character: str) -> bool:
+    if character in BLANKS or "!" <= character <= "~":
+        return False
+    # Blanks, controls, marks of direction and width; letters and signs are told as what they are.
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf", "Zs")
+
+
+def _refuse_unseen(expression: str, place: int) -> InvalidCron:
+    character = expression[place]
+    name = unicodedata.name(character, "a control character")
+    visible = "".join("·" if _is_unseen(char) else char for char in expression)
+    return Token(visible, place, "·").refusal(
+        f"the character U+{ord(character):04X} ({name})",
+        why="only a space or a tab separates fields, and this one only looks like it, or is unseen",
+        fix="type the blank anew, shown as · here",
+    )

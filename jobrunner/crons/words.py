@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from jobrunner.crons.calendar import Fields
+from jobrunner.crons.calendar import FIRST_DAY, Fields
 from jobrunner.crons.fields import MONTH, WEEKDAY, Field
 from jobrunner.crons.model import Cron
 
@@ -21,6 +21,17 @@ def describe(cron: Cron) -> str:
         return _interval_words(cron.interval)
     words = _rule_words(cron.rule.fields) if cron.rule else None
     return words if words and len(words) <= LONGEST_WORDS else cron.expression
+
+
+def interval_note(cron: Cron) -> str | None:
+    """From where an interval of whole days counts; None for any other cron."""
+    days = cron.interval_days
+    if days is None:
+        return None
+    since = ""
+    if days > 1:
+        since = f", {'days' if days % 7 else 'weeks'} from a Thursday, {FIRST_DAY}"
+    return f"whole days count from midnight in {cron.timezone}{since}"
 
 
 def _interval_words(interval: timedelta) -> str:

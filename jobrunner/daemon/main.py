@@ -44,6 +44,8 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
         _warn_of_short_patience(plan, environ)
+        for remark in plan.remarks.warnings:
+            EventLog().warning(remark.what, why=remark.why, fix=remark.fix)
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
 
 

@@ -4,16 +4,18 @@ Everything that can be wrong with a manifest is found here, before anything is c
 start fails early, and a reload is all or nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
+from jobrunner.daemon.remarks import Remarks, remarks_on
 from jobrunner.discover import discover
 from jobrunner.errors import ManifestError, Problem
 from jobrunner.firing import ScheduledCron
+from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
@@ -29,6 +31,7 @@ class Plan:
     manifest: Manifest
     crons: list[ScheduledCron]
     digest: str = ""  # of the files' text, which holds no secrets but those written into it
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
@@ -36,14 +39,14 @@ def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
 
     Raises ManifestError with all problems.
     """
-    loaded = load_manifest(path, environ)
-    loaded = with_found_tasks(loaded, _found(loaded))
-    crons, problems = _parse_crons(loaded)
-    if problems:
-        raise ManifestError(
-            sorted(problems, key=lambda problem: (problem.where is None, problem.where))
-        )
-    return Plan(_with_adhoc(loaded), crons, _digest(loaded.files))
+    loaded = load_manifest(path, environ, check_expressions)
+    loaded = with_found_tasks(loaded, _found(loaded), check_expressions)
+    manifest = _with_adhoc(loaded)
+    crons = [
+        ScheduledCron(name, spec, parse(name, spec), loaded.manifest.tasks[spec.task])
+        for name, spec in loaded.manifest.crons.items()
+    ]
+    return Plan(manifest, crons, _digest(loaded.files), remarks_on(loaded, crons, environ))
 
 
 def _digest(files: Iterable[str]) -> str:
@@ -81,18 +84,27 @@ def _found(loaded: LoadedManifest) -> list[FoundTask]:
     return discovery.found
 
 
-def _parse_crons(loaded: LoadedManifest) -> tuple[list[ScheduledCron], list[Problem]]:
-    crons, problems = [], []
-    for name, spec in loaded.manifest.crons.items():
-        try:
-            cron = parse(name, spec)
-        except InvalidCron as error:
-            key = "cron" if spec.every is None else "every"
-            where = loaded.locate(("crons", name, key))
-            problems.append(Problem(where, error.what, error.why, error.fix, error.excerpt))
-        else:
-            crons.append(ScheduledCron(name, spec, cron, loaded.manifest.tasks[spec.task]))
-    return crons, problems
+def check_expressions(draft: Draft) -> Iterator[Problem]:
+    """The problems of expressions and intervals, whatever else is wrong with their crons."""
+    for name, spec in draft.file.crons.items():
+        key = "cron" if spec.every is None else "every"
+        yield from _check_expression(draft, name, spec, ("crons", name, key))
+    for name, task in draft.file.tasks.items():
+        if task.cron is not None:
+            spec = CronSpec(task=name, cron=task.cron)
+            yield from _check_expression(draft, name, spec, ("tasks", name, "cron"))
+
+
+def _check_expression(
+    draft: Draft, name: str, spec: CronSpec, path: tuple[str, str, str]
+) -> Iterator[Problem]:
+    if (spec.cron is None) == (spec.every is None):
+        return  # it has both or none of them, which is told
+    try:
+        # A wrong zone is told by itself, and has no say here.
+        parse(name, spec.model_copy(update={"timezone": "UTC"}))
+    except InvalidCron as error:
+        yield Problem(draft.places.locate(path), error.what, error.why, error.fix, error.excerpt)
 
 
 def parse(name: str, spec: CronSpec) -> Cron:

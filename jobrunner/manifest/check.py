@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from jobrunner.errors import Problem
-from jobrunner.manifest.check_crons import check_crons
+from jobrunner.manifest.check_crons import check_crons, check_zone
 from jobrunner.manifest.check_tasks import check_queue, check_task
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
@@ -21,6 +21,7 @@ def check(draft: Draft) -> Iterator[Problem]:
     yield from _check_name(draft)
     yield from _check_imports(draft)
     yield from _check_store(draft)
+    yield from check_zone(draft, ("timezone",), draft.file.timezone)
     yield from _check_worker_queues(draft)
     yield from draft.check_env(("env",), draft.file.env)
     yield from _check_defaults(draft, draft.file.defaults)

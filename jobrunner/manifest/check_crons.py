@@ -8,6 +8,7 @@ from jobrunner.manifest.check_tasks import SHORTEST_LOCK, pattern_fault, short_l
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
 from jobrunner.manifest.naming import NAME_RULE, find_zone, is_valid_name, make_valid, zone_names
+from jobrunner.manifest.places import Path, describe
 from jobrunner.manifest.spec import CronSpec
 from jobrunner.params import check_arguments
 
@@ -32,7 +33,7 @@ def _check_cron(draft: Draft, name: str, cron: CronSpec) -> Iterator[Problem]:
         fix = f"rename it, e.g. to {make_valid(name, 'cron')!r}"
         yield Problem(draft.places.locate_key(path), what, NAME_RULE, fix)
     yield from _check_kind(draft, path, cron)
-    yield from _check_zone(draft, path, cron)
+    yield from check_zone(draft, (*path, "timezone"), cron.timezone)
     yield from _check_task(draft, path, cron)
     if cron.lock_ttl is not None and cron.lock_ttl < SHORTEST_LOCK:
         yield short_lock(draft, (*path, "lock_ttl"))
@@ -52,12 +53,13 @@ def _check_kind(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Proble
         yield draft.problem((*path, "every"), what, None, "write e.g. 90s")
 
 
-def _check_zone(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Problem]:
-    if find_zone(cron.timezone) is None:
-        near = nearest(cron.timezone, zone_names())
+def check_zone(draft: Draft, path: Path, timezone: str) -> Iterator[Problem]:
+    """Whether there is such a time zone."""
+    if find_zone(timezone) is None:
+        near = nearest(timezone, zone_names())
         yield draft.problem(
-            (*path, "timezone"),
-            f"time zone {quoted(cron.timezone)} of cron {path[1]!r} is unknown",
+            path,
+            f"time zone {quoted(timezone)} of {describe(path[:-1])} is unknown",
             "zones are named as in the time zone database",
             f"write {near!r}" if near else "write e.g. Europe/Berlin or UTC",
         )

@@ -41,7 +41,10 @@ def effective(
         "env_file": _absolute(written.env_file, folder),
         "defaults": _rooted(written.defaults, folder),
         "tasks": tasks,
-        "crons": {**written.crons, **short_crons},
+        "crons": {
+            name: _in_zone(cron, written.timezone)
+            for name, cron in {**written.crons, **short_crons}.items()
+        },
         "path": str(path),
         "async_tasks": dict(async_tasks),
         "store_variables": sorted({name for at, name in references if at[0] == "store"}),
@@ -57,6 +60,13 @@ def _is_secret(written: ManifestFile, path: KeyPath) -> bool:
     task = written.tasks.get(cron.task if cron else str(name))
     declared = task.params.get(str(param)) if task else None
     return section in ("tasks", "crons") and declared is not None and declared.secret
+
+
+def _in_zone(cron: CronSpec, timezone: str) -> CronSpec:
+    """A cron that names no time zone has the manifest's."""
+    if "timezone" in cron.model_fields_set:
+        return cron
+    return cron.model_copy(update={"timezone": timezone})
 
 
 def _effective_task(name: str, task: Task, defaults: TaskDefaults, folder: Path) -> Task:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from os.path import realpath
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from jobrunner.errors import Location, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar
@@ -13,6 +13,7 @@ from jobrunner.manifest.syntax import place_after
 from jobrunner.manifest.values import Values
 
 INCLUDE = "include"
+FREE_PREFIX = "x-"  # of keys that belong to the manifest's author: a place for anchors
 SHARED = ("tasks", "crons")  # what an included file may add to
 MOST_FILES = 1000
 MOST_BYTES = 8 * LARGEST_FILE  # of all files together
@@ -26,12 +27,18 @@ class Gathered:
     files: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     includes: list[str] = field(default_factory=list)
+    unmatched: list[Problem] = field(default_factory=list)  # what may be, and should be told
     is_whole: bool = True  # False when a file could not be read, and so its tasks are not known
 
     def names(self, section: str) -> set[str]:
         """The names declared in `tasks` or `crons`, whether their declarations are right or not."""
         entry = self.root.entries.get(section)
         return set(entry.node.entries) if entry and isinstance(entry.node, Keys) else set()
+
+
+def is_free(key: str) -> bool:
+    """Whether a key at the top of a file is not ours to read."""
+    return key.startswith(FREE_PREFIX)
 
 
 def gather(text: str, file: str, environ: Mapping[str, str]) -> Gathered:
@@ -77,7 +84,8 @@ class _Gathering:
         if root is None:
             return
         self.gathered.root = Keys(
-            root.where, {k: e for k, e in root.entries.items() if k != INCLUDE}
+            root.where,
+            {k: e for k, e in root.entries.items() if k != INCLUDE and not is_free(k)},
         )
         self._follow(root, file, (realpath(file),))
 
@@ -105,9 +113,25 @@ class _Gathering:
         for node in self._patterns(root.entries[INCLUDE]):
             pattern = str(values.of(node))
             self.gathered.includes.append(pattern)
-            for path in _matches(pattern, Path(file).parent):
+            folder = Path(file).parent
+            found = _matches(pattern, folder)
+            if not found:
+                self._note_unmatched(pattern, folder, node.where)
+            for path in found:
                 self._include(path, node.where, chain, is_wild=has_magic(pattern))
         self.gathered.problems += values.problems
+
+    def _note_unmatched(self, pattern: str, folder: Path, where: Location) -> None:
+        """A pattern may match nothing where there is nothing to match: an empty `jobs.d`."""
+        what = f"'include' has {pattern!r}, which matches no file"
+        place, others = _others_beside(pattern, folder)
+        if others:
+            why = f"{str(place)!r} holds {', '.join(others)}"
+            self.gathered.problems.append(Problem(where, what, why, "correct the pattern"))
+        else:
+            why = f"{str(place)!r} {'is no folder' if others is None else 'has none'}"
+            fix = "put a file there, or remove the pattern"
+            self.gathered.unmatched.append(Problem(where, what, why, fix))
 
     def _patterns(self, entry: Entry) -> Iterator[Scalar]:
         nodes = entry.node.items if isinstance(entry.node, Items) else (entry.node,)
@@ -145,7 +169,7 @@ class _Gathering:
 
     def _add(self, root: Keys) -> None:
         for key, entry in root.entries.items():
-            if key == INCLUDE:
+            if key == INCLUDE or is_free(key):
                 continue
             if key not in SHARED:
                 self.gathered.problems.append(_only_in_main(key, entry.where))
@@ -176,6 +200,26 @@ def _matches(pattern: str, folder: Path) -> list[Path]:
         return [folder / pattern]
     # root_dir keeps wildcards in the folder's own name from matching.
     return [folder / found for found in sorted(glob(pattern, root_dir=folder))]
+
+
+def _others_beside(pattern: str, folder: Path) -> tuple[Path, list[str] | None]:
+    """The folder that a pattern looks in, and what it may mean; None when there is no such folder.
+
+    That are files of YAML by their name, and folders; not a README.
+    """
+    begin = next(part for part in PurePath(pattern).parents if not has_magic(str(part)))
+    place = folder / begin
+    try:
+        entries = sorted(place.iterdir())
+    except OSError:
+        return place, None
+    names = [
+        entry.name
+        for entry in entries
+        if entry.suffix.lower() in (".yaml", ".yml")
+        or (entry.is_dir() and "/" in pattern.removeprefix(f"{begin}/"))
+    ]
+    return place, names[:3] + ["…"] * (len(names) > 3)
 
 
 def _too_many(where: Location) -> Problem:

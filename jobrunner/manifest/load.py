@@ -1,8 +1,8 @@
 """Manifest files in, a checked manifest out; or every problem, in the order of the files."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ from jobrunner.manifest.spec import Manifest, ManifestFile
 from jobrunner.manifest.values import Values
 
 Reference = tuple[KeyPath, str]
+Check = Callable[[Draft], Iterator[Problem]]
+
+
+def no_more(_draft: Draft) -> Iterator[Problem]:
+    """Nothing to check beyond what this package knows."""
+    yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class LoadedManifest:
     places: Places
     files: tuple[str, ...]  # the main file and the included ones, in the order they were read
     references: Sequence[Reference]  # values that may be secret, with their variable
+    unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match nothing, as they may
 
     def locate(self, path: KeyPath) -> Location:
         """The place of a part: `locate(("crons", "nightly", "cron"))`.
@@ -49,18 +56,21 @@ class LoadedManifest:
         return _in_file_order(problems, self.files)
 
 
-def load_manifest(path: Path, environ: Mapping[str, str]) -> LoadedManifest:
+def load_manifest(path: Path, environ: Mapping[str, str], also: Check = no_more) -> LoadedManifest:
     """Read and check the manifest of a file. Raises ManifestError with all its problems.
 
-    A manifest with `imports` may refer to tasks of those modules: `with_found_tasks` goes on.
+    `also` is what a higher layer checks. A manifest with `imports` may refer to tasks of those
+    modules: `with_found_tasks` goes on.
     """
     text = read_text(str(path))
     if isinstance(text, Problem):
         raise ManifestError([text])
-    return read_manifest(text, str(path), environ)
+    return read_manifest(text, str(path), environ, also)
 
 
-def read_manifest(text: str, file: str, environ: Mapping[str, str]) -> LoadedManifest:
+def read_manifest(
+    text: str, file: str, environ: Mapping[str, str], also: Check = no_more
+) -> LoadedManifest:
     """Check a manifest given as text; relative paths start from the folder of `file`.
 
     Raises ManifestError with all its problems, and nothing else, whatever the text.
@@ -72,13 +82,17 @@ def read_manifest(text: str, file: str, environ: Mapping[str, str]) -> LoadedMan
     is_complete = gathered.is_whole and "imports" not in gathered.root.entries
     draft = Draft(written, places, _declared(gathered), is_complete, faulty=around(faulty))
     draft.withheld.update(name for at, name in values.references if at[0] == "store")
-    found = [*gathered.problems, *values.problems, *problems, *_first(check(draft))]
+    checked = _first(chain(check(draft), also(draft)))
+    found = [*gathered.problems, *values.problems, *problems, *checked]
     if found:
         raise ManifestError(_in_file_order(found, gathered.files), left_out)
-    return _loaded(written, places, tuple(gathered.files), {}, values.references)
+    loaded = _loaded(written, places, tuple(gathered.files), {}, values.references)
+    return replace(loaded, unmatched=tuple(gathered.unmatched))
 
 
-def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> LoadedManifest:
+def with_found_tasks(
+    loaded: LoadedManifest, found: Iterable[FoundTask], also: Check = no_more
+) -> LoadedManifest:
     """The manifest with the tasks and crons of its modules; what the manifest says of them wins.
 
     A found task goes by the name of the manifest's task with that function, if there is one. Also
@@ -89,12 +103,13 @@ def with_found_tasks(loaded: LoadedManifest, found: Iterable[FoundTask]) -> Load
     draft = Draft(
         merging.file, merging.places, names, is_complete=True, functions=set(merging.async_tasks)
     )
-    problems = [*merging.problems, *_first(check(draft))]
+    problems = [*merging.problems, *_first(chain(check(draft), also(draft)))]
     if problems:
         raise ManifestError(loaded.in_file_order(problems))
-    return _loaded(
+    whole = _loaded(
         merging.file, merging.places, loaded.files, merging.async_tasks, loaded.references
     )
+    return replace(whole, unmatched=loaded.unmatched)
 
 
 def _loaded(

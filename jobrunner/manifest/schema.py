@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from jobrunner.manifest.gather import FREE_PREFIX
 from jobrunner.manifest.spec import ManifestFile
 from jobrunner.manifest.units import format_duration
 
@@ -30,4 +31,6 @@ def json_schema() -> dict[str, Any]:
     fit each other.
     """
     schema = ManifestFile.model_json_schema(schema_generator=_Generator)
-    return {"$schema": _DRAFT, "$id": SCHEMA_ID, **schema, "title": "jobrunner manifest"}
+    free = {f"^{FREE_PREFIX}": {"description": "The author's own: a place for anchors."}}
+    head = {"$schema": _DRAFT, "$id": SCHEMA_ID}
+    return {**head, **schema, "patternProperties": free, "title": "jobrunner manifest"}

@@ -235,7 +235,9 @@ class CronSpec(Spec):
         None, description="Interval, instead of `cron`.", examples=["90s"]
     )
     timezone: str = Field(
-        "UTC", description="Time zone of the expression.", examples=["Europe/Berlin"]
+        "UTC",
+        description="Time zone of the expression. Left out: the manifest's.",
+        examples=["Europe/Berlin"],
     )
     params: dict[str, Any] = Field({}, description="Arguments of its jobs.")
     misfire: Misfire = Field(
@@ -282,6 +284,11 @@ class ManifestFile(Spec):
     )
     adhoc: bool = Field(
         False, description="Allow `jobrunner exec`: commands that no task declares."
+    )
+    timezone: str = Field(
+        "UTC",
+        description="Time zone of the crons that name none. The variable TZ has no say.",
+        examples=["Europe/Berlin"],
     )
     env: Env = Field({}, description="Environment variables of all tasks; a task's own win.")
     env_file: Files = Field([], description="Files of NAME=value lines for all tasks.")

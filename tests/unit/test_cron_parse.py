@@ -318,3 +318,30 @@ def test_importing_crons_and_policies_loads_neither_croniter_nor_pydantic() -> N
     )
 
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("blank", "name"),
+    [
+        ("\u00a0", "U+00A0 (NO-BREAK SPACE)"),
+        ("\u2003", "U+2003 (EM SPACE)"),
+        ("\u3000", "U+3000 (IDEOGRAPHIC SPACE)"),
+        ("\u200b", "U+200B (ZERO WIDTH SPACE)"),
+        ("\ufeff", "U+FEFF (ZERO WIDTH NO-BREAK SPACE)"),
+        ("\x1f", "U+001F (a control character)"),
+        ("\u2028", "U+2028 (LINE SEPARATOR)"),
+    ],
+)
+def test_a_character_that_looks_like_a_blank_is_refused_with_its_name(
+    blank: str, name: str
+) -> None:
+    with pytest.raises(InvalidCron) as caught:
+        parse_cron(f"0 2{blank}* * *", "UTC", "x")
+
+    assert f"the character {name} in cron expression '0 2·* * *'" in caught.value.what
+    assert caught.value.excerpt == "0 2·* * *\n   ^"
+
+
+def test_an_expression_of_a_megabyte_is_refused() -> None:
+    with pytest.raises(InvalidCron, match="a cron expression of 1000009 characters"):
+        parse_cron("1," * 500_000 + "1 * * * *", "UTC", "x")

@@ -163,3 +163,55 @@ def test_a_reload_may_change_all_else(tmp_path: Path) -> None:
     after = plan_of(tmp_path, "name: shop\nstore: {durability: always}\n").manifest
 
     raise_if_moved(before, after)
+
+
+def test_expressions_are_told_beside_a_wrong_zone_and_other_problems(tmp_path: Path) -> None:
+    text = """\
+tasks: {x: {command: date, cron: "99 * * * *"}, y: {command: "a > b"}}
+crons:
+  a: {task: x, cron: "0 0 * * *", timezone: Europe/Berlim}
+  b: {task: x, cron: "0 24 * * *"}
+  c: {task: x, cron: "60 0 * * *", timezone: Nowhere}
+  d: {task: x, every: 1500ms}
+"""
+
+    found = problems_of(tmp_path, text)
+
+    assert [line.partition(":")[0] for line in found] == ["1", "1", "3", "4", "5", "5", "6"]
+    assert "hour 24 is out of range" in found[3]
+    assert "minute 60 is out of range" in found[4] + found[5]
+
+
+def test_tz_that_has_no_say_is_told_with_the_crons_it_could_mean(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text(NIGHTLY + '  early: {task: backup, cron: "0 5 * * *"}\n')
+
+    plan = make_plan(tmp_path / "jobs.yaml", {"TZ": ":Asia/Tokyo"})
+
+    (warning,) = plan.remarks.warnings
+    assert warning.what == "TZ is 'Asia/Tokyo', and has no say: 1 cron is in UTC (early)"
+    assert warning.fix == (
+        "write `timezone: Asia/Tokyo` at the top of the manifest, or `timezone: UTC`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("top", "environ"),
+    [("timezone: UTC\n", {"TZ": "Asia/Tokyo"}), ("", {"TZ": "UTC"}), ("", {"TZ": ""}), ("", {})],
+)
+def test_nothing_is_told_where_the_zone_is_meant(
+    tmp_path: Path, top: str, environ: dict[str, str]
+) -> None:
+    text = top + NIGHTLY + '  early: {task: backup, cron: "0 5 * * *"}\n'
+    (tmp_path / "jobs.yaml").write_text(text)
+
+    assert make_plan(tmp_path / "jobs.yaml", environ).remarks.all() == []
+
+
+def test_an_interval_of_days_is_told_at_its_place(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, NIGHTLY + "  weekly: {task: backup, every: 1w}\n")
+
+    (note,) = plan.remarks.notes
+    assert note.where is not None
+    assert (note.where.line, note.what) == (7, "cron 'weekly' fires every 7 days")
+    assert note.why is not None
+    assert "weeks from a Thursday" in note.why

@@ -185,6 +185,7 @@ async def test_a_fire_within_grace_computes_one_fire_time_the_next_one(
 ) -> None:
     item = a_cron(cron="0 * * * *")
     assert item.cron.rule is not None
+    assert isinstance(item.cron.rule.calendar.days, Days)
     days = CountingDays(item.cron.rule.calendar.days._croniters)
     calendar = replace(item.cron.rule.calendar, days=days)
     rule = replace(item.cron.rule, calendar=calendar)

@@ -44,6 +44,7 @@ def test_validate_counts_tasks_and_crons(invoke: Invoke, tmp_path: Path) -> None
         "crons": 3,
         "problems": [],
         "left_out": 0,
+        "notes": [],
     }
     assert (outcome.stderr, outcome.code) == ("", 0)
 
@@ -141,3 +142,27 @@ def test_next_of_an_unknown_cron_suggests_the_nearest(invoke: Invoke, tmp_path: 
         "  fix: did you mean 'nightly'?\n"
     )
     assert (outcome.stdout, outcome.code) == ("", 3)
+
+
+def test_validate_tells_what_may_surprise_and_finds_the_manifest_valid(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    text = "tasks: {a: {command: date}}\ncrons: {c: {task: a, every: 1w}}\n"
+    (tmp_path / "jobs.yaml").write_text(text)
+
+    outcome, as_json = invoke("validate"), invoke("validate", "--json")
+
+    assert outcome.code == 0
+    assert "jobs.yaml:2:29: note: cron 'c' fires every 7 days" in outcome.stderr
+    assert outcome.stdout.endswith("is valid: 1 task, 1 cron\n")
+    (note,) = json.loads(as_json.stdout)["notes"]
+    assert (note["line"], note["what"]) == (2, "cron 'c' fires every 7 days")
+
+
+def test_of_thousands_of_problems_validate_prints_a_hundred(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("".join(f"key{n}: 1\n" for n in range(1500)))
+
+    outcome = invoke("validate")
+
+    assert outcome.stderr.count(": error: ") == 100
+    assert outcome.stderr.endswith("… and 1,400 more\nThe manifest has at least 1500 problems.\n")

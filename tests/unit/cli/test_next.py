@@ -125,3 +125,17 @@ def test_crons_of_one_zone_share_the_row_of_a_clock_change(invoke: Invoke, tmp_p
     assert [line.split()[2] for line in outcome.stdout.splitlines()[1:]] == [
         "04:00:00", "05:00:00", "03:00:00", "04:00:00", "05:00:00",
     ]  # fmt: skip
+
+
+def test_the_first_fire_of_an_interval_of_days_tells_from_where_it_counts(invoke: Invoke) -> None:
+    outcome = invoke(
+        "next", "--expr", "@every 1w", "--tz", "Europe/Berlin", "-n", "2", "--json",
+        "--from", "2026-11-30",
+    )  # fmt: skip
+
+    first, second = json.loads(outcome.stdout)
+    assert first["local_time"] == "2026-12-03T00:00:00+01:00"
+    assert first["note"] == (
+        "whole days count from midnight in Europe/Berlin, weeks from a Thursday, 1970-01-01"
+    )
+    assert second["note"] is None

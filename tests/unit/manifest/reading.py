@@ -49,6 +49,7 @@ store: {url: "redis://localhost", durability: always, server: /usr/bin/valkey-se
 workers: {processes: 2, slots: 8, drain: 1m, queues: [web]}
 retention: {completed: 1d, failed: 2d, jobs: 10, logs: 1h}
 adhoc: true
+timezone: Europe/Berlin
 env: {A: 1, B: 1.10, C: true, D: {env: TOKEN}, E: {file: /run/secret}}
 env_file: shop.env
 defaults:

@@ -146,3 +146,53 @@ def test_problems_come_in_the_order_of_the_files(tmp_path: Path) -> None:
         "z.yaml:1:13",
         "a.yaml:1:29",
     ]
+
+
+def test_a_pattern_that_matches_nothing_beside_other_files_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "jobs.d").mkdir()
+    write(tmp_path, jobs="include: [jobs.d/*.yaml]\n" + TASK % "a")
+    (tmp_path / "jobs.d" / "b.yml").write_text(TASK % "b")
+
+    (problem,) = problems(tmp_path / "jobs.yaml")
+
+    assert problem.what == "'include' has 'jobs.d/*.yaml', which matches no file"
+    assert problem.why == f"'{tmp_path}/jobs.d' holds b.yml"
+    assert problem.where is not None
+    assert (problem.where.line, problem.where.column) == (1, 11)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_pattern_may_match_nothing_where_nothing_is_and_that_is_told(
+    tmp_path: Path, make: bool
+) -> None:
+    if make:
+        (tmp_path / "jobs.d").mkdir()
+        (tmp_path / "jobs.d" / "README").write_text("put manifests here")
+    main = write(tmp_path, jobs="include: [jobs.d/*.yaml]\n" + TASK % "a")
+
+    (remark,) = load(main).unmatched
+
+    assert remark.what == "'include' has 'jobs.d/*.yaml', which matches no file"
+    assert remark.fix == "put a file there, or remove the pattern"
+
+
+def test_keys_with_x_at_the_top_are_the_authors_own(tmp_path: Path) -> None:
+    main = write(
+        tmp_path,
+        jobs="x-slow: &slow {timeout: 2h}\nx-notes: ['${NOWHERE}', {a: b}]\ninclude: [b.yaml]\n"
+        "tasks: {a: {<<: *slow, command: x}}\n",
+        b="x-own: {}\n" + TASK % "b",
+    )
+
+    loaded = load(main)
+
+    assert list(loaded.manifest.tasks) == ["a", "b"]
+    assert str(loaded.manifest.tasks["a"].timeout) == "2:00:00"
+
+
+def test_keys_with_x_elsewhere_are_unknown(tmp_path: Path) -> None:
+    main = write(tmp_path, jobs="tasks: {a: {command: x, x-note: 1}}\n")
+
+    (problem,) = problems(main)
+
+    assert problem.what == "unknown key 'x-note' in task 'a'"

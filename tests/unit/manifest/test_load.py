@@ -12,7 +12,7 @@ from jobrunner.manifest.load import load_manifest
 from jobrunner.manifest.parts import SecretRef
 from jobrunner.manifest.spec import CronSpec, Lock, Manifest, ManifestFile, Task
 from jobrunner.params import ParamType
-from tests.unit.manifest.reading import EVERYTHING, EXAMPLE, read
+from tests.unit.manifest.reading import EVERYTHING, EXAMPLE, place, problems, read
 
 ENVIRON = {"REDIS_URL": "redis://localhost:6379/0"}
 
@@ -297,3 +297,28 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert missing.value.problems[0].what == f"cannot read {tmp_path / 'jobs.yaml'}"
     assert missing.value.problems[0].why == "No such file or directory"
     assert folder.value.problems[0].why == "Is a directory"
+
+
+def test_crons_that_name_no_zone_have_the_manifests() -> None:
+    manifest = read(
+        """
+        timezone: Europe/Berlin
+        tasks: {a: {command: x, cron: "@daily"}}
+        crons:
+          b: {task: a, cron: "@daily"}
+          c: {task: a, cron: "@daily", timezone: UTC}
+        """
+    ).manifest
+
+    zones = {name: cron.timezone for name, cron in manifest.crons.items()}
+    assert zones == {"a": "Europe/Berlin", "b": "Europe/Berlin", "c": "UTC"}
+
+
+def test_a_wrong_zone_of_the_manifest_is_told_once_at_its_place() -> None:
+    (problem,) = problems(
+        "timezone: Europe/Berlim\ntasks: {a: {command: x}}\ncrons: {c: {task: a, every: 1d}}\n"
+    )
+
+    assert place(problem) == "1:11"
+    assert problem.what == "time zone 'Europe/Berlim' of the manifest is unknown"
+    assert problem.fix == "write 'Europe/Berlin'"
