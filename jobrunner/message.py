@@ -50,4 +50,7 @@ def encode(message: Message) -> bytes:
 
 def decode(text: bytes | str) -> Message:
     """The message back. Raises msgspec.DecodeError when it is damaged."""
-    return _decoder.decode(text)
+    try:
+        return _decoder.decode(text)
+    except RecursionError as error:
+        raise msgspec.DecodeError("it is nested too deeply") from error

@@ -37,6 +37,7 @@ from jobrunner.store.attempts import (
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.cancelling import cancel_unclaimed
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import passing_over
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, read_worker
@@ -104,10 +105,13 @@ class Rescuer:
         finding = find_orphans(
             self._keys, queues, bury_ended=can_judge, after_return=self._lease_ttl
         )
-        await self._rescue(finding)
+        with passing_over("rescue jobs of dead workers"):
+            await self._rescue(finding)
         if can_judge:
-            await self._connection.run(wake_free_locks(self._keys, at))
-        await self._connection.run(cancel_unclaimed(self._keys))
+            with passing_over("wake who waits for a lock"):
+                await self._connection.run(wake_free_locks(self._keys, at))
+        with passing_over("cancel jobs that no worker has"):
+            await self._connection.run(cancel_unclaimed(self._keys))
         return now + self._tick_every
 
     async def rescue(

@@ -45,8 +45,10 @@ from jobrunner.store.crons import (
     note_next_fires,
     read_crons,
 )
+from jobrunner.store.damage import told
 from jobrunner.store.decoding import read_time
 from jobrunner.store.due import Promotion, promote_due
+from jobrunner.store.failures import DamagedKey, ReplyError
 from jobrunner.store.keys import Keys
 
 T = TypeVar("T")
@@ -57,6 +59,7 @@ IDLE = timedelta(hours=1)  # with nothing due; the clock's longest sleep is far 
 # while those of the next are prepared, and nothing else in the daemon waits longer than that.
 FIRES_PER_TICK = 50
 CRONS_PER_TRIP = 100  # that are taken up
+DAMAGED_FOR = timedelta(seconds=5)  # until a cron whose keys are damaged is looked at again
 SET_BACK = timedelta(seconds=1)  # a clock that drifts, or is slewed, goes back by far less
 
 
@@ -67,9 +70,10 @@ class _Progress:
     handled: datetime
     previous: str  # id of its last job
     due: datetime | None  # the first fire time after `handled`; None: there is none, or not known
+    held_until: datetime | None = None  # since what it needs is damaged
 
     def reach(self, handled: datetime) -> None:
-        self.handled, self.due = handled, None
+        self.handled, self.due, self.held_until = handled, None, None
 
 
 class Scheduler:
@@ -158,7 +162,10 @@ class Scheduler:
         while self._at_boot:
             item, boot_id = self._at_boot[0]
             firing = fire_for_boot(self._keys, item, boot_id, self._clock.now())
-            await self._connection.run(firing)
+            try:
+                await self._connection.run(firing)
+            except DamagedKey as error:
+                self._log.error("could not fire at boot", cron=item.name, error=error)
             del self._at_boot[0]
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -167,8 +174,11 @@ class Scheduler:
             self._wake.clear()
             try:
                 wake_at = await self.tick()
-            except StoreUnavailable as error:
-                self._log.warning("could not schedule", error=error)
+            except (StoreUnavailable, ReplyError) as error:
+                if isinstance(error, ReplyError):
+                    told.tell_error("schedule", error)
+                else:
+                    self._log.warning("could not schedule", error=error)
                 delay = self._backoff.next_delay()
                 self._late.lose_store(until=self._clock.now() + timedelta(seconds=delay))
                 await asyncio.sleep(delay)
@@ -280,10 +290,10 @@ class Scheduler:
             for name, decided in decisions.items()
             for item in self._crons[name].fires(decided, self._progress[name].previous)
         ]
-        moved, early = await self._fire(fires)
+        moved, left = await self._fire(fires)
         for name, decision in decisions.items():
-            if name in early:
-                continue  # the clock was set back just now; the next tick decides by it
+            if name in left:
+                continue  # a later tick decides
             handled = decision.fire[-1] if decision.is_partial else now
             progress = self._progress[name]
             progress.reach(moved.get(name) or max(progress.handled, handled))
@@ -303,10 +313,10 @@ class Scheduler:
         return names
 
     def _push(self, name: str, now: datetime) -> None:
-        due = self._progress[name].due
+        due, held_until = self._progress[name].due, self._progress[name].held_until
         if due is not None:
             # What is left of a long row waits for a turn of the crons that are due by now.
-            heapq.heappush(self._due, (max(due, now), due <= now, name))
+            heapq.heappush(self._due, (max(due, now, held_until or now), due <= now, name))
 
     async def _note_next(self, names: Sequence[str]) -> None:
         if not names:
@@ -321,10 +331,10 @@ class Scheduler:
     async def _fire(self, fires: Sequence[Fire]) -> tuple[dict[str, datetime], set[str]]:
         """Propose fire times, in order per cron; again for those that saw an old previous job.
 
-        Returns the crons to be decided again, with their last handled fire time, and those whose
-        fire times have not come yet.
+        Returns the crons to be decided again, with their last handled fire time, and those that
+        cannot be handled now: their fire times have not come, or what they need is damaged.
         """
-        pending, moved, early = fires, dict[str, datetime](), set[str]()
+        pending, moved, left = fires, dict[str, datetime](), set[str]()
         while pending:
             replies = await self._connection.run(fire(self._keys, pending))
             again = []
@@ -332,7 +342,11 @@ class Scheduler:
                 if reply.what == "moved":
                     moved[item.cron] = from_ms(int(reply.previous))
                 elif reply.what == "early":
-                    early.add(item.cron)
+                    left.add(item.cron)
+                elif reply.what == "damaged":
+                    left.add(item.cron)
+                    self._progress[item.cron].held_until = self._clock.now() + DAMAGED_FOR
+                    told.tell(reply.previous)
                 elif reply.what == "set_back":
                     self._tell_set_back(item.cron, from_ms(int(reply.previous)))
                 elif reply.what == "changed":
@@ -343,7 +357,7 @@ class Scheduler:
                     if reply.what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
                         await self._replace(reply.previous)
             pending = self._with_previous([item for item in again if item.cron not in moved])
-        return moved, early
+        return moved, left
 
     def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
         """Several fire times of one cron follow one another: each one's job precedes the next."""

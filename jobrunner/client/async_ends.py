@@ -10,6 +10,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.model import TERMINAL, new_job_id
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.subscription import Subscription
 from jobrunner.store.watching import watch
@@ -95,7 +96,7 @@ class AsyncEnds:
                 await self._look(list(self._waiters))
                 outage.is_over()
                 while True:
-                    self._tell((await messages.next_message()).decode())
+                    self._tell(text_of(await messages.next_message()))
         finally:
             self._is_listening = False
 

@@ -11,6 +11,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.model import TERMINAL, new_job_id
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.subscription import BlockingSubscription
 from jobrunner.store.watching import watch
@@ -89,7 +90,7 @@ class Ends:
             message = ear.subscription.next_message(left)
             if message is None:
                 return
-            waiting.pop(message.decode(), None)
+            waiting.pop(text_of(message), None)
 
     def _is_late(self, give_up_at: float | None) -> bool:
         return give_up_at is not None and self._clock.monotonic() >= give_up_at

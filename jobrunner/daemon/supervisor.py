@@ -42,6 +42,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.attempts import ensure_groups
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import passing_over
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import (
     LEASE_TTL,
@@ -53,7 +54,7 @@ from jobrunner.store.leases import (
 )
 from jobrunner.store.lookup import count_live
 from jobrunner.store.parking import BELIEVED_FOR, know
-from jobrunner.store.published import publish
+from jobrunner.store.published import is_published, publish
 from jobrunner.store.subscription import Subscription
 from jobrunner.worker.settings import WorkerSettings
 
@@ -274,16 +275,16 @@ class Supervisor:
         """Of workers on this host that died with a killed daemon; their leases still last."""
         for worker in await self._control.run(read_workers(self._keys)):
             if is_known_dead(worker):
-                await self._rescuer.rescue(worker.id)
+                with passing_over("rescue jobs of dead workers"):
+                    await self._rescuer.rescue(worker.id)
 
     async def _rescue(self, worker: str, has_crashed: bool) -> None:
         try:
             ends = self._voucher.ends_of(worker)
-            await self._rescuer.rescue(worker, ends, has_crashed=has_crashed)
+            with passing_over("rescue jobs of dead workers"):
+                await self._rescuer.rescue(worker, ends, has_crashed=has_crashed)
         except StoreUnavailable as error:
             EventLog().warning("could not rescue a worker; its lease will end", error=error)
-
-    # Signals.
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -313,10 +314,13 @@ class Supervisor:
         say_at = self._clock.monotonic() + SAY_EVERY_S
         while True:
             try:
-                await self._announce()
-                if self._clock.monotonic() >= say_at:
-                    await self._say_what_it_knows()
-                    say_at = self._clock.monotonic() + SAY_EVERY_S
+                with passing_over("tell that it is there"):
+                    await self._announce()
+                    if self._clock.monotonic() >= say_at:
+                        say_at = self._clock.monotonic() + SAY_EVERY_S
+                        await self._say_what_it_knows()
+                        if not await self._control.run(is_published(self._keys)):
+                            await self._control.run(publish(self._keys, published(self._plan)))
             except StoreUnavailable as error:
                 EventLog().debug("could not announce", error=error)
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())

@@ -34,6 +34,7 @@ from jobrunner.runner.proctable import can_run
 from jobrunner.runner.waiting import TimedOut, stopped
 from jobrunner.store.attempts import Entry, Finish
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import passing_over
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, Renewal, renew
 from jobrunner.store.records import read_jobs
@@ -85,7 +86,8 @@ class Voucher:
         """Tick until cancelled."""
         while True:
             try:
-                await self.tick()
+                with passing_over("look for silent workers"):
+                    await self.tick()
             except StoreUnavailable as error:
                 EventLog().debug("could not look for silent workers", error=error)
             await asyncio.sleep(self._every_s)

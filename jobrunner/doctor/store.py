@@ -13,6 +13,8 @@ from jobrunner.store.audit import audit
 from jobrunner.store.audit_counts import MOST_COUNTED
 from jobrunner.store.checks import read_facts
 from jobrunner.store.connection import StoreConnection
+from jobrunner.store.damage import count_of
+from jobrunner.store.decoding import text_of
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import WorkerEntry, read_daemons, read_workers
@@ -77,7 +79,7 @@ def _live_by_task(keys: Keys) -> Operation[Counter[str]]:
     flat = yield Command(("HGETALL", keys.counts()))
     live: Counter[str] = Counter()
     for field, number in zip(flat[::2], flat[1::2], strict=True):
-        live[field.decode().partition(":")[2]] += int(number)
+        live[text_of(field).partition(":")[2]] += count_of(number)
     return live
 
 

@@ -13,10 +13,19 @@ from itertools import groupby
 import msgspec
 
 from jobrunner.model import Job, JobState, Priority, Reason
+from jobrunner.store.damage import told
+from jobrunner.store.decoding import text_of
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.records import STATES
-from jobrunner.store.requests import Argument, Command, Operation, Script
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
+
+# What an entry may say. Nothing of ours says more; who reads it must not be worn out by what does.
+LONGEST_ID = 1000  # bytes, of a job's id
+LARGEST_MESSAGE = 64 * 2**20  # bytes
+MOST_ATTEMPTS = 2**31
+LARGEST_FENCE = 2**53
 
 
 # One of each per job: a structure is made in a fraction of the time of a frozen dataclass.
@@ -70,6 +79,7 @@ class StartedAs(StrEnum):
     CANCELLED = "cancelled"
     LOCKED = "locked"
     BLOCKED = "blocked"
+    DAMAGED = "damaged"  # the lock: nobody can have it
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -109,7 +119,7 @@ def queue_streams(keys: Keys, queues: Sequence[str]) -> list[tuple[str, str, str
 
 def read_streams(keys: Keys) -> Operation[list[str]]:
     """The keys of all queues at all levels."""
-    names = [item.decode(errors="replace") for item in (yield Command(("SMEMBERS", keys.queues())))]
+    names = [text_of(item) for item in (yield Command(("SMEMBERS", keys.queues())))]
     return [key for _, _, key in queue_streams(keys, sorted(names))]
 
 
@@ -136,7 +146,7 @@ def claim(
     if reply is None:
         return None
     return [
-        entry_of(entry_id.decode(), streams[index][0], streams[index][1], fields)
+        entry_of(text_of(entry_id), streams[index][0], streams[index][1], fields)
         for index, entries in reply
         for entry_id, fields in entries
     ]
@@ -149,13 +159,31 @@ def claim_next(
     streams = queue_streams(keys, queues)
     names = [key for _, _, key in streams]
     args = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", 1, "BLOCK", block_ms, "STREAMS")
-    reply = yield Command((*args, *names, *(">" for _ in names)), block_ms=block_ms)
+    command = Command((*args, *names, *(">" for _ in names)), block_ms=block_ms)
+    try:
+        reply = yield command
+    except ReplyError as error:
+        if error.code != "WRONGTYPE":
+            raise
+        names = yield from _sound_streams(names)
+        if not names:
+            return []
+        reply = yield Command((*args, *names, *(">" for _ in names)), block_ms=block_ms)
     places = {key: (queue, level) for queue, level, key in streams}
     return [
-        entry_of(entry_id.decode(), places[name.decode()][0], places[name.decode()][1], fields)
+        entry_of(text_of(entry_id), places[text_of(name)][0], places[text_of(name)][1], fields)
         for name, entries in reply or []
         for entry_id, fields in entries
     ]
+
+
+def _sound_streams(names: Sequence[str]) -> Operation[list[str]]:
+    """Those that something else has not put a key of another type in the place of."""
+    replies = yield Pipeline([Command(("TYPE", name)) for name in names])
+    for name, found in zip(names, replies, strict=True):
+        if found not in (b"stream", b"none"):
+            told.tell(name)
+    return [name for name, found in zip(names, replies, strict=True) if found == b"stream"]
 
 
 def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry | Unreadable:
@@ -166,21 +194,40 @@ def entry_of(entry_id: str, queue: str, level: str, flat: list[bytes]) -> Entry 
         if (id_name, message_name) != (b"id", b"m"):
             raise ValueError(flat)
         if not numbers:  # never handed out before
-            return Entry(entry_id, queue, level, job_id.decode(), message)
+            return Entry(entry_id, queue, level, _id_of(job_id), _message_of(message))
         _, attempts, _, lost, _, fence, _, base, *_ = numbers
         return Entry(
             entry_id,
             queue,
             level,
-            job_id.decode(),
-            message,
-            int(attempts),
-            int(lost),
-            int(fence),
-            int(base),
+            _id_of(job_id),
+            _message_of(message),
+            _number_of(attempts, MOST_ATTEMPTS),
+            _number_of(lost, MOST_ATTEMPTS),
+            _number_of(fence, LARGEST_FENCE),
+            _number_of(base, MOST_ATTEMPTS),
         )
     except ValueError:
         return Unreadable(entry_id, queue, level, flat)
+
+
+def _id_of(raw: bytes) -> str:
+    if not 0 < len(raw) <= LONGEST_ID:
+        raise ValueError(raw)
+    return raw.decode()
+
+
+def _message_of(raw: bytes) -> bytes:
+    if len(raw) > LARGEST_MESSAGE:
+        raise ValueError(len(raw))
+    return raw
+
+
+def _number_of(raw: bytes, most: int) -> int:
+    number = int(raw)
+    if not 0 <= number <= most:
+        raise ValueError(number)
+    return number
 
 
 def start(
@@ -201,11 +248,11 @@ def start(
             names += [keys.lock(lock.name), keys.lock_waiting(lock.name)]
             args += [lock.slots, lock.name, lock.ttl_ms, lock.conflict]
     replies = yield Script("start", names, args)
-    return [(StartedAs(what.decode()), _text(detail)) for what, detail in replies]
+    return [(StartedAs(text_of(what)), _text(detail)) for what, detail in replies]
 
 
 def _text(value: bytes | int | None) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "")
+    return text_of(value) if isinstance(value, bytes) else str(value or "")
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -237,7 +284,7 @@ def finish(keys: Keys, worker: str, ends: Sequence[Finish]) -> Operation[Finishe
     states, woken = yield Script("finish", names, counts + args)
     return Finished(
         [STATES.get(state) for state in states],
-        [job_id.decode() for job_id in woken],
+        [text_of(job_id) for job_id in woken],
     )
 
 
@@ -301,4 +348,4 @@ def requeue(keys: Keys, entries: Iterable[Entry], *, is_lost: bool) -> Operation
         args += [entry.job_id, entry.entry_id, entry.message, entry.attempts]
         args += [entry.lost, entry.fence, entry.base]
     replies = yield Script("requeue", names, args)
-    return [Requeued(reply.decode()) for reply in replies]
+    return [Requeued(text_of(reply)) for reply in replies]

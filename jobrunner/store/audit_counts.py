@@ -1,6 +1,7 @@
 """Do the counts of live jobs, by state and task, say the same as the records?"""
 
 from jobrunner.store.attempts import read_streams
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.orphan import Kind, Orphan
 from jobrunner.store.requests import Argument, Operation, Script
@@ -19,6 +20,6 @@ def check_counts(keys: Keys, *, mends: bool) -> Operation[list[Orphan]]:
     args: list[Argument] = [1 if mends else "", MOST_COUNTED, keys.job("")]
     replies = yield Script("count_live", [*indexes, *streams], args)
     return [
-        Orphan(Kind.WRONG_COUNT, keys.counts(), field.decode(), "", f"{stored}, {counted} counted")
+        Orphan(Kind.WRONG_COUNT, keys.counts(), text_of(field), "", f"{stored}, {counted} counted")
         for field, stored, counted in replies or []
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.keyspace import Family, KeyReader
 from jobrunner.store.orphan import Kind, Orphan
@@ -22,7 +23,7 @@ def check_watchers(keys: Keys, job_ids: Sequence[str], *, mends: bool) -> Operat
         for job_id, reply in zip(batch, replies, strict=True):
             if reply:
                 key = keys.watchers(job_id)
-                found.append(Orphan(Kind.STALE_WATCHERS, key, job_id, job_id, reply.decode()))
+                found.append(Orphan(Kind.STALE_WATCHERS, key, job_id, job_id, text_of(reply)))
     return found
 
 
@@ -56,7 +57,7 @@ def _owners(keys: Keys, found_keys: Sequence[str]) -> Operation[list[tuple[str, 
         if part and part.family is Family.UNIQUE
     ]
     replies = (yield Pipeline([Command(("GET", key)) for key in uniques])) if uniques else []
-    held = {key: (reply or b"").decode() for key, reply in zip(uniques, replies, strict=True)}
+    held = {key: text_of(reply or b"") for key, reply in zip(uniques, replies, strict=True)}
     return [
         (held[key], held[key]) if key in held else (part.name if part else "", "")
         for key, part in zip(found_keys, parts, strict=True)

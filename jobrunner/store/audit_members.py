@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 
 from jobrunner.model import LIVE, TERMINAL, JobState
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.keyspace import Family, KeyReader, Part
 from jobrunner.store.orphan import Kind, Orphan
@@ -55,7 +56,7 @@ def check_index(keys: Keys, key: str) -> Operation[list[Orphan]]:
             cursor, page = yield Command(("SSCAN", key, cursor, "COUNT", BATCH))
         else:
             page = yield Command(("ZRANGE", key, start, start + BATCH - 1))
-        ids = [item.decode(errors="replace") for item in page]
+        ids = [text_of(item) for item in page]
         found += yield from check_members(keys, key, ids, mends=False)
         start += BATCH
         if cursor == b"0" if is_set else len(page) < BATCH:
@@ -77,7 +78,7 @@ def check_members(
         replies = yield Script("check_members", names, [*args, *batch])
         for job_id, reply in zip(batch, replies, strict=True):
             if reply:
-                found.append(Orphan(belonging.kind, key, job_id, job_id, reply.decode()))
+                found.append(Orphan(belonging.kind, key, job_id, job_id, text_of(reply)))
     return found
 
 

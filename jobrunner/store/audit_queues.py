@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from jobrunner.store.attempts import Entry, entry_of
+from jobrunner.store.decoding import text_of
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.orphan import Kind, Orphan
@@ -33,7 +34,7 @@ def _check_entries_of(keys: Keys, stream: str) -> Operation[list[Orphan]]:
     first = "-"
     while True:
         page = yield Command(("XRANGE", stream, first, "+", "COUNT", BATCH))
-        entries = [entry_of(entry_id.decode(), "", "", fields) for entry_id, fields in page]
+        entries = [entry_of(text_of(entry_id), "", "", fields) for entry_id, fields in page]
         claimed = [Claimed(e.entry_id, e.job_id) for e in entries if isinstance(e, Entry)]
         found += yield from check_entries(keys, stream, claimed, mends=False)
         if len(page) < BATCH:
@@ -60,7 +61,7 @@ def _read_claims(stream: str, first: str) -> Operation[list[str]]:
         if error.code != "NOGROUP":
             raise
         return []  # no worker ever read it
-    return [item[0].decode() for item in page]
+    return [text_of(item[0]) for item in page]
 
 
 def check_entries(
@@ -77,5 +78,5 @@ def check_entries(
         replies = yield Script("check_entries", names, args)
         for entry, reply in zip(batch, replies, strict=True):
             if reply:
-                found.append(Orphan(Kind(reply.decode()), stream, entry.entry_id, entry.job_id))
+                found.append(Orphan(Kind(text_of(reply)), stream, entry.entry_id, entry.job_id))
     return found

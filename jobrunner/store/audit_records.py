@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jobrunner.store.attempts import DONE_STATES
+from jobrunner.store.decoding import text_of
 from jobrunner.store.due import last_begun
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.orphan import Kind, Orphan
@@ -20,8 +21,8 @@ def check_records(keys: Keys, job_ids: Sequence[str], *, mends: bool) -> Operati
         replies = yield from _check(keys, batch, mends)
         for job_id, faults in zip(batch, replies, strict=True):
             for fault, state in faults:
-                kind = Kind(fault.decode())
-                found.append(Orphan(kind, keys.job(job_id), job_id, job_id, state.decode()))
+                kind = Kind(text_of(fault))
+                found.append(Orphan(kind, keys.job(job_id), job_id, job_id, text_of(state)))
     return found
 
 
@@ -33,7 +34,7 @@ def _check(
     names += [keys.locks(), *(keys.done(state) for state in DONE_STATES)]
     args: list[Argument] = [1 if mends else "", keys.wake_channel(), GROUP]
     for job_id, reply in zip(job_ids, replies, strict=True):
-        queue, priority, task, lock, awaits, after = [(item or b"").decode() for item in reply]
+        queue, priority, task, lock, awaits, after = [text_of(item or b"") for item in reply]
         if awaits == "end":
             after = yield from last_begun(keys, after)
         names += [keys.job(job_id), keys.queue(queue, priority), keys.task_done(task)]

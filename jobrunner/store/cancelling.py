@@ -4,7 +4,7 @@ from jobrunner.errors import IllegalTransition
 from jobrunner.model import JobState, Reason
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
-from jobrunner.store.records import job_not_found, read_job
+from jobrunner.store.records import STATES, job_not_found, read_job
 from jobrunner.store.requests import Command, Operation, Script
 from jobrunner.store.settling import Settled, Settlement, settle
 
@@ -30,7 +30,7 @@ def cancel(keys: Keys, job_id: str, reason: Reason | None = None) -> Operation[S
         job = yield from read_job(keys, job_id)
         ended = f"{job.finished_at:%H:%M:%S} UTC" if job.finished_at else "an unknown time"
         # By now it may have been queued again.
-        before = JobState(outcome.detail)
+        before = STATES.get(outcome.detail.encode(), job.state)
         raise IllegalTransition(
             f"cannot cancel job {job_id}: it {_ENDED_AS[before]} at {ended}",
             fix=f"nothing to do; `jobrunner show {job_id}` prints its result",

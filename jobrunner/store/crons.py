@@ -18,8 +18,9 @@ import msgspec
 from jobrunner.clock import from_ms, rfc3339, to_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
-from jobrunner.store.records import fields_of
+from jobrunner.store.records import fields_of, state_of
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -99,7 +100,7 @@ def fire(keys: Keys, fires: Sequence[Fire]) -> Operation[list[Fired]]:
         ]
     )
     return [
-        Fired(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "")
+        Fired(text_of(reply[0]), text_of(reply[1]) if len(reply) > 1 else "")
         for portion in replies
         for reply in portion
     ]
@@ -162,7 +163,7 @@ def fire_states(
     """The state of each fire time's job; None where there is none."""
     names = [keys.job(fire_id(cron, fire_time)) for fire_time in fire_times]
     replies = yield Pipeline([Command(("HGET", name, "state")) for name in names])
-    return [JobState(state.decode()) if state else None for state in replies]
+    return [state_of(state) for state in replies]
 
 
 def read_crons(keys: Keys, names: Sequence[str]) -> Operation[list[CronRecord]]:
@@ -270,4 +271,4 @@ def has_booted(keys: Keys, cron: str, boot_id: str) -> Operation[bool]:
 
 def note_boot(keys: Keys, cron: str, boot_id: str) -> Operation[None]:
     """Note that an `@reboot` cron has fired for this boot."""
-    yield Command(("SADD", keys.cron_boots(cron), boot_id))
+    yield Command(("SADD", keys.cron_boots(cron), boot_id), is_optional=True)

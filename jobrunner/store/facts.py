@@ -10,6 +10,7 @@ from jobrunner.model import LIVE, Job, JobState, Priority, Reason
 from jobrunner.store.attempts import read_streams
 from jobrunner.store.crons import CronRecord, read_crons
 from jobrunner.store.damage import count_of
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import DaemonEntry, WorkerEntry, read_daemons, read_workers
 from jobrunner.store.locks import LockRecord, read_lock
@@ -130,9 +131,7 @@ def _read_place(keys: Keys, job: Job) -> Operation[Place | None]:
     names = [keys.job(job.id), *own, *(yield from read_streams(keys))]
     worker, ahead, above, claims = yield Script("place", names, [GROUP, COUNTED, len(own)])
     numbers = zip(claims[::2], claims[1::2], strict=True)
-    return Place(
-        worker.decode(errors="replace") or None, ahead, above, {w.decode(): n for w, n in numbers}
-    )
+    return Place(text_of(worker) or None, ahead, above, {text_of(w): n for w, n in numbers})
 
 
 def read_cron_facts(keys: Keys, cron: PublishedCron) -> Operation[CronFacts]:
@@ -191,14 +190,11 @@ def _read_counts(keys: Keys, task: str) -> Operation[dict[JobState, int]]:
 def read_last_submitted(keys: Keys, task: str) -> Operation[str | None]:
     """Id of the job of a task that was submitted last; its record may be gone."""
     last: bytes | None = yield Command(("HGET", keys.last_job(), task))
-    return last.decode(errors="replace") if last else None
+    return text_of(last) if last else None
 
 
 def _newest(key: str, count: int) -> Operation[list[str]]:
-    return [
-        item.decode(errors="replace")
-        for item in (yield Command(("ZRANGE", key, 0, count - 1, "REV")))
-    ]
+    return [text_of(item) for item in (yield Command(("ZRANGE", key, 0, count - 1, "REV")))]
 
 
 def _waiting_ids(keys: Keys) -> Operation[list[str]]:
@@ -212,7 +208,7 @@ def _waiting_ids(keys: Keys) -> Operation[list[str]]:
         ]
     )
     queued = [fields[1] for found in entries for _, fields in found if fields[0] == b"id"]
-    return [item.decode(errors="replace") for item in (*due, *blocked, *queued)]
+    return [text_of(item) for item in (*due, *blocked, *queued)]
 
 
 def _read_waiting(keys: Keys, task: str, job_ids: Sequence[str]) -> Operation[list[Job]]:

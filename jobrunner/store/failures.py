@@ -20,6 +20,10 @@ class ReplyError(Exception):
         return str(self).partition(" ")[0]
 
 
+class DamagedKey(StoreUnavailable):
+    """What is asked for needs a key that something else has written to."""
+
+
 class BrokenReply(Exception):
     """The server did not answer in the protocol of Redis, or closed the connection."""
 

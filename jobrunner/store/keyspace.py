@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from jobrunner.model import TERMINAL, Priority
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline
 
@@ -100,7 +101,7 @@ def read_keyspace(keys: Keys) -> Operation[Keyspace]:
     while True:
         cursor, page = yield Command(("SCAN", cursor, "MATCH", keys.all(), "COUNT", PAGE))
         for item in page:
-            key = item.decode(errors="replace")
+            key = text_of(item)
             part = reader.part(key)
             if part is not None:
                 found[part.family][key] = part.name
@@ -120,7 +121,7 @@ def read_strange_keys(keys: Keys) -> Operation[list[StrangeKey]]:
     """Of the keys that a namespace has once, those of another type."""
     expected = {key: type_ for type_, some in _types(keys).items() for key in some}
     replies = yield Pipeline([Command(("TYPE", key)) for key in expected])
-    found = {key: reply.decode() for key, reply in zip(expected, replies, strict=True)}
+    found = {key: text_of(reply) for key, reply in zip(expected, replies, strict=True)}
     return [
         StrangeKey(key, found[key], type_)
         for key, type_ in expected.items()

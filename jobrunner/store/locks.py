@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from jobrunner.clock import from_ms, to_ms
+from jobrunner.store.decoding import text_of
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, score_instant
@@ -42,9 +43,7 @@ class LockRecord(msgspec.Struct, frozen=True):
 def read_locks(keys: Keys, limit: int = MOST_LOCKS) -> Operation[list[LockRecord]]:
     """The locks that are held or waited for, by name; of many, those with the latest lease ends."""
     names = yield Command(("ZRANGE", keys.locks(), 0, limit - 1, "REV"))
-    records = yield from _read_records(
-        keys, sorted(name.decode(errors="replace") for name in names), MOST_WAITING
-    )
+    records = yield from _read_records(keys, sorted(text_of(name) for name in names), MOST_WAITING)
     return [record for record in records if record.holders or record.waiting]
 
 
@@ -78,7 +77,7 @@ def _read_records(
         LockRecord(
             name,
             [holders[job_id] for job_id, _ in some],
-            [item.decode(errors="replace") for item in line],
+            [text_of(item) for item in line],
             max(length - len(line), 0),
         )
         for name, some, line, length in zip(
@@ -94,12 +93,10 @@ def _read_holders(
     if not ends:
         return {}
     fields = ("task", "worker", "lock_token", "started_at")
-    replies = yield Pipeline(
-        [Command(("HMGET", keys.job(i.decode(errors="replace")), *fields)) for i, _ in ends]
-    )
+    replies = yield Pipeline([Command(("HMGET", keys.job(text_of(i)), *fields)) for i, _ in ends])
     return {
         job_id: LockHolder(
-            job_id.decode(errors="replace"),
+            text_of(job_id),
             (task or b"").decode(errors="replace"),
             (worker or b"").decode(errors="replace"),
             int(token) if token and token.isdigit() else 0,
@@ -122,21 +119,21 @@ def wake_free_locks(keys: Keys, at: datetime | None = None) -> Operation[int]:
     names = yield Command(("ZRANGE", keys.locks(), *ended))
     woken: list[str] = []
     for item in names:
-        woken += yield from _wake(keys, item.decode(errors="replace"))
+        woken += yield from _wake(keys, text_of(item))
     yield from promote(keys, woken)
     return len(woken)
 
 
 def _wake(keys: Keys, name: str) -> Operation[list[str]]:
     first = yield Command(("ZRANGE", keys.lock_waiting(name), 0, 0))
-    waiter = first[0].decode() if first else ""
+    waiter = text_of(first[0]) if first else ""
     names = [keys.lock(name), keys.lock_waiting(name), keys.locks(), keys.scheduled()]
     names.append(keys.server())
     if waiter:
         names.append(keys.job(waiter))
     wait_ms = LEASE_TTL // timedelta(milliseconds=1)
     woken: bytes = yield Script("wake", names, [name, waiter, wait_ms])
-    return [woken.decode()] if woken else []
+    return [text_of(woken)] if woken else []
 
 
 def break_lock(keys: Keys, name: str) -> Operation[list[str]]:
@@ -148,4 +145,4 @@ def break_lock(keys: Keys, name: str) -> Operation[list[str]]:
     if holders:
         yield Command(("ZREM", keys.lock(name), *holders))
     yield from promote(keys, (yield from _wake(keys, name)))
-    return [item.decode(errors="replace") for item in holders]
+    return [text_of(item) for item in holders]

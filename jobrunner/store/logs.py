@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobrunner.store.damage import UNREADABLE
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
@@ -93,12 +94,13 @@ def append_chunks(keys: Keys, appends: Iterable[Append], life: timedelta) -> Ope
     for append in appends:
         key = keys.log(append.job_id)
         added.append(len(requests))
-        requests.append(Command(("XADD", key, "*", FIELD, _encoder.encode(append.chunk))))
+        chunk = _encoder.encode(append.chunk)
+        requests.append(Command(("XADD", key, "*", FIELD, chunk), is_optional=True))
         requests.append(Command(("PEXPIRE", key, life_ms)))
         if append.drop:
             requests.append(Command(("XDEL", key, *append.drop)))
     replies = yield Pipeline(requests)
-    return [replies[index].decode() for index in added]
+    return [text_of(replies[index]) for index in added]
 
 
 def read_log(keys: Keys, job_id: str, *, tail: int | None = None) -> Operation[LogPage]:
@@ -125,7 +127,7 @@ def _read_tail(keys: Keys, job_id: str, tail: int) -> Operation[LogPage]:
         lines += sum(len(chunk.lines) if chunk else 1 for chunk in chunks)
         if len(page) < PAGE:
             break
-        end = f"({page[-1][0].decode()}"
+        end = f"({text_of(page[-1][0])}"
     whole = len(entries) == 0 or lines < tail
     found = decode_entries(entries[::-1], Cursor() if whole else Cursor(fence=None))
     return replace(found, lines=found.lines[-tail:] if tail else [])
@@ -149,10 +151,10 @@ def decode_entries(entries: Iterable[Any], cursor: Cursor) -> LogPage:
     for entry_id, fields in entries:
         chunk = _chunk_of(fields)
         if chunk is None:
-            cursor = replace(cursor, entry_id=entry_id.decode())
+            cursor = replace(cursor, entry_id=text_of(entry_id))
             lines.append(LogLine(0, Stream.CUT, _DAMAGED, 0))
             continue
-        cursor = replace(_at_attempt(cursor, chunk), entry_id=entry_id.decode())
+        cursor = replace(_at_attempt(cursor, chunk), entry_id=text_of(entry_id))
         if chunk.first_line < cursor.next_line:
             continue  # written twice, since the first reply was lost
         if chunk.first_line > cursor.next_line:

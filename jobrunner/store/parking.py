@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from jobrunner.model import Reason
 from jobrunner.store.attempts import Entry
+from jobrunner.store.damage import count_of
+from jobrunner.store.decoding import text_of
 from jobrunner.store.due import BATCH, promote
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
@@ -42,9 +44,8 @@ def is_known(keys: Keys, task: str) -> Operation[bool]:
     """
     daemons = yield Command(("ZRANGE", keys.knowers(), 0, -1))
     if daemons:
-        replies = yield Pipeline(
-            [Command(("SISMEMBER", keys.known_tasks(daemon.decode()), task)) for daemon in daemons]
-        )
+        known = [keys.known_tasks(text_of(daemon)) for daemon in daemons]
+        replies = yield Pipeline([Command(("SISMEMBER", key, task)) for key in known])
         if any(replies):
             return True
     believed_ms = BELIEVED_FOR // timedelta(milliseconds=1)
@@ -60,12 +61,12 @@ def park(keys: Keys, entry: Entry, task: str) -> Operation[Parked]:
     args: list[Argument] = [GROUP, keys.wake_channel(), entry.job_id, entry.entry_id]
     args += [FIRST_DELAY_MS, LONGEST_DELAY_MS, Reason.UNKNOWN_TASK, detail]
     reply: bytes = yield Script("park", names, args)
-    return Parked(reply.decode())
+    return Parked(text_of(reply))
 
 
 def wake_parked(keys: Keys, tasks: Collection[str]) -> Operation[int]:
     """Queue the parked jobs of these tasks, oldest first; returns how many."""
-    ids = [item.decode() for item in (yield Command(("ZRANGE", keys.parked(), 0, -1)))]
+    ids = [text_of(item) for item in (yield Command(("ZRANGE", keys.parked(), 0, -1)))]
     created: dict[str, int] = {}
     for at in range(0, len(ids), BATCH):
         created |= yield from _created(keys, ids[at : at + BATCH], tasks)
@@ -81,9 +82,9 @@ def _created(keys: Keys, ids: Sequence[str], tasks: Collection[str]) -> Operatio
     fields = ("task", "reason", "created_at")
     replies = yield Pipeline([Command(("HMGET", keys.job(job_id), *fields)) for job_id in ids])
     return {
-        job_id: int(created)
+        job_id: count_of(created)
         for job_id, (task, reason, created) in zip(ids, replies, strict=True)
-        if task and task.decode() in tasks and reason == Reason.UNKNOWN_TASK.encode()
+        if task and text_of(task) in tasks and reason == Reason.UNKNOWN_TASK.encode()
     }
 
 

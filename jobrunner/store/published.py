@@ -12,6 +12,7 @@ from jobrunner.message import Message
 from jobrunner.model import Priority
 from jobrunner.params import ParamSpec, check_arguments, secret_names
 from jobrunner.store.damage import UNREADABLE
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Script
 
@@ -85,6 +86,11 @@ def publish(keys: Keys, published: Published) -> Operation[None]:
     yield Script("publish", [keys.manifest()], fields)
 
 
+def is_published(keys: Keys) -> Operation[bool]:
+    """Whether anything is: not when its key was deleted, or is of another type."""
+    return bool((yield Command(("HEXISTS", keys.manifest(), "digest"))))
+
+
 def read_published(keys: Keys) -> Operation[Published]:
     """Everything that was published."""
     flat = yield Command(("HGETALL", keys.manifest()))
@@ -98,7 +104,7 @@ def _published_of(fields: Mapping[bytes, bytes]) -> Published:
         {task.name: task for task in tasks if task},
         {cron.name: cron for cron in crons if cron},
         fields.get(b"adhoc") == b"1",
-        fields.get(b"digest", b"").decode(),
+        text_of(fields.get(b"digest")),
     )
 
 

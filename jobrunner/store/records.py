@@ -18,6 +18,11 @@ STATES = {state.value.encode(): state for state in JobState}  # by the replies o
 _errors = msgspec.json.Decoder(JobError)
 
 
+def state_of(reply: bytes | None) -> JobState | None:
+    """The state in a record; None without one. What is none is as `failed` as its job is shown."""
+    return STATES.get(reply, JobState.FAILED) if reply else None
+
+
 def fields_of(flat: Sequence[bytes]) -> dict[str, str]:
     """The mapping in a flat HGETALL reply."""
     texts = [item.decode(errors="replace") for item in flat]

@@ -21,6 +21,7 @@ class Command(msgspec.Struct, frozen=True):
 
     args: tuple[Argument, ...]
     block_ms: int = 0  # how long a blocking read may wait at the server; added to the read timeout
+    is_optional: bool = False  # a write that is left out where its key is of another type
 
 
 class Script(msgspec.Struct, frozen=True):

@@ -8,11 +8,13 @@ import msgspec
 
 from jobrunner.clock import from_ms
 from jobrunner.store.attempts import Entry, Unreadable, entry_of, queue_streams
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 BATCH = 200  # entries per step
+_LEASE_MS = LEASE_TTL // timedelta(milliseconds=1)
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -29,7 +31,7 @@ def known_queues(keys: Keys) -> Operation[tuple[list[str], datetime]]:
         [Command(("SMEMBERS", keys.queues())), Command(("TIME",))]
     )
     at = from_ms(int(seconds) * 1000 + int(micros) // 1000)
-    return sorted(name.decode(errors="replace") for name in names), at
+    return sorted(text_of(name) for name in names), at
 
 
 def find_orphans(
@@ -48,9 +50,10 @@ def find_orphans(
     streams = queue_streams(keys, queues)
     names = [keys.workers(), keys.server(), *(key for _, _, key in streams)]
     wait_ms = after_return // timedelta(milliseconds=1)
-    reply = yield Script("orphans", names, [GROUP, dead, 1 if bury_ended else "", wait_ms])
+    bury = 1 if bury_ended else ""
+    reply = yield Script("orphans", names, [GROUP, dead, bury, wait_ms, _LEASE_MS])
     return [
-        Orphan(worker.decode(), streams[index][0], streams[index][1]) for index, worker in reply
+        Orphan(text_of(worker), streams[index][0], streams[index][1]) for index, worker in reply
     ]
 
 
@@ -61,11 +64,11 @@ def read_claimed(
     stream = keys.queue(orphan.queue, orphan.priority)
     first = "-" if after is None else f"({after}"
     pending = yield Command(("XPENDING", stream, GROUP, first, "+", BATCH, orphan.worker))
-    ids = [item[0].decode() for item in pending]
+    ids = [text_of(item[0]) for item in pending]
     if not ids:
         return []
     ranges = yield Pipeline([Command(("XRANGE", stream, i, i)) for i in ids])
-    found = {entry[0][0].decode(): entry[0][1] for entry in ranges if entry}
+    found = {text_of(entry[0][0]): entry[0][1] for entry in ranges if entry}
     ghosts = [entry_id for entry_id in ids if entry_id not in found]
     if ghosts:
         # Deleted by hand from the stream: nothing is left that could be done.

@@ -7,6 +7,7 @@ from importlib.resources import files
 import msgspec
 
 INCLUDE = "-- include:"  # a header line that names the shared functions a script needs
+ALWAYS = "sound"  # what every script begins with
 FLAGS = "-- flags:"  # a header line for what the server lets a script do
 
 
@@ -25,7 +26,8 @@ def script_names() -> list[str]:
 def lua_script(name: str) -> LuaScript:
     """The script `lua/<name>.lua` with its includes in front, read once per process."""
     body = _read(f"{name}.lua")
-    includes = [_read(f"include/{part}.lua") for part in _named(INCLUDE, body)]
+    parts = [ALWAYS, *_named(INCLUDE, body)]
+    includes = [_read(f"include/{part}.lua") for part in parts]
     flags = [f"#!lua flags={flag}" for flag in _named(FLAGS, body)]
     text = "\n".join([*flags, *includes, body])
     return LuaScript(text, sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from jobrunner.model import JobState, Reason
+from jobrunner.store.decoding import text_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.requests import Argument, Command, Operation, Script
 
@@ -41,7 +42,7 @@ def settle(
     With `only_if`, a job in another state stays as it is.
     """
     reply = yield Command(("HMGET", keys.job(job_id), *_FIELDS))
-    task, queue, priority, lock, cron = (item.decode() if item else "" for item in reply)
+    task, queue, priority, lock, cron = (text_of(item) for item in reply)
     if not task:
         return Settlement(Settled.GONE, "", [])
     names = [
@@ -63,5 +64,5 @@ def settle(
     args: list[Argument] = [GROUP, job_id, state, reason or "", detail, only_if or ""]
     args += [1 if lock else "", 1 if cron else ""]
     what, *rest = yield Script("settle", names, args)
-    woken = [item.decode() for item in rest[1]] if len(rest) > 1 else []
-    return Settlement(Settled(what.decode()), rest[0].decode() if rest else "", woken)
+    woken = [text_of(item) for item in rest[1]] if len(rest) > 1 else []
+    return Settlement(Settled(text_of(what)), text_of(rest[0]) if rest else "", woken)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from jobrunner.store.decoding import score_of, text_of, whole_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
@@ -28,8 +29,8 @@ def find_silent(keys: Keys, workers: Sequence[str], ttl: timedelta) -> Operation
     names = [keys.workers(), keys.locks(), *(keys.worker(worker) for worker in workers)]
     args: list[Argument] = [ttl * SILENT_AFTER // timedelta(milliseconds=1), *workers]
     silent, short, now_ms = yield Script("unrenewed", names, args)
-    locks = yield from _unrenewed_locks(keys, [name.decode() for name in short], now_ms)
-    found = [worker.decode() for worker in silent]
+    locks = yield from _unrenewed_locks(keys, [text_of(name) for name in short], now_ms)
+    found = [text_of(worker) for worker in silent]
     found += [worker for worker in workers if worker in locks and worker.encode() not in silent]
     return [Silence(worker, locks.get(worker, [])) for worker in found]
 
@@ -44,7 +45,7 @@ def _unrenewed_locks(
         [Command(("ZRANGE", keys.lock(name), 0, -1, "WITHSCORES")) for name in names]
     )
     ends = [
-        (name, job_id.decode(), int(end))
+        (name, text_of(job_id), score_of(end))
         for name, flat in zip(names, replies, strict=True)
         for job_id, end in zip(flat[::2], flat[1::2], strict=True)
     ]
@@ -54,7 +55,8 @@ def _unrenewed_locks(
     records = yield Pipeline([Command(("HMGET", keys.job(job), *fields)) for _, job, _ in ends])
     found: dict[str, list[LockLease]] = defaultdict(list)
     for (name, job_id, end), (worker, token, ttl_ms) in zip(ends, records, strict=True):
-        if worker and token and ttl_ms and end - now_ms < int(ttl_ms) * SILENT_AFTER:
-            lease = LockLease(name, job_id, token.decode(), int(ttl_ms))
-            found[worker.decode()].append(lease)
+        ttl = whole_of(ttl_ms, 1)
+        if worker and token and ttl and end - now_ms < ttl * SILENT_AFTER:
+            lease = LockLease(name, job_id, text_of(token), ttl)
+            found[text_of(worker)].append(lease)
     return found

@@ -10,6 +10,9 @@ import msgspec
 from jobrunner.clock import to_ms
 from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.model import Job, JobState, Priority
+from jobrunner.store.damage import FIX
+from jobrunner.store.decoding import text_of
+from jobrunner.store.failures import DamagedKey
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import STATES, job_not_found, read_job
 from jobrunner.store.requests import Argument, Operation, Script, Series
@@ -94,7 +97,13 @@ def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
     job_id, state = reply
     if state == b"no_upstream":
         raise job_not_found(submission.after or "")
-    return Submitted(job_id.decode(), submission.task, STATES.get(state), is_new=False)
+    if state == b"damaged":
+        raise DamagedKey(
+            f"cannot submit to task {submission.task!r}: what its job needs is damaged",
+            why=f"something else has written to queue {submission.queue!r} or to job {job_id!r}",
+            fix=FIX,
+        )
+    return Submitted(text_of(job_id), submission.task, STATES.get(state), is_new=False)
 
 
 def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:

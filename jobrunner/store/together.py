@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from jobrunner.store.damage import NOT_REPLACED, in_place_of
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.requests import Command, Operation, Pipeline, Request, Script, Series, Single
 
@@ -43,14 +44,17 @@ def _parts(request: Single) -> list[Command | Script]:
     return request.requests if isinstance(request, Pipeline) else [request]
 
 
-def at_once(commands: Iterable[Command]) -> Operation[list[Any]]:
+def at_once(given: Iterable[Command]) -> Operation[list[Any]]:
     """The replies of commands between which nothing else happens; in one round trip.
 
     A transaction, not a script: long replies would take a script many times longer.
     """
+    commands = list(given)
     replies = yield Pipeline([Command(("MULTI",)), *commands, Command(("EXEC",))])
     found: list[Any] = replies[-1]
-    for reply in found:
+    for at, reply in enumerate(found):
         if isinstance(reply, ReplyError):
-            raise reply
+            found[at] = in_place_of(reply, commands[at])
+            if found[at] is NOT_REPLACED:
+                raise reply
     return found

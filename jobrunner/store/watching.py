@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jobrunner.model import JobState
 from jobrunner.store.keys import Keys
+from jobrunner.store.records import state_of
 from jobrunner.store.requests import Operation, Pipeline, Script
 
 
@@ -16,4 +17,4 @@ def watch(keys: Keys, job_ids: Sequence[str], client: str) -> Operation[list[Job
     replies = yield Pipeline(
         [Script("watch", [keys.job(i), keys.watchers(i)], [channel]) for i in job_ids]
     )
-    return [JobState(reply.decode()) if reply else None for reply in replies]
+    return [state_of(reply) for reply in replies]

@@ -13,6 +13,7 @@ import hiredis
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import Endpoint, StoreAddress
+from jobrunner.store.damage import NOT_REPLACED, in_place_of
 from jobrunner.store.failures import STALE_CODES, BrokenReply, ReplyError, refusal
 from jobrunner.store.requests import Argument, Command, Pipeline, Script, Single
 from jobrunner.store.scripts import lua_script
@@ -99,11 +100,15 @@ def replace_replies(replies: list[Any], positions: list[int], again: list[Any]) 
 def result(request: Single, replies: list[Any], address: StoreAddress) -> Any:
     """The reply, or the list of a pipeline's replies; the first error among them is raised.
 
-    Raises StoreUnavailable for a server that refuses to serve, ReplyError for our mistakes.
+    A key of another type is read as one that is not there. Raises StoreUnavailable for a server
+    that refuses to serve, ReplyError for our mistakes.
     """
-    for reply in replies:
+    for at, reply in enumerate(replies):
         if isinstance(reply, ReplyError):
-            raise reply_failure(reply, address)
+            single = request.requests[at] if isinstance(request, Pipeline) else request
+            replies[at] = in_place_of(reply, single)
+            if replies[at] is NOT_REPLACED:
+                raise reply_failure(reply, address)
     return replies if isinstance(request, Pipeline) else replies[0]
 
 

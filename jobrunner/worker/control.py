@@ -10,6 +10,8 @@ from collections.abc import Callable
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import told
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command
 
@@ -27,6 +29,10 @@ async def obey(
             reply = await connection.execute(request)
         except StoreUnavailable:
             await asyncio.sleep(backoff.next_delay())
+            continue
+        except ReplyError as error:
+            told.tell_error("take cancel requests", error)
+            await asyncio.sleep(BLOCK_S)
             continue
         backoff.reset()
         if reply is not None:

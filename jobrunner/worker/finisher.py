@@ -11,7 +11,9 @@ from jobrunner.log import EventLog
 from jobrunner.model import JobState
 from jobrunner.store.attempts import Finish, Finished, finish
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import FIX
 from jobrunner.store.due import promote
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.worker.outage import until_done
 
@@ -77,11 +79,15 @@ class Finisher:
                 self._is_idle.set()
 
     async def _write(self, batch: list[Finish]) -> None:
-        finished = await until_done(
-            self._connection,
-            lambda: finish(self._keys, self._worker, batch),
-            "write finished jobs",
-        )
+        try:
+            finished = await until_done(
+                self._connection,
+                lambda: finish(self._keys, self._worker, batch),
+                "write finished jobs",
+            )
+        except ReplyError as error:
+            await self._write_apart(batch, error)
+            return
         self._log(batch, finished)
         if finished.woken:
             await until_done(
@@ -89,6 +95,16 @@ class Finisher:
             )
         pairs = zip(batch, finished.states, strict=True)
         await self._on_saved([end.entry.job_id for end, state in pairs if state is not None])
+
+    async def _write_apart(self, batch: list[Finish], error: ReplyError) -> None:
+        """One by one: an end that the store cannot take for damage must not cost the others."""
+        if len(batch) > 1:
+            for end in batch:
+                await self._write([end])
+            return
+        EventLog().error(
+            "lost the end of a job", job_id=batch[0].entry.job_id, error=error, fix=FIX
+        )
 
     def _log(self, batch: list[Finish], finished: Finished) -> None:
         log = EventLog()

@@ -27,6 +27,7 @@ from jobrunner.runner.attempt import ENDED_BY, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.output import Output
 from jobrunner.store.attempts import Entry, Finish, HeldLock, Requeued, Start, StartedAs, requeue
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import FIX
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
 from jobrunner.store.parking import Parked, is_known, park
@@ -265,6 +266,9 @@ class Performer:
         entry = running.entry
         asked_at = self._clock.monotonic()
         what, detail = await self.starter.start_now(Start(entry, plan.name, lock=job.lock))
+        if what is StartedAs.DAMAGED and job.lock is not None:
+            damage = f"lock {job.lock.name!r} is damaged in the store: {FIX}"
+            return await self._refused(entry, Reason.ERROR, damage)
         if what is not StartedAs.STARTED:
             return _not_started(entry, plan, job, what, detail)
         if job.lock is None:

@@ -30,6 +30,7 @@ from jobrunner.store.attempts import (
 )
 from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import told
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.rescue import Place, find_claimed_by
@@ -149,7 +150,11 @@ class Reader:
                 await asyncio.sleep(self._backoff.next_delay())
             except ReplyError as error:
                 if error.code != "NOGROUP":
-                    raise
+                    told.tell_error("claim jobs", error)
+                    await self._forget_ahead()
+                    self._may_have_missed = True
+                    await asyncio.sleep(self._backoff.next_delay())
+                    continue
                 # The server lost its data (FLUSHALL, a new server): begin anew.
                 self._last.clear()
                 await until_done(
@@ -189,9 +194,13 @@ class Reader:
         if not entries and is_cautious:
             self._hold_back_until = asyncio.get_running_loop().time() + HOLD_BACK_S
         elif not entries and self._ahead is None:
+            asked_at = time.monotonic()
             entries = await self._connection.run(
                 claim_next(self._keys, self._worker, self._queues, self._block_ms)
             )
+            if not entries and time.monotonic() - asked_at < HOLD_BACK_S:
+                # The server did not wait: all that it could wait at is damaged.
+                await asyncio.sleep(HOLD_BACK_S)
         await self._take(entries)
         return True
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jobrunner.clock import Clock
 from jobrunner.store.attempts import Entry, Start, StartedAs, start
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.damage import passing_over
 from jobrunner.store.keys import Keys
 from jobrunner.worker.outage import until_done
 
@@ -72,7 +73,8 @@ class Starter:
             await asyncio.sleep(max(pause, LOOK_EVERY_S))
             late = self._take_late()
             if late:
-                await self._write(late)
+                with passing_over("write start records"):
+                    await self._write(late)
             if not self._begun:
                 self._has_begun.clear()
 

@@ -80,12 +80,20 @@ def test_making_the_groups_again_changes_nothing(store: Store) -> None:
     assert store.snapshot() == before
 
 
-def test_the_groups_of_a_key_that_is_no_stream_are_an_error(store: Store) -> None:
+def test_a_queue_that_is_no_stream_keeps_nobody_from_the_others(store: Store) -> None:
     key = store.keys.queue("default", "high")
     store.command("SET", key, "x")
 
-    with pytest.raises(ReplyError, match="WRONGTYPE"):
-        store.run(ensure_groups(store.keys, QUEUES))
+    store.add_worker()
+    job_id = store.submit()
+
+    assert [entry.job_id for entry in store.claim()] == [job_id]
+    store.finished()
+    assert store.run(claim_next(store.keys, "w1", QUEUES, 10)) == []
+    waited = store.submit()
+    (entry,) = store.run(claim_next(store.keys, "w1", QUEUES, 10))
+    assert isinstance(entry, Entry)
+    assert entry.job_id == waited
     store.command("DEL", key)
 
 

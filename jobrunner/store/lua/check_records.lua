@@ -1,5 +1,5 @@
 -- Find jobs that their queue, the index of their state or their waker has lost; mend them if asked.
--- include: clock counts holder schedule
+-- include: clock counts entry holder schedule
 -- flags: allow-oom
 -- KEYS[1] workers zset     KEYS[2] scheduled zset  KEYS[3] blocked zset    KEYS[4] running zset
 -- KEYS[5] counts hash      KEYS[6] locks zset
@@ -35,14 +35,14 @@ local function queue_again(id, state, record, stream, current)
   if is_alive(holder) or (state == 'running' and is_alive(worker)) then
     return false
   end
-  lost = tonumber(lost or 0)
-  if state == 'running' then
-    lost = lost + 1
-    redis.call('ZREM', KEYS[4], id)
+  lost = number_of(lost, 0) + (state == 'running' and 1 or 0)
+  local next_fence = number_of(fence, 1) + 1
+  local entry = add_again(stream, id, message, number_of(attempt, 0), lost, next_fence,
+    number_of(base, 0))
+  if not entry then
+    return false
   end
-  local next_fence = (fence or 1) + 1
-  local entry = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempt or 0,
-    'l', lost, 'f', next_fence, 'b', base or 0)
+  redis.call('ZREM', KEYS[4], id)
   redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'fence', next_fence, 'lost', lost)
   redis.call('HDEL', record, 'started_at', 'worker', 'progress')
   count(state, task, -1)
@@ -54,12 +54,12 @@ local function add_to_indexes(id, state, record, task_done)
   local due, started, finished, created = unpack(redis.call('HMGET', record,
     'due_at', 'started_at', 'finished_at', 'created_at'))
   if state == 'scheduled' then
-    schedule(KEYS[2], id, tonumber(due or now), ARGV[2])
+    schedule(KEYS[2], id, number_of(due, now), ARGV[2])
   elseif LIVE[state] then
-    redis.call('ZADD', INDEX[state], state == 'running' and started or created or now, id)
+    redis.call('ZADD', INDEX[state], number_of(state == 'running' and started or created, now), id)
   else
-    redis.call('ZADD', INDEX[state], finished or now, id)
-    redis.call('ZADD', task_done, finished or now, id)
+    redis.call('ZADD', INDEX[state], number_of(finished, now), id)
+    redis.call('ZADD', task_done, number_of(finished, now), id)
   end
   return true
 end

@@ -7,8 +7,9 @@
 -- ARGV[7] rotation: which queue of a level comes first
 -- Returns false if the worker is buried, else a list of {index of the stream from 0, entries}.
 -- A lease that has ended is no reason: after a clock was set forward, all of them have. Whether it
--- is late for its lease the worker knows by itself, and begins nothing then.
-if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then
+-- is late for its lease the worker knows by itself, and begins nothing then. Nor is a zset of another
+-- type a burial: `orphans` makes it anew.
+if not redis.pcall('ZSCORE', KEYS[1], ARGV[2]) then
   return false
 end
 local queues, free, rotation = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[7])
@@ -25,7 +26,8 @@ local function take(level, most)
     local reply = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', wanted,
       'STREAMS', KEYS[2 + index], '>')
     if reply and reply.err then
-      failure = reply
+      -- A damaged queue must not keep a worker from the others.
+      failure = not is_damage(reply.err) and reply or failure
     elseif reply then
       local entries = reply[1][2]
       taken[#taken + 1] = {index, entries}

@@ -96,7 +96,7 @@ for _ = 1, tonumber(ARGV[5]) do
         local began = now - duration
         if before == 'running' then
           -- Results are kept while the store is away: then this call is long after the end.
-          began = tonumber(redis.call('HGET', record, 'started_at')) or began
+          began = number_of(redis.call('HGET', record, 'started_at'), began)
         end
         tally_attempt(sums, entry, began, duration)
       end

@@ -16,8 +16,9 @@
 --   when another was first, {'paused'}, {'changed', previous job}: look again, the previous job is
 --   another one, {'moved', last handled fire time}: decide again from there, {'early'}: this clock,
 --   by which all daemons go, has not reached it, or {'set_back', instant}: what was handled, so far
---   ahead of this clock, is now; as with 'handled', nothing is left to do. Or, if any job or record
---   was to be made, an OOM error from a server that is nearly full: none was.
+--   ahead of this clock, is now; as with 'handled', nothing is left to do. {'damaged', key}: what the
+--   fire time needs is of another type, and nothing was made. Or, if any job or record was to be
+--   made, an OOM error from a server that is nearly full: none was.
 local now = now_ms()
 local created_at = string.format('%d', now) -- once: Lua makes text of a number slowly
 local full = KEYS[#KEYS - 1]
@@ -56,8 +57,12 @@ local function fire()
   if at > now then
     return {'early'}
   end
-  local handled, since, paused, previous, made_after, made_until = unpack(redis.call('HMGET', cron,
-    'handled', 'since', 'paused', 'job', 'made_after', 'made_until'))
+  local known_of = redis.pcall('HMGET', cron,
+    'handled', 'since', 'paused', 'job', 'made_after', 'made_until')
+  if known_of.err then
+    return {'damaged', cron}
+  end
+  local handled, since, paused, previous, made_after, made_until = unpack(known_of)
   previous = previous or ''
   local set_back_from
   handled, set_back_from = handled_of(cron, now, handled, since)
@@ -105,7 +110,7 @@ local function fire()
     id, record = spare_id, spare
   end
 
-  local state = 'queued'
+  local state, entry = 'queued', nil
   if before and LIVE[redis.call('HGET', before, 'state')] then
     if overlap == 'skip' then
       reason, detail = 'overlap', previous
@@ -117,6 +122,14 @@ local function fire()
       -- here, or a rescuer when it has no worker.
       redis.call('SADD', KEYS[7], previous)
       redis.call('HSET', before, 'cancel_requested', 'replaced')
+    end
+  end
+
+  if state == 'queued' and reason == '' and tonumber(delay) == 0 then
+    -- Before all that is written: of a damaged queue no fire time is lost.
+    entry = redis.pcall('XADD', stream, '*', 'id', id, 'm', message)
+    if type(entry) == 'table' then
+      return is_damage(entry.err) and {'damaged', stream} or error(entry)
     end
   end
 
@@ -148,7 +161,7 @@ local function fire()
       set('due_at', now + delay)
       schedule(KEYS[4], id, now + delay, ARGV[2])
     else
-      set('entry', redis.call('XADD', stream, '*', 'id', id, 'm', message))
+      set('entry', entry)
     end
     redis.call('HSET', cron, 'handled', fire_time, 'job', id)
     note_made(id, task, queue)

@@ -8,7 +8,7 @@ for index = 2, #KEYS do
   local reply = redis.pcall('XGROUP', 'CREATE', KEYS[index], ARGV[1], '0', 'MKSTREAM')
   if not reply.err then
     made = made + 1
-  elseif not string.find(reply.err, 'BUSYGROUP', 1, true) then
+  elseif not string.find(reply.err, 'BUSYGROUP', 1, true) and not is_damage(reply.err) then
     return reply
   end
 end

@@ -5,7 +5,19 @@
 -- ARGV[1] group         ARGV[2] worker known to be dead, or ''
 -- ARGV[3] 1 to bury the workers whose lease has ended: they cannot renew any more; else ''
 -- ARGV[4] for how long after the server's return no lease has ended, milliseconds
+-- ARGV[5] ms of a lease that a worker gets when all are lost, since their key is of another type
 -- Returns a list of {index of the stream from 0, worker}.
+-- Leases that are lost are no reason to take anything from workers that live: all that have claimed
+-- get a new one. Who lives renews it; from the others their jobs are taken when it has ended.
+if type(redis.pcall('ZCARD', KEYS[1])) == 'table' then
+  redis.call('DEL', KEYS[1])
+  for index = 3, #KEYS do
+    local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], ARGV[1])
+    for _, consumer in ipairs(consumers.err and {} or consumers) do
+      redis.call('ZADD', KEYS[1], now_ms() + ARGV[4], consumer[2])
+    end
+  end
+end
 if ARGV[2] ~= '' then
   redis.call('ZREM', KEYS[1], ARGV[2])
 end

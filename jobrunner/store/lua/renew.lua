@@ -12,7 +12,8 @@
 -- Returns {1 if the lease was renewed, 0 if it had been ended by others; ids of jobs whose lock is
 --   lost; ids of jobs to cancel}.
 local now = now_ms()
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+-- An error is no burial: of a key of another type `orphans` makes a new one.
+if not redis.pcall('ZSCORE', KEYS[1], ARGV[1]) then
   return {0, {}, {}}
 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])

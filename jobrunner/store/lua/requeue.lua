@@ -1,5 +1,5 @@
 -- Take entries back from a worker, given back by itself (drain) or taken as it died (rescue).
--- include: counts
+-- include: counts entry
 -- flags: allow-oom
 -- KEYS[1] running zset  KEYS[2] counts hash  KEYS[3] cancelling set
 -- KEYS per entry: record hash, queue stream
@@ -23,10 +23,10 @@ for _ = 1, tonumber(ARGV[3]) do
     redis.call('XACK', stream, ARGV[1], entry)
     redis.call('XDEL', stream, entry)
     local before, task, current = unpack(redis.call('HMGET', record, 'state', 'task', 'entry'))
-    if current == entry and (before == 'queued' or before == 'running') then
+    local added = current == entry and (before == 'queued' or before == 'running')
+      and add_again(stream, id, message, attempts + lost, losses + lost, fence + 1, base)
+    if added then
       reply = 'queued'
-      local added = redis.call('XADD', stream, '*', 'id', id, 'm', message, 'n', attempts + lost,
-        'l', losses + lost, 'f', fence + 1, 'b', base)
       if before == 'running' then
         redis.call('ZREM', KEYS[1], id)
       end

@@ -13,13 +13,15 @@ end
 if state ~= ARGV[2] then
   return state or ''
 end
+attempt, fence = number_of(attempt, 0), number_of(fence, 1) + 1
+-- First: to a damaged queue it is an error, and nothing has changed.
+local entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[1], 'm', message, 'n', attempt,
+  'l', 0, 'f', fence, 'b', attempt)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
-local entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[1], 'm', message, 'n', attempt or 0,
-  'l', 0, 'f', (fence or 1) + 1, 'b', attempt or 0)
-redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', (fence or 1) + 1,
-  'lost', 0, 'base', attempt or 0)
+redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', fence,
+  'lost', 0, 'base', attempt)
 redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'due_at', 'started_at',
   'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'awaits')
 count('queued', task, 1)

@@ -1,5 +1,5 @@
 -- Write the start record of claimed jobs, and take their locks.
--- include: clock counts returned schedule
+-- include: clock counts returned schedule token
 -- flags: allow-oom
 -- KEYS[1] running zset  KEYS[2] counts hash     KEYS[3] cancelling set  KEYS[4] locks zset
 -- KEYS[5] tokens counter                        KEYS[6] blocked zset    KEYS[7] scheduled zset
@@ -9,10 +9,10 @@
 -- ARGV[5] for how long after the server's return no lock has ended, milliseconds
 -- ARGV per job: id, task, entry, attempt, elapsed ms, lock slots or 0, lock name, ttl ms, conflict
 -- Returns per job {what, detail}: 'started' and the lock's token or 0; 'stale'; 'cancelled';
---   'locked' or 'blocked' and the id of a job that has the lock.
+--   'locked' or 'blocked' and the id of a job that has the lock; 'damaged' when nobody can have it.
 local now = now_ms()
 
--- Returns the token, or nil and the id of a job that is in the way.
+-- Returns the token, or nil and the id of a job that is in the way, nil for a lock that is damaged.
 local function take_lock(id, record, holders, waiting, lock, slots, ttl)
   -- While workers are neither renewed nor buried, their locks are theirs: after a clock was set
   -- forward all leases have ended, also those of jobs that run.
@@ -33,8 +33,12 @@ local function take_lock(id, record, holders, waiting, lock, slots, ttl)
     end
     return nil, redis.call('ZRANGE', holders, 0, 0)[1] or first
   end
-  local token = redis.call('INCR', KEYS[5])
-  redis.call('ZADD', holders, now + ttl, id)
+  local added = redis.call('ZADD', holders, now + ttl, id)
+  if added == 0 and not is_holder then
+    -- What is not on record keeps nobody out: of a damaged lock nobody gets a slot.
+    return nil, nil
+  end
+  local token = next_token(KEYS[5], now)
   redis.call('ZREM', waiting, id)
   redis.call('ZADD', KEYS[4], redis.call('ZRANGE', holders, 0, 0, 'WITHSCORES')[2], lock)
   redis.call('HSET', record, 'lock', lock, 'lock_token', token, 'lock_ttl', ttl)
@@ -50,7 +54,7 @@ local function block(id, task, state, record, stream, entry, waiting, lock, hold
   redis.call('XACK', stream, ARGV[1], entry)
   redis.call('XDEL', stream, entry)
   -- A growing number and not the time: jobs of one millisecond keep their order.
-  redis.call('ZADD', waiting, 'NX', redis.call('INCR', KEYS[5]), id)
+  redis.call('ZADD', waiting, 'NX', next_token(KEYS[5], now), id)
   redis.call('ZADD', KEYS[6], 'NX', now, id)
   if state == 'running' then
     -- A start repeated after a lost reply, and the lock has gone to others meanwhile.
@@ -93,9 +97,9 @@ for _ = 1, tonumber(ARGV[4]) do
     what = 'cancelled'
   elseif slots > 0 then
     token, holder = take_lock(id, record, holders, waiting, lock, slots, ttl)
-    if holder then
-      what = 'locked'
-      if conflict == 'wait' then
+    if not token then
+      what = holder and 'locked' or 'damaged'
+      if holder and conflict == 'wait' then
         what = 'blocked'
         block(id, task, state, record, stream, entry, waiting, lock, holder)
       end
@@ -104,7 +108,7 @@ for _ = 1, tonumber(ARGV[4]) do
   if what == 'started' then
     write_start(id, task, state, record, attempt, elapsed)
   end
-  replies[#replies + 1] = {what, holder or token}
+  replies[#replies + 1] = {what, holder or token or 0}
 end
 write_counts(KEYS[2])
 return replies

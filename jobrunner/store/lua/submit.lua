@@ -11,8 +11,8 @@
 --   due: '+<ms>' from now, or milliseconds since the epoch; not together with after
 --   key, after, cron, fire_time (milliseconds since the epoch)
 -- Returns per job: its state if this call made it, else {id, state} of the earlier one, the state
---   '' for a known key; {id, 'no_upstream'}: nothing was made. Or, if any was to be made, an OOM error
---   from a server that is nearly full: none was.
+--   '' for a known key; {id, 'no_upstream'} or {id, 'damaged'}, its queue or record: nothing was made.
+--   Or, if any was to be made, an OOM error from a server that is nearly full: none was.
 local now = now_ms()
 local full = KEYS[#KEYS - 1]
 local replies = {}
@@ -66,7 +66,10 @@ for _ = 1, tonumber(ARGV[1]) do
     -- Both by one command, since most often neither is there.
     local known, is_full = false, false
     if redis.call('EXISTS', record, full) > 0 then
-      known = redis.call('HGET', record, 'state')
+      known = redis.pcall('HGET', record, 'state')
+      if type(known) == 'table' then
+        known = 'damaged'
+      end
       is_full = not known and redis.call('EXISTS', full) == 1
     end
     local first_id = unique_key and not known and redis.call('GET', unique_key)
@@ -96,13 +99,22 @@ for _ = 1, tonumber(ARGV[1]) do
         state = 'blocked'
         block(id, options.after, upstream, watchers)
       end
-      if state == 'queued' then
-        set('entry', redis.call('XADD', stream, '*', 'id', id, 'm', message))
+      local entry = state == 'queued' and redis.pcall('XADD', stream, '*', 'id', id, 'm', message)
+      if type(entry) == 'table' then
+        if not is_damage(entry.err) then
+          return entry
+        end
+        if unique_key then
+          redis.call('DEL', unique_key)
+        end
+        replies[#replies + 1] = {id, 'damaged'}
+      else
+        set('entry', entry)
+        fields[2] = state
+        redis.call('HSET', record, unpack(fields))
+        made[state], last = (made[state] or 0) + 1, id
+        replies[#replies + 1] = state
       end
-      fields[2] = state
-      redis.call('HSET', record, unpack(fields))
-      made[state], last = (made[state] or 0) + 1, id
-      replies[#replies + 1] = state
     end
   end
   if last then

@@ -8,8 +8,8 @@ local silent = {}
 for index = 2, #ARGV do
   local has_lease = redis.call('ZSCORE', KEYS[1], ARGV[index])
   -- One that is held up before its first renewal has the lease of its enlisting, two whiles long.
-  local renewed = redis.call('HGET', KEYS[index + 1], 'renewed_at')
-    or has_lease and has_lease - 2 * ARGV[1]
+  local renewed = number_of(redis.call('HGET', KEYS[index + 1], 'renewed_at'),
+    has_lease and has_lease - 2 * ARGV[1])
   if has_lease and renewed and now - renewed > tonumber(ARGV[1]) then
     silent[#silent + 1] = ARGV[index]
   end

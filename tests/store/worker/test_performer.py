@@ -267,7 +267,7 @@ async def test_a_job_that_we_fail_to_perform_ends_as_failed_and_not_never(
 
     assert (job.state, job.reason) == (JobState.FAILED, Reason.ERROR)
     assert job.error is not None
-    assert "WRONGTYPE" in job.error.message
+    assert "lock 'report' is damaged" in job.error.message
     assert worker.freed == 1
     store.command("DEL", store.keys.lock("report"))
 
