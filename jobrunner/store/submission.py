@@ -100,7 +100,7 @@ def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
     if state == b"damaged":
         raise DamagedKey(
             f"cannot submit to task {submission.task!r}: what its job needs is damaged",
-            why=f"something else has written to queue {submission.queue!r} or to job {text_of(job_id)!r}",
+            why=f"something else has written to queue {submission.queue!r} or the job's record",
             fix=FIX,
         )
     return Submitted(text_of(job_id), submission.task, STATES.get(state), is_new=False)

@@ -49,7 +49,7 @@ def _renew_lock(model: Model, name: str, job_id: str, token: str, ttl: str) -> b
 
 
 def orphans(model: Model, keys: Texts, args: Texts) -> list[list[Any]]:
-    _, dead, must_bury, _ = args
+    _, dead, must_bury, *_ = args
     model.workers.pop(dead, None)
     if must_bury:
         forget_ended(model.workers, model.now)

@@ -3,4 +3,4 @@
 -- KEYS[1] cron hash
 -- ARGV: none
 -- Returns 1 if it was not paused before, else 0.
-return redis.call('HSET', KEYS[1], 'paused', 1)
+return redis.pcall('HSET', KEYS[1], 'paused', 1) -- of a damaged cron who asks is told
