@@ -8,15 +8,17 @@ the manifest need not be read at all.
 import json
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import ManifestError, UsageError
 from jobrunner.manifest.naming import NAME_RULE, default_name, is_valid_name
+from jobrunner.manifest.trust import TRUST_VARIABLE, Guard, open_guarded
 from jobrunner.runner.withheld import whole_environment
 from jobrunner.state import state_folder, state_home
 from jobrunner.store.address import StoreAddress
@@ -35,6 +37,46 @@ class Located(msgspec.Struct, frozen=True):
     name: str
     state_folder: Path
     address: StoreAddress
+
+
+class Use(StrEnum):
+    """What a manifest is wanted for, on which it depends whose word is taken."""
+
+    LOOK = "look"  # at the store, or at what the manifest says
+    RUN = "run"  # its jobs
+    COMPLETE = "complete"  # a word that is being typed: nobody has asked for anything yet
+
+
+class Chosen(NamedTuple):
+    """A manifest (absolute path), and who may write what is read for it."""
+
+    path: Path
+    guard: Guard
+
+
+def choose_manifest(
+    file: str | Path | None,
+    environ: Mapping[str, str],
+    *,
+    is_trusted: bool = False,
+    use: Use = Use.LOOK,
+) -> Chosen:
+    """The manifest that `find_manifest` finds.
+
+    One found in the current folder is not somebody else's; root runs none that others can write;
+    and a completion asks only where the user's own manifest says. `is_trusted`, or
+    `JOBRUNNER_TRUST=1`, takes anybody's word. Raises UsageError when there is none.
+    """
+    path = find_manifest(file, environ)
+    if is_trusted or environ.get(TRUST_VARIABLE) == "1":
+        return Chosen(path, Guard.NONE)
+    if use is Use.COMPLETE:
+        return Chosen(path, Guard.OWN)
+    if use is Use.RUN and os.geteuid() == 0:
+        return Chosen(path, Guard.FOLDERS)
+    is_named = file is not None or bool(environ.get("JOBRUNNER_FILE"))
+    is_found_here = not is_named and path == MANIFEST_PLACES[0].absolute()
+    return Chosen(path, Guard.FILES if is_found_here else Guard.NONE)
 
 
 def find_manifest(file: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -57,15 +99,21 @@ def find_manifest(file: str | Path | None = None, environ: Mapping[str, str] | N
     )
 
 
-def find_store(file: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Located:
-    """The store of the manifest that `find_manifest` finds.
+def find_store(
+    file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    is_trusted: bool = False,
+    use: Use = Use.LOOK,
+) -> Located:
+    """The store of the manifest that `choose_manifest` chooses.
 
     Without `environ`, in this process's environment, and what it withholds from its programs.
-    Raises UsageError, or ManifestError when `name` or `store.url` cannot be read.
+    Raises UsageError, or ManifestError when `name` or `store.url` cannot be read; Untrusted.
     """
     environ = whole_environment() if environ is None else environ
-    manifest = find_manifest(file, environ)
-    return _noted(manifest, environ) or _read(manifest, environ)
+    manifest, guard = choose_manifest(file, environ, is_trusted=is_trusted, use=use)
+    return _noted(manifest, environ, guard) or _read(manifest, environ, guard)
 
 
 def note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
@@ -105,11 +153,11 @@ def _shown(place: Path) -> str:
     return str(place) if place.is_absolute() else f"./{place}"
 
 
-def _noted(manifest: Path, environ: Mapping[str, str]) -> Located | None:
+def _noted(manifest: Path, environ: Mapping[str, str], guard: Guard) -> Located | None:
     """What the daemon noted, as long as the manifest is unchanged since."""
     try:
         fields = json.loads(_note_of(manifest, environ).read_bytes())
-        if not _version(manifest).items() <= fields.items():
+        if not _version(manifest, guard).items() <= fields.items():
             return None
         return _embedded(manifest, fields["name"], Path(fields["state_folder"]))
     except (OSError, ValueError, KeyError, AttributeError):
@@ -123,8 +171,8 @@ def _note_of(manifest: Path, environ: Mapping[str, str]) -> Path:
     return state_home(environ) / ".endpoints" / f"{digest[:16]}.json"
 
 
-def _version(manifest: Path) -> dict[str, str | int]:
-    status = manifest.stat()
+def _version(manifest: Path, guard: Guard = Guard.NONE) -> dict[str, str | int]:
+    status = manifest.stat() if guard is Guard.NONE else _status_of(manifest, guard)
     return {
         "manifest": str(manifest.absolute()),
         "mtime_ns": status.st_mtime_ns,
@@ -132,8 +180,16 @@ def _version(manifest: Path) -> dict[str, str | int]:
     }
 
 
-def _read(manifest: Path, environ: Mapping[str, str]) -> Located:
-    top = _top_of(manifest)
+def _status_of(manifest: Path, guard: Guard) -> os.stat_result:
+    opened = open_guarded(manifest, guard)
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
+
+
+def _read(manifest: Path, environ: Mapping[str, str], guard: Guard) -> Located:
+    top = _top_of(manifest, guard)
     name = _filled_in(top.name, ("name",), environ) or default_name(manifest)
     if not is_valid_name(name):
         raise UsageError(
@@ -165,11 +221,12 @@ class _Top(msgspec.Struct, frozen=True):
     url: "Node | None"
 
 
-def _top_of(manifest: Path) -> _Top:
+def _top_of(manifest: Path, guard: Guard = Guard.NONE) -> _Top:
     from jobrunner.manifest.source import read_source
 
     try:
-        text = manifest.read_text(encoding="utf-8")
+        with open(open_guarded(manifest, guard), encoding="utf-8") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the manifest {manifest} cannot be read: {error}",

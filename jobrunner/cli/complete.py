@@ -11,6 +11,7 @@ import typer
 
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import JobrunnerError
+from jobrunner.locate import Use
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Operation
@@ -100,7 +101,7 @@ def _offers_of(jobs: "list[Job]") -> list[Offer]:
 def _asked(ctx: typer.Context, operation: Callable[[Keys], Operation[T]]) -> T | None:
     """The operation's result; None when the store cannot be asked, or holds something strange."""
     try:
-        store = cli_of(ctx).store(PATIENCE_S)
+        store = cli_of(ctx).store(PATIENCE_S, Use.COMPLETE)
         return store.run(operation(store.keys))
     except (JobrunnerError, ReplyError):
         return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from jobrunner.cli.store import OpenStore
+    from jobrunner.locate import Chosen, Located, Use
 
 PIPE_WIDTH = 10_000  # cells: in a pipe nothing is cut, and no table is wider than its contents
 
@@ -32,6 +33,7 @@ class CliContext:
     file: Path | None = None  # --file
     json: bool = False  # --json
     debug: bool = False  # --debug
+    is_trusted: bool = False  # --trust
     _store: "OpenStore | None" = None
 
     def write(self, text: str) -> None:
@@ -90,16 +92,29 @@ class CliContext:
 
         return find_manifest(self.file, self.environ)
 
-    def store(self, timeout: float | None = None) -> "OpenStore":
+    def manifest(self, use: "Use | None" = None) -> "Chosen":
+        """The same manifest, and who may write what is read for it."""
+        from jobrunner.locate import Use, choose_manifest
+
+        return choose_manifest(
+            self.file, self.environ, is_trusted=self.is_trusted, use=use or Use.LOOK
+        )
+
+    def located(self, use: "Use | None" = None) -> "Located":
+        """The manifest's namespace, state folder and store."""
+        from jobrunner.locate import Use, find_store
+
+        return find_store(self.file, self.environ, is_trusted=self.is_trusted, use=use or Use.LOOK)
+
+    def store(self, timeout: float | None = None, use: "Use | None" = None) -> "OpenStore":
         """The manifest's store; nothing is connected before its first use.
 
         `timeout` for connecting and for each reply, seconds; the first use decides.
         """
         from jobrunner.cli.store import OpenStore
-        from jobrunner.locate import find_store
 
         if self._store is None:
-            self._store = OpenStore(find_store(self.file, self.environ).address, timeout)
+            self._store = OpenStore(self.located(use).address, timeout)
         return self._store
 
     def close(self) -> None:

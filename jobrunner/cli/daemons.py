@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jobrunner.cli.context import CliContext
 from jobrunner.errors import IllegalTransition, StoreUnavailable
-from jobrunner.locate import Located, find_store
+from jobrunner.locate import Located
 from jobrunner.state import RunningDaemon, read_daemon
 
 
@@ -39,7 +39,7 @@ class LocalDaemon:
 
 def find_daemon(cli: CliContext) -> LocalDaemon:
     """The manifest's daemon on this host. Raises StoreUnavailable when none runs here."""
-    located = find_store(cli.file, cli.environ)
+    located = cli.located()
     daemon = read_daemon(located.state_folder)
     if daemon is None:
         raise StoreUnavailable(

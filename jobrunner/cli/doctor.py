@@ -26,10 +26,8 @@ def doctor(
     ] = False,
     is_confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> ExitCode:
-    from jobrunner.locate import find_store
-
     cli = cli_of(ctx)
-    located = find_store(cli.file, cli.environ)
+    located = cli.located()
     mended = _repair(cli, is_confirmed) if repair else []
     return _Examination(cli, located).tell(mended)
 
@@ -47,7 +45,7 @@ class _Examination:
         self._orphans: list[Orphan] = []
         self._is_reachable = True
         try:
-            self._plan = make_plan(located.manifest, cli.environ)
+            self._plan = make_plan(located.manifest, cli.environ, cli.manifest().guard)
         except ManifestError as error:
             self._invalid = error
 

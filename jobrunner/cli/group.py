@@ -131,6 +131,15 @@ def _common_params(file_names: tuple[str, ...]) -> list[Parameter]:
             bool,
             typer.Option("--json", callback=_keep_json, expose_value=False, help="Print JSON."),
         ] = False,
+        trust: Annotated[
+            bool,
+            typer.Option(
+                "--trust",
+                callback=_keep_trust,
+                expose_value=False,
+                help="Use the manifest though others can write it; also JOBRUNNER_TRUST=1.",
+            ),
+        ] = False,
         debug: Annotated[
             bool,
             typer.Option(
@@ -168,6 +177,10 @@ def _keep_file(ctx: typer.Context, value: Path | None) -> None:
 
 def _keep_json(ctx: typer.Context, value: bool) -> None:
     cli_of(ctx).json |= value
+
+
+def _keep_trust(ctx: typer.Context, value: bool) -> None:
+    cli_of(ctx).is_trusted |= value
 
 
 def _keep_debug(ctx: typer.Context, value: bool) -> None:

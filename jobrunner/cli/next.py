@@ -62,7 +62,8 @@ def _declared(cli: CliContext, name: str | None) -> "list[Cron]":
     from jobrunner.cli.names import unknown
     from jobrunner.daemon.plan import make_plan
 
-    crons = {item.name: item for item in make_plan(cli.manifest_path(), cli.environ).crons}
+    path, guard = cli.manifest()
+    crons = {item.name: item for item in make_plan(path, cli.environ, guard).crons}
     if name is None:
         return [item.cron for item in crons.values() if item.spec.enabled]
     if name not in crons:

@@ -52,7 +52,8 @@ def _problem(cli: CliContext) -> ManifestError | None:
     from jobrunner.daemon.plan import make_plan
 
     try:
-        make_plan(cli.manifest_path(), cli.environ)
+        path, guard = cli.manifest()
+        make_plan(path, cli.environ, guard)
     except ManifestError as error:
         return error
     return None

@@ -28,13 +28,14 @@ def run(
 ) -> None:
     from jobrunner.daemon.main import run_daemon
     from jobrunner.daemon.supervisor import DaemonSettings
+    from jobrunner.locate import Use
 
     cli = cli_of(ctx)
-    manifest = cli.manifest_path().absolute()
+    manifest, guard = cli.manifest(Use.RUN)
     own = cli.stderr is sys.stderr
     try:
         # The process's own environment: the variables of systemd are taken out of it for good.
-        run_daemon(DaemonSettings(manifest, once, log_level.value), os.environ)
+        run_daemon(DaemonSettings(manifest, once, log_level.value, guard=guard), os.environ)
     finally:
         if own:
             cli.stderr = sys.stderr  # the daemon's, which nobody who does not read it holds up

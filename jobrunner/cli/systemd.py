@@ -43,7 +43,8 @@ def systemd(
 def _manifest(cli: CliContext) -> "Manifest":
     from jobrunner.manifest.load import load_manifest
 
-    return load_manifest(cli.manifest_path(), cli.environ).manifest
+    path, guard = cli.manifest()
+    return load_manifest(path, cli.environ, guard=guard).manifest
 
 
 def unit_settings(manifest: "Manifest", is_user: bool) -> UnitSettings:

@@ -17,9 +17,9 @@ def validate(ctx: typer.Context) -> ExitCode:
     from jobrunner.daemon.plan import make_plan
 
     cli = cli_of(ctx)
-    path = cli.manifest_path()
+    path, guard = cli.manifest()
     try:
-        plan = make_plan(path, cli.environ)
+        plan = make_plan(path, cli.environ, guard)
     except ManifestError as error:
         if not cli.json:
             raise

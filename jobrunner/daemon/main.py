@@ -38,7 +38,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
     _answer_early_signals()
     clock = SystemClock()
     with take_notifier(environ) as notifier, ExitStack() as stack:
-        plan = make_plan(settings.manifest, environ)
+        plan = make_plan(settings.manifest, environ, settings.guard)
         folder = _take_state_folder(plan, settings, environ, clock, stack)
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)

@@ -4,6 +4,7 @@ Everything that can be wrong with a manifest is found here, before anything is c
 start fails early, and a reload is all or nothing.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
 from jobrunner.manifest.spec import CronSpec, Manifest
+from jobrunner.manifest.trust import Guard, Untrusted, check_folder, open_guarded
 from jobrunner.params import public, secret_names
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
@@ -34,13 +36,14 @@ class Plan:
     remarks: Remarks = field(default_factory=Remarks)
 
 
-def make_plan(path: Path, environ: Mapping[str, str]) -> Plan:
+def make_plan(path: Path, environ: Mapping[str, str], guard: Guard = Guard.NONE) -> Plan:
     """Load and check everything. Blocks while the modules are imported, in a child process.
 
-    Raises ManifestError with all problems.
+    `guard` says who may write what is read. Raises ManifestError with all problems.
     """
-    loaded = load_manifest(path, environ, check_expressions)
-    loaded = with_found_tasks(loaded, _found(loaded), check_expressions)
+    loaded = load_manifest(path, environ, check_expressions, guard)
+    _check_env_files(loaded, guard)
+    loaded = with_found_tasks(loaded, _found(loaded, guard), check_expressions)
     manifest = _with_adhoc(loaded)
     crons = [
         ScheduledCron(name, spec, parse(name, spec), loaded.manifest.tasks[spec.task])
@@ -75,10 +78,36 @@ def _with_adhoc(loaded: LoadedManifest) -> Manifest:
     return manifest.model_copy(update={"tasks": tasks})
 
 
-def _found(loaded: LoadedManifest) -> list[FoundTask]:
+def _check_env_files(loaded: LoadedManifest, guard: Guard) -> None:
+    """Jobs run with what these say. One that is not there yet is in a folder that is checked."""
+    manifest = loaded.manifest
+    named: dict[tuple[str, ...], list[str]] = {("env_file",): manifest.env_file}
+    named |= {("tasks", name, "env_file"): task.env_file for name, task in manifest.tasks.items()}
+    problems = []
+    for key, files in named.items():
+        for file in files:
+            try:
+                _check_file(manifest.folder / file, guard)
+            except Untrusted as error:
+                problems.append(Problem(loaded.locate(key), error.what, error.why, error.fix))
+    if problems:
+        raise ManifestError(problems)
+
+
+def _check_file(path: Path, guard: Guard) -> None:
+    try:
+        os.close(open_guarded(path, guard))
+    except FileNotFoundError:
+        with suppress(OSError):
+            check_folder(path.parent, guard)
+    except OSError:
+        pass  # the jobs that need it say why it cannot be read
+
+
+def _found(loaded: LoadedManifest, guard: Guard) -> list[FoundTask]:
     manifest = loaded.manifest
     targets = {name: task.python for name, task in manifest.tasks.items() if task.python}
-    discovery = discover(manifest.imports, targets, manifest.folder)
+    discovery = discover(manifest.imports, targets, manifest.folder, guard=guard)
     if discovery.problems:
         raise ManifestError(discovery.located(loaded.locate))
     return discovery.found

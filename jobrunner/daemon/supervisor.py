@@ -32,6 +32,7 @@ from jobrunner.daemon.vouching import Voucher
 from jobrunner.errors import ManifestError, StoreUnavailable
 from jobrunner.firing import ScheduledCron
 from jobrunner.log import EventLog
+from jobrunner.manifest.trust import Guard
 from jobrunner.model import new_job_id
 from jobrunner.notify import Notifier
 from jobrunner.rescuer import Rescuer
@@ -71,6 +72,7 @@ class DaemonSettings:
     is_once: bool = False  # drain the queues and exit
     log_level: str = "info"
     lease_ttl: timedelta = LEASE_TTL  # of workers: how long another host waits before a rescue
+    guard: Guard = Guard.NONE  # who may write what the manifest is made of
 
 
 class Supervisor:
@@ -242,7 +244,9 @@ class Supervisor:
     async def _reload(self) -> None:
         self._notifier.reloading("reading the manifest")
         try:
-            plan = await asyncio.to_thread(make_plan, self._settings.manifest, os.environ)
+            plan = await asyncio.to_thread(
+                make_plan, self._settings.manifest, os.environ, self._settings.guard
+            )
             raise_if_moved(self._plan.manifest, plan.manifest)
         except ManifestError as error:
             for problem in error.problems:

@@ -7,6 +7,7 @@ import sys
 import msgspec
 
 from jobrunner.discover.answer import Discovery, Importing, Question
+from jobrunner.discover.guarded import guard_imports
 from jobrunner.discover.scan import Scan
 from jobrunner.runner.descriptors import close_stdin, keep_descriptors
 
@@ -19,6 +20,7 @@ def main() -> None:
     # Prints where it hangs and ends the process, also when the parent was killed meanwhile.
     faulthandler.dump_traceback_later(question.timeout.total_seconds(), exit=True)
     sys.path.insert(0, question.folder)
+    guard_imports(question.guard)
 
     def say(step: Importing | Discovery) -> None:
         os.write(answer, msgspec.json.encode(step) + b"\n")

@@ -8,6 +8,7 @@ import msgspec
 
 from jobrunner.errors import Location, Problem
 from jobrunner.manifest.found import FoundTask
+from jobrunner.manifest.trust import Guard
 
 Key = tuple[str | int, ...]  # where in the manifest: ("imports", 0), ("tasks", "backup", "python")
 
@@ -19,6 +20,7 @@ class Question(msgspec.Struct, frozen=True):
     targets: dict[str, str]
     folder: str
     timeout: timedelta
+    guard: Guard = Guard.NONE
 
 
 class Importing(msgspec.Struct, frozen=True, tag=True):

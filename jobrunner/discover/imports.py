@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 from jobrunner.errors import Location, Problem
+from jobrunner.manifest.trust import Untrusted
 from jobrunner.runner.forks import InThisProcess
 
 # Frames of this package and of the import itself are nobody's mistake.
@@ -28,6 +29,8 @@ def import_module(name: str, folder: str) -> ModuleType | Problem:
             return _not_found(name, missing, folder)
         fix = f"install {missing!r} for {sys.executable}, or correct the import"
         return _failed(name, error, folder, fix)
+    except Untrusted as error:
+        return Problem(None, f"module {name!r} is not imported: {error.what}", error.why, error.fix)
     # Whatever a module raises while it is imported, even SystemExit, is a problem of that module.
     except (Exception, SystemExit) as error:
         fix = f"`cd {folder} && {sys.executable} -c 'import {name}'` shows the whole traceback"

@@ -17,6 +17,7 @@ import msgspec
 from jobrunner.clock import SystemClock
 from jobrunner.discover.answer import Discovery, Importing, ModuleProblem, Question
 from jobrunner.errors import Location, Problem
+from jobrunner.manifest.trust import Guard
 from jobrunner.runner.descriptors import anonymous_file
 
 TIMEOUT = timedelta(seconds=30)
@@ -29,6 +30,7 @@ def discover(
     targets: Mapping[str, str],
     folder: Path,
     timeout: timedelta = TIMEOUT,
+    guard: Guard = Guard.NONE,
 ) -> Discovery:
     """Scan the modules `imports` for tasks, and describe the functions that `targets` name.
 
@@ -37,7 +39,7 @@ def discover(
     """
     if not imports and not targets:
         return Discovery([], [])
-    question = Question(list(imports), dict(targets), str(folder.absolute()), timeout)
+    question = Question(list(imports), dict(targets), str(folder.absolute()), timeout, guard)
     with anonymous_file() as asked, anonymous_file() as answer, _large_file() as output:
         asked.write(msgspec.json.encode(question))
         asked.seek(0)

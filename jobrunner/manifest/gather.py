@@ -10,6 +10,7 @@ from jobrunner.errors import Location, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar
 from jobrunner.manifest.source import LARGEST_FILE, read_source
 from jobrunner.manifest.syntax import place_after
+from jobrunner.manifest.trust import Guard, Untrusted, open_guarded
 from jobrunner.manifest.values import Values
 
 INCLUDE = "include"
@@ -41,18 +42,18 @@ def is_free(key: str) -> bool:
     return key.startswith(FREE_PREFIX)
 
 
-def gather(text: str, file: str, environ: Mapping[str, str]) -> Gathered:
+def gather(text: str, file: str, environ: Mapping[str, str], guard: Guard = Guard.NONE) -> Gathered:
     """Read the manifest `text` of `file`, and every file it includes."""
-    gathering = _Gathering(environ, Gathered(Keys(Location(file, 1, 1), {})))
+    gathering = _Gathering(environ, guard, Gathered(Keys(Location(file, 1, 1), {})))
     gathering.add_main(text, file)
     return gathering.gathered
 
 
-def read_text(file: str) -> str | Problem:
-    """The text of a file, UTF-8; or why there is none."""
+def read_text(file: str, guard: Guard = Guard.NONE) -> str | Problem:
+    """The text of a file, UTF-8; or why there is none. Raises Untrusted."""
     start = Location(file, 1, 1)
     try:
-        with open(file, "rb") as opened:
+        with open(open_guarded(file, guard), "rb") as opened:
             content = opened.read(LARGEST_FILE + 1)
     except OSError as error:
         why = error.strerror or str(error)
@@ -74,6 +75,7 @@ def read_text(file: str) -> str | Problem:
 @dataclass(slots=True)
 class _Gathering:
     environ: Mapping[str, str]
+    guard: Guard
     gathered: Gathered
     known: set[str] = field(default_factory=set)  # the files' real paths
     size: int = 0  # characters read
@@ -154,7 +156,13 @@ class _Gathering:
                 self.gathered.problems.append(_too_many(where))
             self.gathered.is_whole = False
             return
-        text = read_text(str(path))
+        try:
+            text = read_text(str(path), self.guard)
+        except Untrusted as error:
+            self.gathered.is_whole = False
+            what = f"cannot include: {error.what}"
+            self.gathered.problems.append(Problem(where, what, error.why, error.fix))
+            return
         if isinstance(text, Problem):
             self.gathered.is_whole = False
             what = f"cannot include: {text.what}" if text.where is None else text.what

@@ -21,6 +21,7 @@ from jobrunner.manifest.naming import default_name
 from jobrunner.manifest.places import Path as KeyPath
 from jobrunner.manifest.places import Places
 from jobrunner.manifest.spec import Manifest, ManifestFile
+from jobrunner.manifest.trust import Guard, Untrusted
 from jobrunner.manifest.values import Values
 
 Reference = tuple[KeyPath, str]
@@ -56,26 +57,35 @@ class LoadedManifest:
         return _in_file_order(problems, self.files)
 
 
-def load_manifest(path: Path, environ: Mapping[str, str], also: Check = no_more) -> LoadedManifest:
+def load_manifest(
+    path: Path, environ: Mapping[str, str], also: Check = no_more, guard: Guard = Guard.NONE
+) -> LoadedManifest:
     """Read and check the manifest of a file. Raises ManifestError with all its problems.
 
     `also` is what a higher layer checks. A manifest with `imports` may refer to tasks of those
     modules: `with_found_tasks` goes on.
     """
-    text = read_text(str(path))
+    try:
+        text = read_text(str(path), guard)
+    except Untrusted as error:
+        raise ManifestError([Problem(None, error.what, error.why, error.fix)]) from error
     if isinstance(text, Problem):
         raise ManifestError([text])
-    return read_manifest(text, str(path), environ, also)
+    return read_manifest(text, str(path), environ, also, guard)
 
 
 def read_manifest(
-    text: str, file: str, environ: Mapping[str, str], also: Check = no_more
+    text: str,
+    file: str,
+    environ: Mapping[str, str],
+    also: Check = no_more,
+    guard: Guard = Guard.NONE,
 ) -> LoadedManifest:
     """Check a manifest given as text; relative paths start from the folder of `file`.
 
     Raises ManifestError with all its problems, and nothing else, whatever the text.
     """
-    gathered = gather(text, file, environ)
+    gathered = gather(text, file, environ, guard)
     places = Places(gathered.root)
     values = Values(environ)
     written, problems, left_out, faulty = _validate(values.of(gathered.root), gathered, places)
