@@ -37,7 +37,7 @@ class _LineFormatter(logging.Formatter):
         pairs = [f"{name}={_quoted(value)}" for name, value in fields.items() if value is not None]
         head = super().format(record)
         first, newline, rest = head.partition("\n")  # a traceback follows the line
-        return " ".join([first, *pairs]) + newline + rest
+        return " ".join([first, *pairs]) + newline + _harmless(rest)
 
 
 def _quoted(value: object) -> str:
@@ -45,6 +45,16 @@ def _quoted(value: object) -> str:
     text = str(value)
     is_plain = bool(text) and text.isprintable() and not any(c in text for c in " \"'=")
     return text if is_plain else repr(text)
+
+
+def _harmless(text: str) -> str:
+    """A traceback: its message is anybody's, and a terminal may show the log."""
+    is_plain = all(character.isprintable() or character in "\n\t " for character in text)
+    return text if is_plain else "\n".join(map(_escaped_line, text.split("\n")))
+
+
+def _escaped_line(line: str) -> str:
+    return line if line.isprintable() else repr(line)[1:-1]
 
 
 class _Piece(NamedTuple):

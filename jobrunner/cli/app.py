@@ -10,7 +10,6 @@ from typer._click import Command
 
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import build_group
-from jobrunner.cli.render import error_text
 from jobrunner.cli.usage import translated
 from jobrunner.errors import ExitCode, JobrunnerError, UsageError
 
@@ -117,7 +116,7 @@ def _not_text() -> UsageError:
 def _report(error: JobrunnerError, cli: CliContext) -> int:
     if cli.debug:
         cli.note(traceback.format_exc().rstrip())
-    cli.note(error_text(error, cli.has_colours(cli.stderr)))
+    cli.note_error(error)
     return error.exit_code
 
 
@@ -128,7 +127,7 @@ def _report_bug(cli: CliContext) -> int:
         why="the traceback above was not foreseen; nothing was hidden by it",
         fix="please report it with the traceback and the command line",
     )
-    cli.note(error_text(bug, cli.has_colours(cli.stderr)))
+    cli.note_error(bug)
     return bug.exit_code
 
 

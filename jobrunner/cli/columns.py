@@ -10,6 +10,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from jobrunner.cli.foreign import one_line
+
 GAP = 2  # blanks between columns
 HEADER_STYLE = "bold"
 
@@ -27,6 +29,7 @@ class Column(msgspec.Struct, frozen=True):
 
 def fitted_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
     """The rows with the columns that fit into `width` cells; what is cut ends with `…`."""
+    rows = [[_shown(cell) for cell in row] for row in rows]
     cells = list(zip(*rows, strict=True))
     natural = [_widest(column, cells[index]) for index, column in enumerate(columns)]
     widths = fitted_widths(columns, natural, width)
@@ -42,6 +45,13 @@ def fitted_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], widt
     for row in rows:
         table.add_row(*(row[index] for index in widths))
     return table
+
+
+def _shown(cell: Cell) -> Cell:
+    """The cell as it may be measured and printed: one line, harmless."""
+    if isinstance(cell, str):
+        return one_line(cell)
+    return cell if cell.plain.isprintable() else Text(one_line(cell.plain), style=cell.style)
 
 
 def fitted_widths(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:

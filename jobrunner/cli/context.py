@@ -1,6 +1,5 @@
 """What a command knows of its surroundings; tests replace any part of it."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +8,9 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from jobrunner.cli.foreign import escaped, json_text
 from jobrunner.clock import Clock, SystemClock
+from jobrunner.errors import JobrunnerError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,26 +38,38 @@ class CliContext:
     _store: "OpenStore | None" = None
 
     def write(self, text: str) -> None:
-        """One line, or several, to stdout."""
+        """One line, or several, to stdout. What others wrote in it does the terminal no harm."""
+        self.stdout.write(escaped(text) + "\n")
+
+    def write_styled(self, text: str) -> None:
+        """The same with colours; who made the text has escaped what others wrote in it."""
         self.stdout.write(text + "\n")
 
     def note(self, text: str) -> None:
-        """A message for a person, to stderr."""
-        self.stderr.write(text + "\n")
+        """A message for a person, to stderr; as harmless."""
+        self.stderr.write(escaped(text) + "\n")
+
+    def note_error(self, error: JobrunnerError) -> None:
+        """The error for a person, to stderr, in colours where they are wanted."""
+        from jobrunner.cli.render import error_text
+
+        self.stderr.write(error_text(error, self.has_colours(self.stderr)) + "\n")
 
     def write_json(self, value: Any) -> None:
         """The value as JSON: indented on a terminal, one line in a pipe."""
-        indent = 2 if self.stdout.isatty() else None
-        self.write(json.dumps(value, ensure_ascii=False, indent=indent))
+        self.write(json_text(value, indent=2 if self.stdout.isatty() else None))
 
     def print(self, render: "Callable[[int], RenderableType]") -> None:
         """To stdout, what `render` makes of the width there is, in cells."""
+        from jobrunner.cli.harmless import Harmless
+
         console = self.console()
+        shown = Harmless(render(console.width))
         if self.stdout.isatty():
-            console.print(render(console.width))
+            console.print(shown)
             return
         with console.capture() as captured:
-            console.print(render(console.width))
+            console.print(shown)
         # rich fills lines up to the width of the table; who reads the pipe wants none of that.
         self.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
@@ -64,7 +77,7 @@ class CliContext:
         """Ask on a terminal; y means yes. Without a terminal nobody can answer: no."""
         if not self.stdin.isatty():
             return False
-        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.write(f"{escaped(question)} [y/N] ")
         self.stderr.flush()
         return self.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -58,7 +58,7 @@ class _Examination:
         if self._cli.json:
             self._cli.write_json(doctor_json(findings, self._orphans, mended))
         else:
-            self._cli.write(findings_text(findings, self._cli.has_colours(self._cli.stdout)))
+            self._cli.write_styled(findings_text(findings, self._cli.has_colours(self._cli.stdout)))
         if not self._is_reachable:
             return ExitCode.UNREACHABLE
         has_problem = any(finding.level is Level.PROBLEM for finding in findings)

@@ -45,15 +45,20 @@ def print_lines(cli: CliContext, lines: "Iterable[LogLine]", *, with_times: bool
     if cli.json:
         _write_array(cli, lines)
         return
+    from jobrunner.cli.foreign import output_line
     from jobrunner.cli.render_logs import line_text
 
     for line in lines:
-        cli.write(line_text(line, cli.zone, with_time=with_times))
+        text = line_text(line, cli.zone, with_time=with_times)
+        # In a pipe or file, what the job wrote; a terminal would obey it.
+        if cli.stdout.isatty():
+            text = output_line(text, has_colours=cli.has_colours(cli.stdout))
+        cli.write_styled(text)
         cli.stdout.flush()
 
 
 def _write_array(cli: CliContext, lines: "Iterable[LogLine]") -> None:
-    from jobrunner.cli.render import json_text
+    from jobrunner.cli.foreign import json_text
     from jobrunner.cli.render_json import log_line_json
 
     cli.stdout.write("[")

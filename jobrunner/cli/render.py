@@ -4,10 +4,9 @@ Tables are in `render_tables.py`, the status screen in `render_status.py`, JSON 
 `render_json.py`; no other file formats.
 """
 
-import json
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
 
+from jobrunner.cli.foreign import escaped, json_text, one_line
 from jobrunner.errors import JobrunnerError, ManifestError, Problem
 from jobrunner.model import Job, JobState, Reason
 
@@ -85,17 +84,12 @@ def job_state_text(job: Job) -> str:
     return f"{text}, cancelling" if job.cancel_requested and not job.is_terminal else text
 
 
-def json_text(value: Any) -> str:
-    """The value as JSON on one line."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def outcome_text(job: Job) -> str:
     """The error, the detail of a skip, or the result, on one line; `-` when there is none."""
     if job.error is not None:
         return " ".join(job.error.message.split())
     if job.detail:
-        return job.detail
+        return one_line(job.detail)
     return "-" if job.result is None else json_text(job.result)
 
 
@@ -111,14 +105,16 @@ def error_text(error: JobrunnerError, colours: bool = False) -> str:
 
 
 def problem_text(problem: Problem, colours: bool = False, label: str = "error") -> str:
-    """`file:line:column: error: …` with excerpt, why and fix, each on its own line."""
+    """`file:line:column: error: …` with excerpt, why and fix, each on its own line; escaped."""
     colour = "1;31" if label == "error" else "1;33"
     label = f"\x1b[{colour}m{label}:\x1b[0m" if colours else f"{label}:"
     place = f"{problem.where}: " if problem.where else ""
-    lines = [f"{place}{label} {problem.what}"]
+    lines = [f"{escaped(place)}{label} {escaped(problem.what)}"]
     if problem.excerpt:
-        lines += [f"    {line}" for line in problem.excerpt.splitlines()]
+        lines += [f"    {escaped(line)}" for line in problem.excerpt.splitlines()]
     lines += [
-        f"  {name}: {text}" for name, text in (("why", problem.why), ("fix", problem.fix)) if text
+        f"  {name}: {escaped(text)}"
+        for name, text in (("why", problem.why), ("fix", problem.fix))
+        if text
     ]
     return "\n".join(lines)

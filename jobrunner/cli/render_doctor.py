@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from jobrunner.cli.foreign import escaped
 from jobrunner.doctor.finding import Finding, Level
 from jobrunner.store.orphan import Kind, Orphan
 
@@ -25,7 +26,7 @@ WORDS: dict[Kind, str] = {
 
 
 def findings_text(findings: Sequence[Finding], colours: bool) -> str:
-    """A line per check, with why and fix below those that are not ok."""
+    """A line per check, with why and fix below those that are not ok; escaped."""
     width = max(len(finding.check) for finding in findings)
     return "\n".join(_finding_text(finding, width, colours) for finding in findings)
 
@@ -34,9 +35,9 @@ def _finding_text(finding: Finding, width: int, colours: bool) -> str:
     level = f"{finding.level:<7}"
     if colours:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
-    lines = [f"{level}  {finding.check:<{width}}  {finding.what}"]
+    lines = [f"{level}  {finding.check:<{width}}  {escaped(finding.what)}"]
     lines += [
-        f"{'':9}{name}: {text}"
+        f"{'':9}{name}: {escaped(text)}"
         for name, text in (("why", finding.why), ("fix", finding.fix))
         if text
     ]

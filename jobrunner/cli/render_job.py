@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jobrunner.cli.foreign import escaped, json_text
 from jobrunner.cli.render import (
     STATE_STYLES,
     duration_text,
     instant_text,
-    json_text,
     relative_text,
 )
 from jobrunner.cli.render_tables import job_state, took
@@ -29,9 +29,10 @@ def job_card(
     card.add_column(style=LABEL_STYLE, no_wrap=True)
     card.add_column(overflow="fold")
     for label, value in _facts(job, now, zone, secrets):
-        card.add_row(label, value)
+        card.add_row(label, escaped(value) if isinstance(value, str) else value)
     if job.error is not None and job.error.traceback:
-        return Group(card, Text("traceback", style=LABEL_STYLE), Text(job.error.traceback))
+        trace = Text(escaped(job.error.traceback))
+        return Group(card, Text("traceback", style=LABEL_STYLE), trace)
     return card
 
 
@@ -86,7 +87,7 @@ def _texts(*facts: tuple[str, str | None]) -> Iterator[tuple[str, RenderableType
     for label, text in facts:
         if text:
             style = STATE_STYLES[JobState.FAILED] if label == "error" else ""
-            yield label, Text(text, style=style)
+            yield label, Text(escaped(text), style=style)
 
 
 def error_line(error: JobError) -> str:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from jobrunner.cli.columns import Column, fitted_table
+from jobrunner.cli.foreign import one_line
 from jobrunner.cli.render import duration_text
 from jobrunner.cli.render_tables import QUIET, last_end, next_fire_text
 from jobrunner.model import JobState
@@ -57,7 +58,8 @@ def _is_quiet(row: Row) -> bool:
 
 def _header(overview: Overview, zone: tzinfo | None) -> list[Text]:
     at = f"{overview.now.astimezone(zone):%H:%M:%S %Z}"
-    title = Text.assemble((overview.name, "bold"), "  ", _workers(overview), "  ", (at, QUIET))
+    name = (one_line(overview.name), "bold")
+    title = Text.assemble(name, "  ", _workers(overview), "  ", (at, QUIET))
     if overview.daemons:
         return [title, *(_daemon_line(daemon, overview.now) for daemon in overview.daemons)]
     return [
@@ -82,10 +84,10 @@ def _workers(overview: Overview) -> Text:
 def _daemon_line(daemon: DaemonEntry, now: datetime) -> Text:
     up = duration_text(max(now - daemon.started_at, timedelta(0)))
     line = Text.assemble(
-        "daemon ", (daemon.state, "" if daemon.state == "running" else "bold yellow")
+        "daemon ", (one_line(daemon.state), "" if daemon.state == "running" else "bold yellow")
     )
-    line.append(f" on {daemon.host}, pid {daemon.pid}, up {up}, version {daemon.version}")
-    line.append(f", {daemon.manifest}", style=QUIET)
+    line.append(one_line(f" on {daemon.host}, pid {daemon.pid}, up {up}, version {daemon.version}"))
+    line.append(one_line(f", {daemon.manifest}"), style=QUIET)
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
 
@@ -99,7 +101,8 @@ def _footer(overview: Overview) -> list[Text]:
 def _queue_line(queue: QueueView) -> Text:
     levels = {"high": queue.high, "normal": queue.normal, "low": queue.low}
     parts = ", ".join(f"{number} {level}" for level, number in levels.items() if number)
-    return Text(f"queue {queue.name}: {queue.waiting} waiting ({parts}), {queue.claimed} claimed")
+    name = one_line(queue.name)
+    return Text(f"queue {name}: {queue.waiting} waiting ({parts}), {queue.claimed} claimed")
 
 
 def _nothing_declared(overview: Overview) -> Text:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 
-from jobrunner.cli.render import duration_text, instant_text, json_text, relative_text
+from jobrunner.cli.foreign import json_text, one_line
+from jobrunner.cli.render import duration_text, instant_text, relative_text
 from jobrunner.cli.render_json import Json, instant_json, milliseconds
 from jobrunner.explain.model import Explanation, Part
 
@@ -25,7 +26,7 @@ def sentence_text(explanation: Explanation, zone: tzinfo | None) -> str:
 def _words(part: Part, now: datetime | None, zone: tzinfo | None) -> str:
     if isinstance(part, datetime):
         return _time_text(part, now, zone)
-    return duration_text(part) if isinstance(part, timedelta) else part
+    return duration_text(part) if isinstance(part, timedelta) else one_line(part)
 
 
 def _time_text(instant: datetime, now: datetime | None, zone: tzinfo | None) -> str:

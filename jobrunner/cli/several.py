@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from jobrunner.cli.context import CliContext
-from jobrunner.cli.render import error_text
 from jobrunner.errors import IllegalTransition, JobNotFound, JobrunnerError
 
 T = TypeVar("T")
@@ -27,6 +26,6 @@ def do_each(
 def raise_refusals(cli: CliContext, refusals: list[JobrunnerError]) -> None:
     """Tell all of them; the last one as the error of the command. Nothing when there are none."""
     for error in refusals[:-1]:
-        cli.note(error_text(error, cli.has_colours(cli.stderr)))
+        cli.note_error(error)
     if refusals:
         raise refusals[-1]

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jobrunner.cli.context import CliContext
+from jobrunner.cli.harmless import Harmless
 from jobrunner.cli.render import error_text
 from jobrunner.cli.render_status import status_screen
 from jobrunner.errors import StoreUnavailable
@@ -29,7 +30,7 @@ def watch_status(cli: CliContext) -> None:
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
         while True:
-            live.update(_frame(cli, console), refresh=True)
+            live.update(Harmless(_frame(cli, console)), refresh=True)
             if _quit_was_pressed(cli.stdin):
                 return
 

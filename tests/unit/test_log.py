@@ -352,3 +352,16 @@ is_over.set()
     assert one.returncode == 0
     children = [line.rpartition("=")[2] for line in lines if "by a child" in line]
     assert children == [str(n) for n in range(30)]
+
+
+def test_the_message_of_an_exception_sends_nothing_to_a_terminal(said: Said) -> None:
+    def fail() -> None:
+        try:
+            raise ValueError("broken\x1b[2J\u202e\x9b1m\nnext")
+        except ValueError:
+            EventLog().error("failed", exc_info=True, text="a\x1b[2J")
+
+    lines = said(fail)
+
+    assert lines[0] == r"ERROR failed text='a\x1b[2J'"
+    assert lines[-2:] == [r"ValueError: broken\x1b[2J\u202e\x9b1m", "next"]
