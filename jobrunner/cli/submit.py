@@ -94,7 +94,8 @@ def parameters_of(pairs: list[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UsageError(
-                f"cannot read the parameter '{pair}'",
+                # Not what stands behind it: that may be a secret.
+                f"cannot read the parameter '{name}{equals}'",
                 why="a parameter is written as key=value",
                 fix=f"write e.g. {name or 'key'}=value",
             )
