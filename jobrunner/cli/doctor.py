@@ -69,7 +69,9 @@ class _Examination:
         from jobrunner.doctor.host import read_host
 
         zones = [cron.cron.timezone for cron in self._plan.crons] if self._plan else []
-        host = read_host(self._located, self._invalid, zones, _units(self._cli, self._plan))
+        manifest = self._plan.manifest if self._plan else None
+        units = _units(self._cli, self._plan)
+        host = read_host(self._located, manifest, self._invalid, zones, units)
         findings = diagnose_host(host)
         try:
             return findings + self._store_findings(host)

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -21,6 +22,7 @@ from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
 from jobrunner.runner.descriptors import keep_descriptors
+from jobrunner.runner.openfiles import DAEMON_NEEDS, limit, raise_limit
 from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import check_server
@@ -37,6 +39,8 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
     log.configure(settings.log_level)
     _answer_early_signals()
     clock = SystemClock()
+    settings = replace(settings, open_files=limit())
+    raise_limit(DAEMON_NEEDS)
     with take_notifier(environ) as notifier, ExitStack() as stack:
         plan = make_plan(settings.manifest, environ, settings.guard)
         folder = _take_state_folder(plan, settings, environ, clock, stack)

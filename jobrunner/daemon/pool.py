@@ -139,7 +139,7 @@ class WorkerPool:
 
     async def _occupy(self) -> None:
         seat = _Seat()
-        await self._spawn(seat)
+        await self._try_to_spawn(seat)
         seat.keeper = asyncio.create_task(self._keep(seat))
         self._seats.append(seat)
 
@@ -156,11 +156,14 @@ class WorkerPool:
             if self._is_over(seat):
                 self._retiring.discard(seat)
                 return
-            try:
-                await self._spawn(seat)
-            except OSError as error:  # no memory, too many processes, the folder is gone …
-                self._guard.forget(seat.worker)
-                EventLog().error("could not start a worker; it is tried again", error=error)
+            await self._try_to_spawn(seat)
+
+    async def _try_to_spawn(self, seat: _Seat) -> None:
+        try:
+            await self._spawn(seat)
+        except OSError as error:  # no memory, too many processes, the folder is gone …
+            self._guard.forget(seat.worker)
+            EventLog().error("could not start a worker; it is tried again", error=error)
 
     def _is_over(self, seat: _Seat) -> bool:
         """Whether nobody shall take this seat any more."""

@@ -29,6 +29,7 @@ from jobrunner.daemon.roomwatch import RoomWatch
 from jobrunner.daemon.serverwatch import ServerWatch
 from jobrunner.daemon.stopping import note_stop
 from jobrunner.daemon.vouching import Voucher
+from jobrunner.daemon.workload import Employer, settings_for, warn_of_fewer_slots
 from jobrunner.errors import ManifestError, StoreUnavailable
 from jobrunner.firing import ScheduledCron
 from jobrunner.log import EventLog
@@ -56,6 +57,7 @@ from jobrunner.store.leases import (
 from jobrunner.store.lookup import count_live
 from jobrunner.store.parking import BELIEVED_FOR, know
 from jobrunner.store.published import is_published, publish
+from jobrunner.store.scripts import load_scripts
 from jobrunner.store.subscription import Subscription
 from jobrunner.worker.settings import WorkerSettings
 
@@ -73,6 +75,7 @@ class DaemonSettings:
     log_level: str = "info"
     lease_ttl: timedelta = LEASE_TTL  # of workers: how long another host waits before a rescue
     guard: Guard = Guard.NONE  # who may write what the manifest is made of
+    open_files: int = 0  # the soft limit that jobs get; 0: the one of their worker
 
 
 class Supervisor:
@@ -104,6 +107,9 @@ class Supervisor:
         self._wake_scheduler = asyncio.Event()
         self._must_reload = False
         self._reloading: asyncio.Task[None] | None = None
+        self._employer = Employer(
+            self._id, address, settings.lease_ttl, settings.log_level, settings.open_files
+        )
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
         self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
@@ -126,6 +132,7 @@ class Supervisor:
         """Start, serve until a signal, stop. Raises StoreUnavailable when it cannot start."""
         self._listen_to_signals()
         become_subreaper()
+        load_scripts()
         await self._take_up()
         await self._rescue_leftovers()
         await self._pool.start(self._process_count())
@@ -205,27 +212,13 @@ class Supervisor:
         return auto_processes() if processes == "auto" else int(processes)
 
     def _worker_settings(self, worker: str) -> WorkerSettings:
-        manifest = self._plan.manifest
-        return WorkerSettings(
-            worker=worker,
-            daemon=self._id,
-            reaper=os.getpid(),
-            namespace=self._address.name,
-            store_url=self._address.url,
-            store_socket=self._address.socket,
-            manifest=manifest.model_dump(mode="json"),
-            folder=str(manifest.folder),
-            queues=manifest.workers.queues or self._queues(),
-            slots=manifest.workers.slots,
-            drain_s=manifest.workers.drain.total_seconds(),
-            lease_ttl_s=self._settings.lease_ttl.total_seconds(),
-            log_level=self._settings.log_level,
-        )
+        return settings_for(worker, self._plan.manifest, self._employer)
 
     # Taking up a plan, at the start and at a reload.
 
     async def _take_up(self) -> None:
         plan = self._plan
+        warn_of_fewer_slots(plan.manifest)
         await self._control.run(ensure_groups(self._keys, self._queues()))
         await self._say_what_it_knows()  # before anyone can submit to a new task
         await self._control.run(publish(self._keys, published(plan)))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobrunner.daemon.stopping import ShortPatience
 from jobrunner.errors import ManifestError
 from jobrunner.state import RunningDaemon
 from jobrunner.store.checks import ServerFacts
@@ -43,6 +44,14 @@ class Zones(msgspec.Struct, frozen=True):
     missing: list[str]
 
 
+class Platform(msgspec.Struct, frozen=True):
+    """What the machine, and whoever runs the daemon, let it have."""
+
+    open_files: int  # the hard limit of a process
+    slots: int | None  # of a worker, as the manifest wants it; None while that is invalid
+    short_stop: ShortPatience | None  # set when the platform does not wait for the drain
+
+
 class HostFacts(msgspec.Struct, frozen=True):
     """What can be seen without the store."""
 
@@ -52,6 +61,7 @@ class HostFacts(msgspec.Struct, frozen=True):
     daemon: RunningDaemon | None
     service: Service
     zones: Zones
+    platform: Platform
     invalid: ManifestError | None  # why the manifest on disk cannot be run
 
 

@@ -10,10 +10,13 @@ from zoneinfo import TZPATH
 
 from jobrunner.crons import InvalidCron
 from jobrunner.crons.zones import find_zone
-from jobrunner.doctor.facts import HostFacts, Service, StateFolder, Zones
+from jobrunner.daemon.stopping import find_patience, short_patience
+from jobrunner.doctor.facts import HostFacts, Platform, Service, StateFolder, Zones
 from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import IllegalTransition, ManifestError
 from jobrunner.locate import Located
+from jobrunner.manifest.spec import Manifest
+from jobrunner.runner.openfiles import hard_limit_of, highest_limit
 from jobrunner.state import RunningDaemon, read_daemon
 
 Unit = tuple[Path, str]  # where a unit file may be, and what it should say
@@ -21,19 +24,25 @@ Unit = tuple[Path, str]  # where a unit file may be, and what it should say
 
 def read_host(
     located: Located,
+    manifest: Manifest | None,
     invalid: ManifestError | None,
     zones: Iterable[str],
     units: Sequence[Unit],
 ) -> HostFacts:
-    """`zones` are those that crons name; `units` the places of the manifest's unit."""
+    """`zones` are those that crons name; `units` the places of the manifest's unit.
+
+    `manifest` is None while it is `invalid`.
+    """
     daemon = _daemon_of(located.state_folder)
+    service = _service(daemon, units)
     return HostFacts(
         uid=os.getuid(),
         is_embedded=located.address.is_embedded,
         folder=read_folder(located.state_folder),
         daemon=daemon,
-        service=_service(daemon, units),
+        service=service,
         zones=read_zones(sorted(set(zones))),
+        platform=_platform(manifest, daemon, service.environ),
         invalid=invalid,
     )
 
@@ -76,6 +85,19 @@ def _service(daemon: RunningDaemon | None, units: Sequence[Unit]) -> Service:
         except OSError:
             continue
     return Service(environ, None)
+
+
+def _platform(
+    manifest: Manifest | None, daemon: RunningDaemon | None, environ: Mapping[str, str] | None
+) -> Platform:
+    """As the daemon sees it, if it runs here; else as this process does."""
+    pid = daemon.pid if daemon is not None and environ is not None else None
+    files = highest_limit() if pid is None else hard_limit_of(pid)
+    if manifest is None:
+        return Platform(files, None, None)
+    patience = find_patience(os.environ if environ is None else environ, pid)
+    drain, longest = manifest.workers.drain, manifest.longest_stop()
+    return Platform(files, manifest.workers.slots, short_patience(drain, longest, patience))
 
 
 def _environ_of(pid: int) -> Mapping[str, str] | None:

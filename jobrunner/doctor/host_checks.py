@@ -2,6 +2,7 @@
 
 from jobrunner.doctor.facts import HostFacts
 from jobrunner.doctor.finding import Finding, counted, listed, ok, problem, size_text, warning
+from jobrunner.runner.openfiles import MORE_FILES, files_for, slots_within
 from jobrunner.state import PRIVATE
 
 LITTLE_ROOM = 512 * 2**20  # bytes: output, results and the server's file all grow
@@ -123,4 +124,28 @@ def systemd(facts: HostFacts) -> Finding:
     return ok("systemd", "systemd watches the daemon")
 
 
-HOST_CHECKS = (manifest, folder, socket, disk, zones, daemon, systemd)
+def files(facts: HostFacts) -> Finding:
+    """May a worker open as many files as its slots need?"""
+    allowed, wanted = facts.platform.open_files, facts.platform.slots
+    if wanted is None:
+        return ok("files", f"a process may open {allowed} files")
+    slots = slots_within(wanted, allowed)
+    if slots == wanted:
+        return ok("files", f"a worker may open {allowed} files, enough for {wanted} slots")
+    return warning(
+        "files",
+        f"a worker may open {allowed} files, enough for {slots} of {wanted} slots",
+        why=f"{wanted} slots need {files_for(wanted)}; the daemon uses {slots}",
+        fix=f"{MORE_FILES}, or lower `workers.slots`",
+    )
+
+
+def stop(facts: HostFacts) -> Finding:
+    """Does the platform wait for running jobs when it stops the daemon?"""
+    short = facts.platform.short_stop
+    if short is None:
+        return ok("stop", "nothing is known to kill the daemon before `workers.drain` is over")
+    return warning("stop", short.what, short.why, short.fix)
+
+
+HOST_CHECKS = (manifest, folder, socket, disk, zones, daemon, systemd, files, stop)

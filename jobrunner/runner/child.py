@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from jobrunner.log import EventLog
 from jobrunner.runner.exits import on_exit
+from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.output import Output
 from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
@@ -25,6 +26,7 @@ class Surroundings:
     processes: ProcessRegistry
     readers: Readers
     programs: Programs = field(default_factory=Programs)
+    open_files: OpenFiles | None = None
     children: "set[Child]" = field(default_factory=set)  # those not yet closed
 
 

@@ -11,7 +11,7 @@ task for that (`_Running._end`).
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -27,11 +27,14 @@ from jobrunner.runner.failures import (
     NOT_EXECUTABLE,
     NOT_FOUND,
     CannotStart,
+    NoRoom,
     exit_error,
+    no_room,
     timeout_error,
 )
 from jobrunner.runner.folders import name_folder, working_folder
 from jobrunner.runner.identity import Identity, identity_of
+from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.output import Output, masked_error
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.readiness import Readiness, make_readers
@@ -44,6 +47,10 @@ from jobrunner.runner.waiting import Cause, TimedOut
 # Of an interpreter that was given the CR of a line that ends as on Windows: as part of an option,
 # or, by `env`, of its name.
 MAY_BE_CR = (2, NOT_EXECUTABLE, NOT_FOUND)
+
+
+TRY_AGAIN_S = 0.2  # while the machine has no descriptor to spare for the end of a command
+TRIES = 150  # half a minute
 
 
 class _End(NamedTuple):
@@ -66,6 +73,7 @@ class CommandRunner:
         results: ResultFiles,
         environ: Mapping[str, str],
         clock: Clock,
+        open_files: OpenFiles | None = None,
     ) -> None:
         """`environ` is what every command gets; see `base_environment`."""
         self._results = results
@@ -73,7 +81,7 @@ class CommandRunner:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._readers = make_readers(self._loop)
-        self._surroundings = Surroundings(processes, self._readers)
+        self._surroundings = Surroundings(processes, self._readers, open_files=open_files)
 
     async def run(self, attempt: Attempt, output: Output, stop: Stop) -> Outcome:
         """Perform one attempt; whatever the task or the system does wrong is its outcome.
@@ -109,10 +117,10 @@ class CommandRunner:
 
         try:
             running = self._start(attempt, output, stop, tell)
-        except CannotStart as failure:
-            self._loop.call_soon(tell, _failed(failure.error, failure.reason))
+            running.watch()
+        except (CannotStart, OSError, RuntimeError) as error:
+            self._loop.call_soon(tell, _not_started(error))
             return None
-        running.watch()
         return running
 
     def descriptors(self) -> list[int]:
@@ -137,6 +145,8 @@ class CommandRunner:
             secrets.hand_over()
             output.mask(environment.secrets)
             launch = _launch(attempt, environment, identity)
+            if self._surroundings.open_files is not None:
+                launch = replace(launch, open_files=self._surroundings.open_files)
             child = Child(launch, output, attempt.job_id, self._surroundings)
         except BaseException:
             self._results.discard(place)
@@ -155,6 +165,16 @@ def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
         end.exit_code,
         was_killed=end.was_killed,
     )
+
+
+def _not_started(error: Exception) -> _End:
+    """Why it was not; for want of a resource it has not been tried. Raises what is a bug."""
+    failure = error if isinstance(error, CannotStart) else no_room(error)
+    if failure is None:
+        raise error
+    if isinstance(failure, NoRoom):
+        return _End(Ended.ABANDONED, error=failure.error)
+    return _failed(failure.error, failure.reason)
 
 
 def _failed(error: JobError, reason: Reason = Reason.ERROR) -> _End:
@@ -254,7 +274,7 @@ class _Running:
         if self.ending is None:
             self.ending = asyncio.create_task(self._end(cause))
 
-    async def _end(self, cause: Cause | None) -> None:
+    async def _end(self, cause: Cause | None, tries: int = TRIES) -> None:
         """Stop what still runs, and read what is left of the output.
 
         Whose lease is lost gets no grace: another worker may start the job at any time.
@@ -265,6 +285,9 @@ class _Running:
                 0 if cause is StopReason.LEASE_LOST else kill_grace, is_stopped=cause is not None
             )
         except Exception as error:
+            if no_room(error) is not None and tries > 0:
+                await asyncio.sleep(TRY_AGAIN_S)
+                return await self._end(cause, tries - 1)
             self._let_go()
             self.tell(self._could_not(error))
         else:
@@ -272,10 +295,18 @@ class _Running:
 
     def _finish(self, cause: Cause | None) -> None:
         self._let_go()
+        self._tell_end(cause)
+
+    def _tell_end(self, cause: Cause | None, tries: int = TRIES) -> None:
+        """For want of a descriptor, later: what the command did is not to blame for that."""
         try:
             end = self._end_by(cause)
             self.results.discard(self.place)
         except Exception as error:
+            if no_room(error) is not None and tries > 0:
+                loop = asyncio.get_running_loop()
+                loop.call_later(TRY_AGAIN_S, self._tell_end, cause, tries - 1)
+                return
             end = self._could_not(error)
         self.tell(end)
 

@@ -1,5 +1,6 @@
 """How attempts fail: each way as a `JobError` with a message that helps."""
 
+import errno
 import signal
 from collections.abc import Iterable
 from datetime import timedelta
@@ -47,6 +48,33 @@ class CannotStart(Exception):
             message="; ".join(part for part in (what, why, fix) if part),
             exit_code=exit_code,
         )
+
+
+class NoRoom(CannotStart):
+    """The machine lacks something that it may have again in a moment: files, processes, memory."""
+
+
+# Of the errors of the system, those that say so.
+_LACKS = frozenset(
+    {
+        errno.EAGAIN,  # no more processes or threads
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.ENOSPC,
+    }
+)
+
+
+def no_room(error: BaseException) -> NoRoom | None:
+    """What the error of a start means, if it is for want of a resource; None if it is not."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return NoRoom("there is no room for another thread")
+    if isinstance(error, OSError) and error.errno in _LACKS:
+        return NoRoom(f"there is no room for another process: {error.strerror}")
+    return None
 
 
 def exit_error(code: int, last_line: str) -> JobError:

@@ -14,22 +14,17 @@ which of them the host has begun; three rules follow from it:
 
 import asyncio
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 
-from jobrunner.clock import Clock
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.attempt import Ended, Outcome, StopReason
 from jobrunner.runner.exits import on_exit
-from jobrunner.runner.failures import KILLED, CannotStart, death_of
-from jobrunner.runner.hostcall import HostedCall, WriteProgress
+from jobrunner.runner.failures import KILLED, death_of
+from jobrunner.runner.hostcall import HostedCall
+from jobrunner.runner.hoststart import NO_JOB, HostSettings, start_host
 from jobrunner.runner.hostwire import (
     End,
     FrameReader,
@@ -42,31 +37,15 @@ from jobrunner.runner.hostwire import (
     decode_reply,
     frame,
 )
-from jobrunner.runner.pipes import OutputPipes
-from jobrunner.runner.processes import ProcessRegistry
-from jobrunner.runner.tokens import LAST_NUMBER, Tokens
+from jobrunner.runner.tokens import LAST_NUMBER
 from jobrunner.runner.waiting import Cause, TimedOut
 
 READ_BYTES = 64 << 10
-HOST_VARIABLE = "JOBRUNNER_HOST"
 LOADING_TIMEOUT = timedelta(seconds=60)  # for importing the module, on top of the task's timeout
 UNKILLABLE_S = 1.0  # for a process that KILL did not end: it hangs in the kernel
-NO_JOB = ""
 MOST_CALLS = 16  # in a host at once: by then a wake-up costs little beside its calls
 AHEAD_S = 0.005  # of work, by the last call's time, that a host is given at once
 HOLD_S = 0.02  # in one call, after which those behind it are taken back
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What all hosts of a worker share."""
-
-    processes: ProcessRegistry
-    folder: Path  # the manifest's: working folder, and first on sys.path
-    environ: Mapping[str, str]
-    clock: Clock
-    write_progress: WriteProgress
-    withheld: Mapping[str, str] = field(default_factory=dict)  # the store's variables
 
 
 class Host:
@@ -80,7 +59,7 @@ class Host:
     ) -> None:
         """`on_change` is called when it is ready, has room or has died, with unbegun calls.
 
-        Raises CannotStart.
+        Raises OSError, and RuntimeError when there is no room for a thread.
         """
         self.name = name
         self.is_ready = False
@@ -100,42 +79,16 @@ class Host:
         self._stopping: asyncio.Task[None] | None = None
         self._exit_code: int | None = None
         self._exited: asyncio.Future[None] = self._loop.create_future()
-        self._pipes = OutputPipes()
-        self._tokens = Tokens()
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
-        with theirs:
-            pid = self._spawn(theirs)
-        host_variable = f"{HOST_VARIABLE}={name}"
-        self._tree = settings.processes.add(pid, NO_JOB, host_variable)
-        on_exit(self._loop, pid, self._note_exit)
+        process = start_host(name, settings)
+        self._socket, self._pipes, self._tokens = process.socket, process.pipes, process.tokens
+        self._tree = process.tree
+        try:
+            on_exit(self._loop, process.pid, self._note_exit)
+        except (OSError, RuntimeError):
+            process.abandon(settings)
+            raise
         self._loop.add_reader(self._socket, self._on_readable)
         self._pipes.start(self._loop)
-
-    def _spawn(self, theirs: socket.socket) -> int:
-        settings = self._settings
-        own = {**settings.processes.variables, HOST_VARIABLE: self.name}
-        # -P: a folder `jobrunner` beside the manifest must not be taken for this package.
-        module = [sys.executable, "-P", "-m", "jobrunner.runner.hostchild"]
-        stdout, stderr = self._pipes.write_ends
-        inherited = (theirs.fileno(), self._tokens.read_end)
-        arguments = [*map(str, inherited), str(os.getpid()), str(settings.folder)]
-        try:
-            process = subprocess.Popen(
-                [*module, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=settings.folder,
-                env={**settings.environ, **own},
-                pass_fds=inherited,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._close()
-            raise CannotStart(f"cannot start a function host: {error}") from error
-        process.returncode = 0  # hand it over: it is reaped by its pid
-        return process.pid
 
     @property
     def death(self) -> str:

@@ -17,9 +17,10 @@ from functools import partial
 
 from jobrunner.model import Reason
 from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
-from jobrunner.runner.failures import CannotStart
-from jobrunner.runner.host import HOLD_S, Host, HostSettings
+from jobrunner.runner.failures import CannotStart, NoRoom, no_room
+from jobrunner.runner.host import HOLD_S, Host
 from jobrunner.runner.hostcall import HostedCall
+from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.output import Output
 from jobrunner.runner.waiting import Cause
 
@@ -182,8 +183,9 @@ class HostPool:
         name = f"{self._settings.processes.worker}/{next(self._numbers)}"
         try:
             host = Host(name, self._settings, self._note_change)
-        except CannotStart as failure:
-            self._fail_oldest(failure)
+        except (OSError, RuntimeError) as error:
+            what = f"cannot start a function host: {error}"
+            self._fail_oldest(no_room(error) or CannotStart(what))
             return
         self._hosts.add(host)
         self._starting.add(host)
@@ -211,11 +213,12 @@ class HostPool:
             self._fail_oldest(failure, was_killed=host.was_killed)
 
     def _fail_oldest(self, failure: CannotStart, *, was_killed: bool = False) -> None:
+        """For want of a resource a call has not been tried: its job can go elsewhere."""
         if self._waiting:
             call = self._waiting.popleft()
             call.settle(
                 Outcome(
-                    Ended.FAILED,
+                    Ended.ABANDONED if isinstance(failure, NoRoom) else Ended.FAILED,
                     timedelta(0),
                     error=failure.error,
                     reason=failure.reason,

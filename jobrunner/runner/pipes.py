@@ -114,7 +114,13 @@ class OutputPipes:
     """Both output pipes of a process that works for one attempt after the other."""
 
     def __init__(self) -> None:
-        self._pipes = [PipeReader(stream) for stream in (Stream.STDOUT, Stream.STDERR)]
+        self._pipes: list[PipeReader] = []
+        try:
+            for stream in (Stream.STDOUT, Stream.STDERR):
+                self._pipes.append(PipeReader(stream))
+        except OSError:
+            self.close()
+            raise
         self.is_watched = True  # output is read as it comes, not by `drain` only
 
     @property

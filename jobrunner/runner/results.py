@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobrunner.runner.failures import no_room
 from jobrunner.runner.identity import Identity
 
 LARGEST_RESULT = 1 << 20  # bytes; a result is a value for programs, not a place for data
@@ -41,7 +42,10 @@ class ResultFiles:
         return f"{self._folder}/{next(self._numbers)}.json"
 
     def read(self, place: str) -> bytes | None:
-        """The JSON that was written, None for nothing. Raises BadResult."""
+        """The JSON that was written, None for nothing. Raises BadResult.
+
+        Raises OSError when no descriptor was to spare.
+        """
         if not _is_there(place):
             return None
         try:
@@ -50,6 +54,8 @@ class ResultFiles:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if no_room(error) is not None:
+                raise
             raise BadResult(f"the result cannot be read: {error.strerror}") from error
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):

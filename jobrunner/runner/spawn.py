@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobrunner.manifest.parts import Limits
-from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
+from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.programs import Programs
 from jobrunner.runner.refusals import refusal
 
@@ -48,11 +49,17 @@ class Launch:
     umask: int = KEEP_UMASK
     nice: int | None = None
     limits: Limits = field(default_factory=Limits)
+    open_files: OpenFiles | None = None  # None: the limit is this process's own
 
     @property
     def needs_gate(self) -> bool:
         """Something must be set before the command begins."""
         return self.nice is not None or bool(_rlimits(self.limits))
+
+    @property
+    def lowers_files(self) -> bool:
+        """It gets back the limit that this process has raised for itself."""
+        return self.open_files is not None and self.open_files.is_raised
 
 
 def spawn(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
@@ -62,8 +69,12 @@ def spawn(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
             return _spawn_gated(launch, stdout, stderr)
         if _is_plain(launch):
             return _spawn_plain(launch, programs, stdout, stderr)
+        if launch.lowers_files:
+            return _spawn_gated(launch, stdout, stderr)
         return _popen(launch, launch.argv, subprocess.DEVNULL, stdout, stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if (lack := no_room(error)) is not None:
+            raise lack from error
         raise refusal(error, launch.argv, launch.env, launch.cwd) from error
 
 
@@ -81,12 +92,19 @@ def _spawn_plain(launch: Launch, programs: Programs, stdout: int, stderr: int) -
     name, path = launch.argv[0], launch.env.get("PATH", os.defpath)
     program = programs.find(name, path)
     try:
-        return _posix_spawn(program, launch, stdout, stderr)
+        return _start_plain(program, launch, stdout, stderr)
     except OSError:
         programs.forget()
         if (now_at := programs.find(name, path)) == program:
             raise
-        return _posix_spawn(now_at, launch, stdout, stderr)
+        return _start_plain(now_at, launch, stdout, stderr)
+
+
+def _start_plain(program: str, launch: Launch, stdout: int, stderr: int) -> int:
+    if launch.open_files is None or not launch.open_files.is_raised:
+        return _posix_spawn(program, launch, stdout, stderr)
+    with launch.open_files.lowered(stdout, stderr) as (out, err):
+        return _posix_spawn(program, launch, out, err)
 
 
 def _posix_spawn(program: str, launch: Launch, stdout: int, stderr: int) -> int:
@@ -127,7 +145,8 @@ def _popen(launch: Launch, argv: list[str], stdin: int, stdout: int, stderr: int
 def _spawn_gated(launch: Launch, stdout: int, stderr: int) -> int:
     inside, outside = _split(launch)
     nice = _nice_for_shell(launch)
-    argv = ["/bin/sh", "-c", _limits_for_shell(inside) + GATE, "sh", *nice, *launch.argv]
+    limits = _open_files_for_shell(launch) + _limits_for_shell(inside)
+    argv = ["/bin/sh", "-c", limits + GATE, "sh", *nice, *launch.argv]
     gate, opener = os.pipe()
     try:
         pid = _popen(launch, argv, gate, stdout, stderr)
@@ -198,6 +217,12 @@ def _is_less(name: str, number: int, soft: int, _hard: int) -> bool:
     """Whether anyone may set it, by the shell."""
     own = resource.getrlimit(number)[1]
     return name in SHELL_OPTIONS and (own == resource.RLIM_INFINITY or soft <= own)
+
+
+def _open_files_for_shell(launch: Launch) -> str:
+    if launch.open_files is None or launch.limits.files is not None:
+        return ""
+    return launch.open_files.line_for_shell()
 
 
 def _limits_for_shell(limits: list[Rlimit]) -> str:

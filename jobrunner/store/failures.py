@@ -1,5 +1,6 @@
 """What a failing server or network means for the user: errors with what, why and fix."""
 
+import errno
 import socket
 
 from jobrunner.errors import StoreFull, StoreUnavailable
@@ -95,6 +96,12 @@ def outage(error: Exception, address: StoreAddress) -> StoreUnavailable:
             f"the store at {address} cannot be opened: permission denied",
             why="its socket belongs to another user",
             fix="run as the user of the daemon, e.g. with `sudo -u USER`",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return StoreUnavailable(
+            f"the store at {address} cannot be reached: {error.strerror}",
+            why="this process, or the whole machine, has no descriptor left for a connection",
+            fix="raise the limit of open files, e.g. LimitNOFILE= of the unit",
         )
     if address.is_embedded and isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return StoreUnavailable(

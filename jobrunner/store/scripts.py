@@ -22,6 +22,14 @@ def script_names() -> list[str]:
     return sorted(one.name.removesuffix(".lua") for one in found if one.name.endswith(".lua"))
 
 
+def load_scripts() -> None:
+    """Read all scripts now. A process that runs for long may find no free descriptor later, or the
+    files of another version.
+    """
+    for name in script_names():
+        lua_script(name)
+
+
 @cache
 def lua_script(name: str) -> LuaScript:
     """The script `lua/<name>.lua` with its includes in front, read once per process."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 import msgspec
 from msgspec.structs import replace
@@ -41,6 +42,14 @@ from jobrunner.worker.starter import Starter
 STOPPED_TOGETHER_S = 0.2  # between a TERM or KILL to a job and the TERM to its worker
 
 
+class Left(StrEnum):
+    """What became of a job that leaves its slot."""
+
+    ENDED = "ended"
+    FOR_OTHERS = "for others"  # who know its task
+    NO_ROOM = "no room"  # to start it; it is in its queue again
+
+
 @dataclass(slots=True, eq=False)
 class Running:
     """An attempt under way; of a job that was given back, the next may begin before it is gone."""
@@ -48,7 +57,8 @@ class Running:
     entry: Entry
     stop: Stop
     task: asyncio.Task[None] | None = None  # kept: the loop itself would let it be collected
-    is_for_others: bool = False  # who know its task
+    left: Left = Left.ENDED
+    why: str = ""  # it could not be started
 
 
 class Performer:
@@ -63,9 +73,9 @@ class Performer:
         worker: str,
         runners: Runners,
         heartbeat: Heartbeat,
-        on_free: Callable[[bool], None],
+        on_free: Callable[[Left, str], None],
     ) -> None:
-        """`on_free` is told whether the job was for others, who know its task."""
+        """`on_free` is told what became of a job, and why, if it could not be started."""
         self._keys = keys
         self._connection = connection
         self._plans = plans
@@ -173,7 +183,7 @@ class Performer:
         self._running.discard(running)
         if not self._running:
             self._is_idle.set()
-        self._on_free(running.is_for_others)
+        self._on_free(running.left, running.why)
 
     async def _fail(self, entry: Entry, error: Exception) -> None:
         """A bug of ours must not leave the job claimed for as long as this worker lives."""
@@ -238,7 +248,7 @@ class Performer:
         if not known:
             what = f"no daemon's manifest has a task {task!r}"
             return await self._refused(entry, Reason.UNKNOWN_TASK, what, body)
-        running.is_for_others = True
+        running.left = Left.FOR_OTHERS
         parked = await until_done(
             self._connection, lambda: park(self._keys, entry, task), "park a job"
         )
@@ -301,6 +311,10 @@ class Performer:
         entry, why = running.entry, running.stop.reason
         is_unasked = why is None or why is StopReason.SHUTDOWN
         if outcome.was_killed and is_unasked and await self._is_being_stopped():
+            return await self._give_back(entry, plan, job, is_lost=False)
+        if outcome.ended is Ended.ABANDONED and why is None:
+            running.left = Left.NO_ROOM
+            running.why = outcome.error.message if outcome.error else ""
             return await self._give_back(entry, plan, job, is_lost=False)
         if outcome.ended is Ended.ABANDONED and why is StopReason.SHUTDOWN:
             return await self._give_back(entry, plan, job, is_lost=False)

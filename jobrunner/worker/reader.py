@@ -43,6 +43,8 @@ Claimed = list[Entry | Unreadable] | None  # None: this worker was buried
 FAR_S = 0.0008
 PASSES = 4  # of the loop, in which a job that waits for nothing begins and ends
 HOLD_BACK_S = 0.2  # between the claims of a cautious worker that finds nothing, or nothing for it
+SHORTEST_PAUSE_S = 0.1  # in claims, while there is no room for another process
+LONGEST_PAUSE_S = 5.0
 CAUTIOUS_FOR_S = 15.0  # after the last of them; such a job comes back within 10 s
 
 
@@ -85,12 +87,15 @@ class Reader:
         self._may_have_missed = False
         self._hold_back_until = self._cautious_until = 0.0  # by the loop's clock
         self._backoff = backoff or Backoff()
+        self._no_room = Backoff(SHORTEST_PAUSE_S * 2, LONGEST_PAUSE_S)
         self._wait_for_room = wait_for_room
 
-    def give_slot(self) -> None:
-        """An attempt has ended."""
+    def give_slot(self, *, has_ended: bool = True) -> None:
+        """An attempt has ended, or could not be started."""
         self._free += 1
         self._has_free.set()
+        if has_ended:
+            self._no_room.reset()
         if self._is_far:
             self._claim_ahead()
 
@@ -99,6 +104,18 @@ class Reader:
         now = asyncio.get_running_loop().time()
         self._hold_back_until = now + HOLD_BACK_S
         self._cautious_until = now + CAUTIOUS_FOR_S
+
+    def hold_off(self) -> float:
+        """A job could not be started for want of a resource: claim nothing for a while.
+
+        Longer each time, until a job ends. Returns seconds; 0 when it holds off already.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._hold_back_until:
+            return 0.0
+        pause = max(self._no_room.next_delay(), SHORTEST_PAUSE_S)
+        self._hold_back_until = now + pause
+        return pause
 
     def _is_cautious(self) -> bool:
         return asyncio.get_running_loop().time() < self._cautious_until
@@ -244,7 +261,8 @@ class Reader:
     def _claim_ahead(self) -> None:
         can_claim = self._ahead is None and self._asked and self._has_plenty
         is_free = self._free - self._asked >= self._half
-        if can_claim and is_free and not self._is_cautious():
+        is_held_back = asyncio.get_running_loop().time() < self._hold_back_until
+        if can_claim and is_free and not is_held_back and not self._is_cautious():
             self._ahead = asyncio.create_task(self._claim(self._half))
 
     async def _forget_ahead(self) -> None:

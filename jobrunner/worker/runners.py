@@ -16,9 +16,10 @@ from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
 from jobrunner.runner.command import CommandRunner
 from jobrunner.runner.environment import base_environment
 from jobrunner.runner.function import FunctionRunner
-from jobrunner.runner.host import HostSettings
 from jobrunner.runner.hostpool import HostPool
+from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.logwriter import LogWriter
+from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.results import ResultFiles
@@ -43,6 +44,7 @@ class Runners:
         clock: Clock,
         processes: ProcessRegistry,
         slots: int,
+        open_files: OpenFiles | None = None,
     ) -> None:
         self._keys = keys
         self._connection = connection
@@ -50,7 +52,8 @@ class Runners:
         self._logs = LogWriter(connection, keys, manifest.retention.logs, clock)
         self._results = ResultFiles(f"{processes.owner}-{processes.worker}")
         environ = base_environment(os.environ, manifest.withheld_variables())
-        self._commands = CommandRunner(processes, self._results, environ, clock)
+        to_lower = open_files if open_files and open_files.is_raised else None
+        self._commands = CommandRunner(processes, self._results, environ, clock, to_lower)
         self._functions = FunctionRunner(clock, self._write_progress)
         own = {name: os.environ[name] for name in STORE_VARIABLES if name in os.environ}
         self._hosts = HostPool(
@@ -61,6 +64,7 @@ class Runners:
                 clock,
                 self._write_progress,
                 _present(manifest.store_variables),
+                to_lower,
             ),
             slots,
         )

@@ -27,6 +27,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     drain_s: float
     lease_ttl_s: float
     log_level: str = "info"
+    open_files: int = 0  # the soft limit that jobs get; 0: the process's own
 
     @property
     def address(self) -> StoreAddress:

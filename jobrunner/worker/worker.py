@@ -23,6 +23,7 @@ from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
+from jobrunner.runner.openfiles import OpenFiles, files_for, limit, raise_limit
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import pid_space
 from jobrunner.runner.withheld import withhold
@@ -32,10 +33,11 @@ from jobrunner.store.keys import Keys
 from jobrunner.store.leases import RENEW_EVERY, WorkerEntry, enlist, resign
 from jobrunner.store.parking import wake_parked
 from jobrunner.store.rescue import Place, find_claimed_by
+from jobrunner.store.scripts import load_scripts
 from jobrunner.worker.control import obey
 from jobrunner.worker.functions import load_functions
 from jobrunner.worker.outage import until_done
-from jobrunner.worker.performer import Performer
+from jobrunner.worker.performer import Left, Performer
 from jobrunner.worker.plans import build_plans
 from jobrunner.worker.reader import Reader
 from jobrunner.worker.runners import Runners
@@ -84,6 +86,8 @@ class Worker:
         self._processes = ProcessRegistry(settings.worker, settings.reaper, address.mark)
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
         self._manifest = Manifest.model_validate(settings.manifest)
+        raise_limit(files_for(settings.slots))
+        self._open_files = OpenFiles(settings.open_files or limit())
         withhold(self._manifest.withheld_variables())  # before any of the user's modules is loaded
         self._heartbeat = self._make_heartbeat()
         self._runners = self._make_runners()
@@ -109,6 +113,7 @@ class Worker:
             self._clock,
             self._processes,
             self._settings.slots,
+            self._open_files,
         )
 
     def _make_performer(self) -> Performer:
@@ -146,6 +151,7 @@ class Worker:
     async def run(self) -> int:
         """Work until stopped; returns the process's exit code."""
         self._listen_to_signals()
+        load_scripts()
         install_capture(self._loop)
         await self._runners.take_up(load_functions(self._manifest))
         await self._enlist()
@@ -234,11 +240,18 @@ class Worker:
         self._performer.begin(entry)
         self._heartbeat.note_busy(self._performer.busy)
 
-    def _on_free(self, is_for_others: bool) -> None:
+    def _on_free(self, left: Left, why: str) -> None:
         self._heartbeat.note_busy(self._performer.busy)
-        if is_for_others:
+        if left is Left.FOR_OTHERS:
             self._reader.hold_back()
-        self._reader.give_slot()
+        elif left is Left.NO_ROOM and (pause := self._reader.hold_off()):
+            EventLog().warning(
+                "could not start jobs; they wait in their queues, and nothing is claimed",
+                worker=self._id,
+                why=why,
+                for_s=f"{pause:.1f}",
+            )
+        self._reader.give_slot(has_ended=left is Left.ENDED)
 
     def _cancel(self, job_id: str) -> None:
         self._performer.stop_job(job_id, StopReason.CANCEL)

@@ -13,7 +13,7 @@ from tests.daemon.harness import Project, act, eventually
 
 MANIFEST = f"""
 name: demo
-workers: {{processes: 2, slots: 4}}
+workers: {{processes: 2, slots: 4, drain: 5s}}  # shorter than a container's engine waits
 tasks:
   act: {act()}
   note: {{command: [sh, -c, "echo $JOBRUNNER_JOB_ID >> witness"]}}

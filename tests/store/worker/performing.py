@@ -20,7 +20,7 @@ from jobrunner.store.attempts import Entry
 from jobrunner.store.connection import AsyncStoreConnection, StoreConnection
 from jobrunner.store.published import ADHOC_TASK
 from jobrunner.worker.functions import Functions
-from jobrunner.worker.performer import Performer
+from jobrunner.worker.performer import Left, Performer
 from jobrunner.worker.plans import build_plans
 from jobrunner.worker.runners import Runners
 from tests.clock import FakeClock
@@ -61,6 +61,7 @@ class Performing:
     ) -> None:
         self.store = store
         self.freed = self.left_to_others = 0
+        self.refusals: list[str] = []
         self.at_free: list[JobState] = []  # of the job begun last, as each slot was given back
         self.last = ""
         self.clock = FakeClock()  # of the lease: it is trusted until a test lets time pass
@@ -91,8 +92,9 @@ class Performing:
     def _nothing(self, _told: object) -> None:
         pass
 
-    def _on_free(self, is_for_others: bool) -> None:
-        self.left_to_others += is_for_others
+    def _on_free(self, left: Left, why: str) -> None:
+        self.left_to_others += left is Left.FOR_OTHERS
+        self.refusals += [why] if left is Left.NO_ROOM else []
         self.freed += 1
         self.at_free.append(self.store.state(self.last))
 

@@ -1,5 +1,7 @@
 """A job's way through a worker: plan, attempt, end."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,21 @@ async def test_a_command_whose_start_goes_wrong_in_an_unknown_way_fails_its_job(
     assert job.error is not None
     assert job.error.message.startswith("jobrunner could not perform it: FileNotFoundError")
     assert worker.performer.busy == 0
+
+
+@pytest.mark.parametrize("task", ["shell", "crash", "named"])
+async def test_a_job_for_which_there_is_no_room_goes_back_uncounted(
+    worker: Performing, store: Store, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", refuse)
+
+    job_id = worker.begin(task, {"region": "eu"} if task == "named" else {})
+    await until(lambda: worker.freed == 1)
+
+    job = store.job(job_id)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 0)
+    assert store.entry_of(job_id)["l"] == "0"
+    assert worker.refusals == ["there is no room for another process: Too many open files"]

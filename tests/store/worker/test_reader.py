@@ -379,3 +379,42 @@ async def test_nothing_is_claimed_while_there_is_no_room(
 
         worker.has_room.set()
         await until(lambda: worker.ids == [first, second, later[0]])
+
+
+async def test_a_reader_holds_off_longer_each_time_until_a_job_ends(
+    store: Store, address: StoreAddress
+) -> None:
+    async with AsyncStoreConnection(address) as connection:
+        loop = asyncio.get_running_loop()
+        reader = Reader(store.keys, connection, "w1", QUEUES, 1, print, BLOCK)
+
+        pauses = []
+        for _ in range(40):
+            pauses.append(reader.hold_off())
+            assert reader.hold_off() == 0  # all jobs of a claim are one failure
+            reader._hold_back_until = loop.time()
+
+        assert min(pauses) >= 0.1
+        assert max(pauses[:2]) <= 0.4
+        assert 1 < max(pauses[6:]) <= 5
+        reader.give_slot(has_ended=False)
+        assert 0.1 <= reader.hold_off() <= 5
+        reader._hold_back_until = loop.time()
+        reader.give_slot()
+        assert reader.hold_off() <= 0.2
+
+
+async def test_a_reader_that_holds_off_claims_again_afterwards(
+    store: Store, address: StoreAddress
+) -> None:
+    store.add_worker()
+    async with reading(store, address, slots=1) as worker:
+        first = store.submit()
+        await until(lambda: worker.ids == [first])
+        worker.reader.hold_off()
+        second = store.submit()
+
+        worker.end(store, worker.begun[0])
+
+        assert worker.ids == [first]
+        await until(lambda: worker.ids == [first, second])

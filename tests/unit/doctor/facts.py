@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from jobrunner.doctor.facts import (
     HostFacts,
+    Platform,
     ServerReport,
     Service,
     StateFolder,
@@ -47,6 +48,7 @@ def host(**changes: Any) -> HostFacts:
         daemon=DAEMON,
         service=Service(None, None),
         zones=Zones("/usr/share/zoneinfo", "2026a", ["UTC"], []),
+        platform=Platform(1024, 64, None),
         invalid=None,
     )
     return replace(facts, **changes)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from jobrunner.daemon.stopping import ShortPatience
 from jobrunner.doctor.diagnosis import diagnose_host, diagnose_server, diagnose_store
-from jobrunner.doctor.facts import Service, Zones
+from jobrunner.doctor.facts import Platform, Service, Zones
 from jobrunner.doctor.finding import Finding, Level
 from jobrunner.errors import ManifestError, Problem
 from jobrunner.store.orphan import Kind, Orphan
@@ -47,6 +48,14 @@ def test_where_all_is_well_every_check_says_ok() -> None:
         (
             {"zones": Zones("/zones", "2026a", ["Mars/Base"], ["Mars/Base"])},
             ("zones", Level.PROBLEM, "Mars/Base in /zones, version 2026a"),
+        ),
+        (
+            {"platform": Platform(1024, 400, None)},
+            ("files", Level.WARNING, "1024 files, enough for 112 of 400 slots"),
+        ),
+        (
+            {"platform": Platform(1024, 64, ShortPatience("waits 10s", "killed", "wait"))},
+            ("stop", Level.WARNING, "waits 10s"),
         ),
         ({"daemon": None}, ("daemon", Level.PROBLEM, "no daemon runs")),
         ({"service": Service(WATCHED, UNIT, False)}, ("systemd", Level.WARNING, str(UNIT))),

@@ -47,8 +47,10 @@ def test_a_unit_that_differs_is_not_current(located: Located, tmp_path: Path) ->
     unit = tmp_path / "jobrunner-shop.service"
     unit.write_text("[Service]\n")
 
-    same = read_host(located, None, [], [(tmp_path / "none", ""), (unit, "[Service]\n")]).service
-    other = read_host(located, None, [], [(unit, "[Unit]\n")]).service
+    same = read_host(
+        located, None, None, [], [(tmp_path / "none", ""), (unit, "[Service]\n")]
+    ).service
+    other = read_host(located, None, None, [], [(unit, "[Unit]\n")]).service
 
     assert (same.unit, same.is_current) == (unit, True)
     assert (other.unit, other.is_current) == (unit, False)
@@ -61,7 +63,7 @@ def test_the_environment_of_the_running_daemon_is_read(located: Located) -> None
     lock = DaemonLock(located.state_folder)
     lock.acquire(own)
 
-    facts = read_host(located, None, [], [])
+    facts = read_host(located, None, None, [], [])
     lock.release()
 
     assert facts.daemon is not None

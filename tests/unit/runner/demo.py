@@ -5,6 +5,7 @@ import ctypes
 import functools
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -242,3 +243,8 @@ async def fail_long(text: str) -> None:
 
 def sync_fail_long(text: str) -> None:
     raise ValueError("x" * 3_990 + text)
+
+
+def open_files() -> int:
+    """The soft limit of open files."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

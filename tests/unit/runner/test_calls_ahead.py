@@ -12,8 +12,8 @@ import pytest
 from jobrunner.clock import SystemClock
 from jobrunner.model import Reason
 from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
-from jobrunner.runner.host import HostSettings
 from jobrunner.runner.hostpool import HostPool
+from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry, find_marked
 from jobrunner.runner.tokens import Tokens, TokenTaker

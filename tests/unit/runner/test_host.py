@@ -18,8 +18,8 @@ import pytest
 from jobrunner.clock import SystemClock
 from jobrunner.model import Reason
 from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
-from jobrunner.runner.host import HostSettings
 from jobrunner.runner.hostpool import HostPool
+from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry, find_marked
 from jobrunner.store.logs import Stream
@@ -336,7 +336,7 @@ from pathlib import Path
 from jobrunner.clock import SystemClock
 from jobrunner.manifest.spec import Task
 from jobrunner.runner.attempt import Attempt, Stop
-from jobrunner.runner.host import HostSettings
+from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.hostpool import HostPool
 from jobrunner.runner.output import Output
 from jobrunner.runner.processes import ProcessRegistry
