@@ -89,6 +89,7 @@ class Job:
     duration: timedelta | None = None  # of the latest attempt, by the monotonic clock
     result: Any = None
     error: JobError | None = None
+    last_stderr: str | None = None  # of a success: its last line there; an error quotes it
     detail: str | None = None  # e.g. the id of the lock's holder for a skipped job
     worker: str | None = None
     lock: str | None = None

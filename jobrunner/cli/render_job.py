@@ -48,6 +48,7 @@ def _facts(
     )
     if job.result is not None:
         yield "result", json_text(job.result)
+    yield from _texts(("stderr", job.last_stderr))
     if job.progress is not None:
         yield "progress", json_text(job.progress)
     if job.arguments:

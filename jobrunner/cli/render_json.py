@@ -49,6 +49,7 @@ def job_json(job: Job) -> Json:
         "duration_ms": milliseconds(job.duration),
         "result": job.result,
         "error": _error_json(job.error),
+        "last_stderr": job.last_stderr,
         "worker": job.worker,
         "lock": job.lock,
         "progress": job.progress,

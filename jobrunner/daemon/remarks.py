@@ -1,5 +1,7 @@
 """What a good manifest says that its author may not mean: told, and no reason to refuse it."""
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +33,11 @@ def remarks_on(
 ) -> Remarks:
     """All that is to be told of a manifest and the environment it is read in."""
     return Remarks(
-        (*loaded.unmatched, *_ignored_zone(loaded, crons, environ)),
+        (
+            *loaded.unmatched,
+            *_ignored_zone(loaded, crons, environ),
+            *_missing_interpreters(loaded, environ),
+        ),
         tuple(_intervals(loaded, crons)),
     )
 
@@ -61,6 +67,23 @@ def _ignored_zone(
             "a cron's time zone stands in the manifest, so that all daemons agree",
             f"write `timezone: {zone}` at the top of the manifest, or `timezone: UTC`",
         )
+
+
+def _missing_interpreters(loaded: LoadedManifest, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Of scripts; not those whose task has a PATH of its own, which is not looked into here."""
+    manifest = loaded.manifest
+    for name, task in manifest.tasks.items():
+        own = [env for _, env in manifest.env_layers(task)]
+        if task.shell is None or not task.interpreter or any("PATH" in env for env in own):
+            continue
+        program = task.interpreter[0]
+        if shutil.which(program, path=environ.get("PATH", os.defpath)) is None:
+            yield Problem(
+                loaded.locate(("tasks", name, "interpreter")),
+                f"the interpreter {program!r} of task {name!r} is not found",
+                f"PATH is {environ.get('PATH', os.defpath)!r}",
+                "install it, or correct the name; its jobs would fail",
+            )
 
 
 def _counted(number: int) -> str:

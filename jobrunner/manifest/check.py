@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from jobrunner.errors import Problem
 from jobrunner.manifest.check_crons import check_crons, check_zone
-from jobrunner.manifest.check_tasks import check_queue, check_task
+from jobrunner.manifest.check_tasks import check_fail_when, check_queue, check_task
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
 from jobrunner.manifest.naming import NAME_RULE, is_valid_name, make_valid
@@ -81,5 +81,6 @@ def _check_defaults(draft: Draft, defaults: TaskDefaults) -> Iterator[Problem]:
     yield from draft.check_env((*path, "env"), defaults.env)
     yield from draft.check_inherited((*path, "inherit_env"), defaults.inherit_env)
     yield from check_queue(draft, (*path, "queue"), defaults.queue)
+    yield from check_fail_when(draft, path, defaults)
     if defaults.timeout == timedelta(0):
         yield draft.no_time((*path, "timeout"))

@@ -16,12 +16,14 @@ from jobrunner.manifest.naming import (
 )
 from jobrunner.manifest.obeyed import variable_of, why_obeyed
 from jobrunner.manifest.parts import Param
-from jobrunner.manifest.spec import Task
+from jobrunner.manifest.places import describe
+from jobrunner.manifest.spec import Task, TaskDefaults
 from jobrunner.params import ParamSpec, ParamType, check_value, default_value, placeholders
 from jobrunner.patterns import fault
 
 KINDS = ("command", "shell", "python")
 OF_PROCESSES = [
+    "interpreter",
     "cwd",
     "env",
     "env_file",
@@ -32,6 +34,7 @@ OF_PROCESSES = [
     "nice",
     "limits",
     "success_codes",
+    "fail_when",
 ]
 SHORTEST_LOCK = timedelta(seconds=1)  # it is renewed at a third of it
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -51,6 +54,9 @@ def check_task(draft: Draft, name: str, task: Task) -> Iterator[Problem]:
         yield Problem(draft.places.locate_key(path), what, NAME_RULE, fix)
     yield from _check_kind(draft, path, task)
     yield from _check_function(draft, path, task)
+    if task.command is not None and "interpreter" in task.model_fields_set:
+        yield _no_script(draft, path)
+    yield from check_fail_when(draft, path, task)
     yield from _check_lock(draft, path, task)
     yield from draft.check_env((*path, "env"), task.env)
     yield from draft.check_inherited((*path, "inherit_env"), task.inherit_env)
@@ -94,6 +100,24 @@ def _check_function(draft: Draft, path: TaskPath, task: Task) -> Iterator[Proble
                 "functions run in processes that they share; only a command has its own",
                 "remove it, or make the task a command, e.g. [python, -m, shop.jobs]",
             )
+
+
+def _no_script(draft: Draft, path: TaskPath) -> Problem:
+    return Problem(
+        draft.places.locate_key((*path, "interpreter")),
+        f"'interpreter' has no meaning for the command of task {path[1]!r}",
+        "it runs a script, and a command is started as it stands",
+        "write shell in place of command, or begin the command with the program",
+    )
+
+
+def check_fail_when(draft: Draft, path: tuple[str, ...], task: TaskDefaults) -> Iterator[Problem]:
+    """Whether lines can be matched with its pattern."""
+    why = pattern_fault(task.fail_when.output)
+    if why is not None and "fail_when" in task.model_fields_set:
+        what = f"'output' of fail_when of {describe(path)} cannot be used"
+        place = (*path, "fail_when", "output")
+        yield draft.problem(place, what, why, "correct the regular expression, or remove the key")
 
 
 def _check_lock(draft: Draft, path: TaskPath, task: Task) -> Iterator[Problem]:

@@ -130,6 +130,17 @@ class Output(Spec):
     )
 
 
+class FailWhen(Spec):
+    """What makes a failure of an attempt whose exit code is one of a success."""
+
+    stderr: bool = Field(False, description="It wrote anything to its standard error.")
+    output: str | None = Field(
+        None,
+        description="Regular expression: some line of its output, of either stream, matches.",
+        examples=["^ERROR"],
+    )
+
+
 class Param(Spec):
     """A declared parameter of a task."""
 

@@ -14,8 +14,10 @@ from pydantic import Field
 
 from jobrunner.manifest.argv import Argv, in_process
 from jobrunner.manifest.fields import Duration, Files, Inherited, Integer, Nice, Umask
+from jobrunner.manifest.interpreter import Interpreter
 from jobrunner.manifest.parts import (
     Env,
+    FailWhen,
     Limits,
     Output,
     Param,
@@ -102,6 +104,12 @@ class Record(StrEnum):
 class TaskDefaults(Spec):
     """What a task may set, and `defaults` may set for all tasks."""
 
+    interpreter: Interpreter | None = Field(
+        None,
+        description="What runs `shell`. Left out: /bin/sh -eu. bash, zsh or ksh: with -euo "
+        "pipefail. A list: these words, then the script.",
+        examples=["bash", ["python3", "-u", "-c"]],
+    )
     cwd: str | None = Field(
         None, description="Working folder. Left out: the manifest's folder. May use parameters."
     )
@@ -133,6 +141,9 @@ class TaskDefaults(Spec):
         timedelta(seconds=10), description="Time between TERM and KILL when an attempt is stopped."
     )
     success_codes: list[Integer] = Field([0], description="Exit codes of a success.")
+    fail_when: FailWhen = Field(
+        FailWhen(), description="What is a failure though the exit code is one of a success."
+    )
     retry: Retry = Field(Retry(), description="What follows a failed attempt.")
     max_lost: Integer = Field(
         3,
@@ -168,8 +179,8 @@ class Task(TaskDefaults):
     )
     shell: str | None = Field(
         None,
-        description="Script for /bin/sh -eu; parameters arrive as environment variables. "
-        "${VAR} is left to the shell.",
+        description="Script for /bin/sh -eu, or for `interpreter`; parameters arrive as "
+        "environment variables. ${VAR} is left to the shell.",
     )
     python: str | None = Field(
         None, description="A function, as module:function.", examples=["shop.jobs:cleanup_expired"]

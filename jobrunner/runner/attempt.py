@@ -54,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: JobError | None = None
     reason: Reason | None = None  # of a failure: error, timeout, lost, invalid_arguments
     exit_code: int | None = None  # of a command
+    stderr: str = ""  # of a success, its last line there, shortened
     exceptions: tuple[str, ...] = ()  # names of the exception's class and its bases, short and full
     was_killed: bool = False  # by a TERM or KILL that was not ours
 

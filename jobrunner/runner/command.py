@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
+from jobrunner.manifest.interpreter import script_argv
 from jobrunner.model import JobError, Reason
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
@@ -42,6 +43,7 @@ from jobrunner.runner.refusals import cause_of_exit
 from jobrunner.runner.results import BadResult, ResultFiles
 from jobrunner.runner.secretfiles import SecretFolder
 from jobrunner.runner.spawn import KEEP_UMASK, Launch
+from jobrunner.runner.verdict import fault_of, output_error
 from jobrunner.runner.waiting import Cause, TimedOut
 
 # Of an interpreter that was given the CR of a line that ends as on Windows: as part of an option,
@@ -144,6 +146,8 @@ class CommandRunner:
             environment.variables |= self._surroundings.processes.variables
             secrets.hand_over()
             output.mask(environment.secrets)
+            if attempt.task.fail_when.output is not None:
+                output.watch_for(attempt.task.fail_when.output)
             launch = _launch(attempt, environment, identity)
             if self._surroundings.open_files is not None:
                 launch = replace(launch, open_files=self._surroundings.open_files)
@@ -210,8 +214,7 @@ def _argv(attempt: Attempt) -> list[str]:
     if attempt.argv is not None:
         return attempt.argv
     if task.shell is not None:
-        # The name after the script is $0, with which the shell begins its messages.
-        return ["/bin/sh", "-eu", "-c", task.shell, attempt.task_name]
+        return script_argv(task.interpreter, task.shell, attempt.task_name)
     words = task.command or []
     if not words:
         raise CannotStart(f"task {attempt.task_name!r} has no command")
@@ -338,9 +341,12 @@ class _Running:
             return _End(ENDED_BY[cause])
         if cause is TimedOut.TIMED_OUT or code is None:
             return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
+        self.output.end_lines()
         if code not in task.success_codes:
             end = _failed(exit_error(code, self._said(code)))
             return end._replace(was_killed=code in KILLED)
+        if (what := fault_of(self.output, task.fail_when)) is not None:
+            return _failed(output_error(code, what))
         try:
             result = self.results.read(self.place)
         except BadResult as error:

@@ -81,7 +81,7 @@ def exit_error(code: int, last_line: str) -> JobError:
     """For an exit code that is no success; negative: by a signal, as `subprocess` says it."""
     if code < 0:
         return _signal_error(-code)
-    said = _quote(last_line)
+    said = quoted_line(last_line)
     if code > BY_SIGNAL and code - BY_SIGNAL in _known_signals():
         said = f" ({BY_SIGNAL} + {signal.Signals(code - BY_SIGNAL).name}){said}"
     elif code in _EXIT_HINTS:
@@ -107,7 +107,8 @@ def _known_signals() -> Iterable[int]:
     return [int(number) for number in signal.Signals]
 
 
-def _quote(line: str) -> str:
+def quoted_line(line: str) -> str:
+    """`: the line`, shortened, to follow what it explains; empty for an empty line."""
     line = line.strip()
     if len(line) > LONGEST_QUOTE:
         line = line[:LONGEST_QUOTE] + "…"

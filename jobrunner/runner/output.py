@@ -15,6 +15,7 @@ from jobrunner.clock import Clock, to_ms
 from jobrunner.model import JobError
 from jobrunner.runner.lines import LineSplitter
 from jobrunner.runner.masking import NO_SECRETS, Masker
+from jobrunner.runner.verdict import OutputWatch
 from jobrunner.store.logs import LETTERS, Append, Chunk, Stream
 
 CHUNK_BYTES = 64 << 10
@@ -86,12 +87,17 @@ class Output:
         self._written: asyncio.Future[None] | None = None  # set while closing
         self._is_closed = False
         self.last_stderr = ""  # the last line there, often the reason of a failure
+        self.watch: OutputWatch | None = None
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Hide these values in all that follows. Call it before the first output."""
         hidden = list(secrets)
         if hidden:
             self.masker = Masker(hidden)
+
+    def watch_for(self, pattern: str) -> None:
+        """Look at each line for a pattern; call it after `mask`, before the first output."""
+        self.watch = OutputWatch(pattern, self.masker)
 
     def masked(self, text: str) -> str:
         """The text as it may be shown, e.g. in an error."""
@@ -110,6 +116,20 @@ class Output:
             longest = min(LINE_BYTES, self._chunk_bytes)
             splitter = self._splitters[stream] = LineSplitter(longest, self.masker)
         self._add(stream, splitter.feed(data))
+        if self.watch is not None:
+            self.watch.feed(stream, data)
+
+    def end_lines(self) -> None:
+        """Nothing more will come: what stands without a line end is a line, too."""
+        for stream, splitter in self._splitters.items():
+            self._add(stream, splitter.flush())
+        if self.watch is not None:
+            self.watch.end()
+
+    @property
+    def has_stderr(self) -> bool:
+        """Something was written there."""
+        return Stream.STDERR in self._splitters
 
     @property
     def is_silent(self) -> bool:
@@ -138,8 +158,7 @@ class Output:
         """
         if self._is_closed or self.close_silently():
             return
-        for stream, splitter in self._splitters.items():
-            self._add(stream, splitter.flush())
+        self.end_lines()
         self._is_closed = True
         self._seal(end=True)
         self._written = asyncio.get_running_loop().create_future()

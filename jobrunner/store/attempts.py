@@ -101,6 +101,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     result: bytes = b""  # JSON
     error: bytes = b""  # JSON of a JobError
     detail: str = ""
+    stderr: str = ""  # of a success, its last line there
     duration_ms: int = 0
     retry_delay_ms: int | None = None  # then the job is scheduled instead of ending
     result_life_ms: int | None = None
@@ -321,6 +322,8 @@ def _told(end: Finish) -> list[Argument]:
         told += ("error", end.error)
     if end.detail:
         told += ("detail", end.detail)
+    if end.stderr:
+        told += ("stderr", end.stderr)
     if end.retry_delay_ms is not None:
         told += ("retry_delay", end.retry_delay_ms)
     if end.result_life_ms is not None:

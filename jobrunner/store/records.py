@@ -63,6 +63,7 @@ def _job_of(job_id: str, fields: dict[str, str]) -> Job:
         result=_optional(msgspec.json.decode, fields.get("result")),
         error=_optional(_errors.decode, fields.get("error")),
         detail=fields.get("detail"),
+        last_stderr=fields.get("stderr"),
         worker=fields.get("worker"),
         lock=fields.get("lock"),
         progress=_optional(msgspec.json.decode, fields.get("progress")),

@@ -25,6 +25,7 @@ from jobrunner.log import EventLog
 from jobrunner.message import Message
 from jobrunner.model import Job, JobError, JobState, Reason
 from jobrunner.runner.attempt import ENDED_BY, Ended, Outcome, Stop, StopReason
+from jobrunner.runner.failures import LONGEST_QUOTE
 from jobrunner.runner.output import Output
 from jobrunner.store.attempts import Entry, Finish, HeldLock, Requeued, Start, StartedAs, requeue
 from jobrunner.store.connection import AsyncStoreConnection
@@ -165,7 +166,7 @@ class Performer:
         self, running: Running, plan: TaskPlan, job: PreparedJob, output: Output, outcome: Outcome
     ) -> Finish | None:
         await output.close()
-        return await self._after(running, plan, job, outcome)
+        return await self._after(running, plan, job, _with_stderr(outcome, output))
 
     async def _perform(self, running: Running, ending: Awaitable[Finish | None]) -> None:
         entry = running.entry
@@ -301,9 +302,10 @@ class Performer:
         attempt = plan.attempt(running.entry, job, fence, self._worker)
         output = self._runners.output_of(attempt)
         try:
-            return await self._runners.run(attempt, output, running.stop)
+            outcome = await self._runners.run(attempt, output, running.stop)
         finally:
             await output.close()
+        return _with_stderr(outcome, output)
 
     async def _after(
         self, running: Running, plan: TaskPlan, job: PreparedJob, outcome: Outcome
@@ -347,6 +349,13 @@ class Performer:
 
 
 _LOCK_LOST = JobError(type="lost", message="it was stopped since its lock was lost")
+
+
+def _with_stderr(outcome: Outcome, output: Output) -> Outcome:
+    """A success that said something there may be none; a failure quotes it in its error."""
+    if outcome.ended is not Ended.COMPLETED or not output.last_stderr:
+        return outcome
+    return replace(outcome, stderr=output.last_stderr.strip()[:LONGEST_QUOTE])
 
 
 async def _raise(error: Exception) -> Finish | None:

@@ -101,6 +101,7 @@ class TaskPlan:
             outcome.reason or (Reason.ERROR if state is JobState.FAILED else None),
             result=outcome.result or b"",
             error=_encode(outcome.error) if outcome.error else b"",
+            stderr=outcome.stderr,
             duration_ms=_ms(outcome.duration),
             retry_delay_ms=self._retry_delay_ms(entry, outcome),
             result_life_ms=None if life is None else _ms(life),

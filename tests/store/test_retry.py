@@ -116,3 +116,14 @@ def test_a_retried_job_that_is_given_back_keeps_what_its_policy_does_not_count(
 
     (again,) = store.claim()
     assert (again.attempts, again.base) == (2, 1)
+
+
+def test_a_retried_job_forgets_what_its_success_said(store: Store) -> None:
+    store.add_worker()
+    entry = store.claimed()
+    store.finish(entry, JobState.COMPLETED, stderr="2 rows were odd")
+    assert store.job(entry.job_id).last_stderr == "2 rows were odd"
+
+    store.run(retry_job(store.keys, entry.job_id))
+
+    assert store.job(entry.job_id).last_stderr is None

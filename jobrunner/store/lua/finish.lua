@@ -12,7 +12,7 @@
 -- ARGV[4] number of jobs   ARGV[5] number of lots
 -- ARGV per lot, which is jobs in a row that end alike: state, attempt, number of jobs
 -- ARGV per job of it: id, entry, duration ms, number of what else there is to tell; then the name
---   and value of each: reason, result, error, detail, retry_delay (ms), result_life (ms), cron (1),
+--   and value of each: reason, result, error, detail, stderr, retry_delay (ms), result_life (ms), cron (1),
 --   lock (its name) with slots. A short job that completed has none of them.
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
@@ -147,6 +147,7 @@ for _ = 1, tonumber(ARGV[5]) do
       set('result', also.result)
       set('error', also.error)
       set('detail', also.detail)
+      set('stderr', also.stderr)
       redis.call('HSET', record, unpack(fields))
       if holders then
         release_lock(holders, waiting, also.lock, tonumber(also.slots), id)

@@ -22,7 +22,7 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', fence,
   'lost', 0, 'base', attempt)
-redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'due_at', 'started_at',
+redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'stderr', 'due_at', 'started_at',
   'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'awaits')
 count('queued', task, 1)
 write_counts(KEYS[5])

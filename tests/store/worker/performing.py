@@ -45,6 +45,8 @@ TASKS = {
     "hang": a_function("hang"),
     "crash": a_function("sync_crash", max_lost=2),
     "shell": Task(shell="echo hello; exit 3", retry=Retry(attempts=2, exit_codes=[4])),
+    "odd": Task(shell="echo fine; printf '2 rows were odd' >&2"),
+    "odd_locked": Task(shell="echo odd >&2", lock=Lock(name="odd")),
     "argv": Task(command=["true", "{region}"], params={"region": {}}),
     "skip": a_function("hang", lock=Lock(name="report", conflict="skip")),
     "fail_locked": a_function("hang", lock=Lock(name="report", conflict="fail")),

@@ -42,6 +42,15 @@ async def test_a_command_that_fails_has_its_exit_code(worker: Performing) -> Non
     assert job.error.exit_code == 3
 
 
+@pytest.mark.parametrize(("task", "said"), [("odd", "2 rows were odd"), ("odd_locked", "odd")])
+async def test_a_success_keeps_what_it_said_last_on_stderr(
+    worker: Performing, task: str, said: str
+) -> None:
+    job = await worker.perform(task)
+
+    assert (job.state, job.last_stderr, job.error) == (JobState.COMPLETED, said, None)
+
+
 async def test_a_result_with_a_life_of_its_own_is_noted(store: Store, worker: Performing) -> None:
     job = await worker.perform("fleeting")
 

@@ -53,6 +53,7 @@ timezone: Europe/Berlin
 env: {A: 1, B: 1.10, C: true, D: {env: TOKEN}, E: {file: /run/secret}}
 env_file: shop.env
 defaults:
+  interpreter: bash
   cwd: /tmp
   env: {F: x}
   env_file: [a.env, b.env]
@@ -65,6 +66,7 @@ defaults:
   timeout: 1h
   kill_grace: 5s
   success_codes: [0, 3]
+  fail_when: {output: ^ERROR}
   retry: &retry
     attempts: 3
     delay: 1s
@@ -104,6 +106,7 @@ tasks:
     timeout: 90
     kill_grace: 1
     success_codes: [0]
+    fail_when: {stderr: true}
     retry: {<<: *retry, attempts: 2}
     max_lost: 1
     lock: {name: "all-{s}", ttl: 1m, slots: 2, conflict: wait}
@@ -114,7 +117,7 @@ tasks:
     output: {max_bytes: 1000}
     result_ttl: 1h
     cron: "@daily"
-  script: {shell: "true", lock_ttl: 5m}
+  script: {shell: "true", interpreter: [bash, -eu], lock_ttl: 5m}
   function: {python: "shop.jobs:work"}
 crons:
   six: {task: script, cron: "0 0 2 * * *", timezone: Asia/Kolkata, description: Six fields}

@@ -38,6 +38,7 @@ SECTIONS: Mapping[str, Fields] = {
     "`retry`": spec.Retry.model_fields,
     "`lock`": spec.Lock.model_fields,
     "`limits`": parts.Limits.model_fields,
+    "`fail_when`": parts.FailWhen.model_fields,
     "`output`": parts.Output.model_fields,
     "`params`": parts.Param.model_fields,
     "A cron": spec.CronSpec.model_fields,

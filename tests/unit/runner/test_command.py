@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pwd
+import shutil
 import signal
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -705,3 +706,88 @@ async def test_windows_line_ends_in_the_interpreter_line_are_the_reason_told(
 
     assert outcome.ended is Ended.FAILED
     assert "its lines end with CR LF, as on Windows" in message_of(outcome)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+async def test_a_failing_pipe_is_a_failure_where_bash_runs_the_script(run: Run) -> None:
+    outcome = await run(shell="false | cat", interpreter="bash")
+
+    assert (outcome.ended, outcome.exit_code) == (Ended.FAILED, 1)
+
+
+async def test_a_script_in_another_language_gets_its_parameters_as_variables(
+    run: Run, sink: MemorySink
+) -> None:
+    await run(
+        shell="import os\nprint(os.environ['N'])",
+        interpreter=["python3", "-u"],
+        params={"n": {}},
+        arguments={"n": "5"},
+    )
+
+    assert sink.texts() == ["5"]
+
+
+async def test_an_interpreter_that_is_not_there_is_named(run: Run) -> None:
+    outcome = await run(shell="x", interpreter=["no-such-shell", "-c"])
+
+    assert "command not found: 'no-such-shell'" in message_of(outcome)
+
+
+@pytest.mark.parametrize(
+    ("script", "fail_when", "message"),
+    [
+        (
+            "echo odd >&2",
+            {"stderr": True},
+            "exit code 0, but it wrote to its standard error: odd",
+        ),
+        ("printf odd >&2", {"stderr": True}, "it wrote to its standard error: odd"),
+        ("echo fine; echo 'ERROR: x'", {"output": "^ERROR"}, "matches '^ERROR': ERROR: x"),
+        ("echo 'an ERROR' >&2", {"output": "ERROR"}, "matches 'ERROR': an ERROR"),
+        ("printf 'no end ERROR'", {"output": "ERROR$"}, "matches 'ERROR$': no end ERROR"),
+        ("echo ERROR; sleep 0.1; echo ERROR2", {"output": "(E+)+R"}, "'(E+)+R': ERROR"),
+    ],
+)
+async def test_output_can_make_a_failure_of_an_exit_code_of_a_success(
+    run: Run, script: str, fail_when: dict[str, Any], message: str
+) -> None:
+    outcome = await run(shell=script, fail_when=fail_when)
+
+    assert (outcome.ended, outcome.exit_code) == (Ended.FAILED, 0)
+    assert message in message_of(outcome)
+
+
+@pytest.mark.parametrize(
+    ("script", "fail_when"),
+    [
+        ("echo ERROR", {"stderr": True}),
+        ("echo fine; echo odd >&2", {"output": "^ERROR"}),
+        ("echo odd >&2", {}),
+    ],
+)
+async def test_other_output_leaves_a_success(
+    run: Run, script: str, fail_when: dict[str, Any]
+) -> None:
+    assert (await run(shell=script, fail_when=fail_when)).ended is Ended.COMPLETED
+
+
+async def test_a_line_is_matched_though_it_is_cut_from_what_is_kept(
+    make_attempt: MakeAttempt, runner: CommandRunner, sink: MemorySink
+) -> None:
+    output = Output("job", 1, "1", sink, SystemClock(), max_bytes=1000)
+    script = (
+        "yes filler | head -n 2000; printf '%0300dERROR%0300d\\n' 0 0; yes filler | head -n 2000"
+    )
+
+    attempt = make_attempt(shell=script, fail_when={"output": "0ERROR0"})
+    outcome = await runner.run(attempt, output, Stop())
+
+    assert outcome.ended is Ended.FAILED
+    assert not any("ERROR" in text for text in sink.texts())
+
+
+async def test_the_reason_of_a_failure_may_lack_a_line_end(run: Run) -> None:
+    outcome = await run(shell="printf 'disk full' >&2; exit 3")
+
+    assert message_of(outcome) == "exit code 3: disk full"
