@@ -3,8 +3,9 @@
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Mapping, MutableMapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import check_server
 from jobrunner.store.connection import StoreConnection
 
+TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/usr/tmp")  # where Python looks after the variables
+
 
 def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> None:
     """Run until stopped by a signal, or with `is_once` until nothing is left to do.
@@ -44,6 +47,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
     with take_notifier(environ) as notifier, ExitStack() as stack:
         plan = make_plan(settings.manifest, environ, settings.guard)
         folder = _take_state_folder(plan, settings, environ, clock, stack)
+        _have_temporary_folder(folder, environ)
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
@@ -91,6 +95,24 @@ def _take_state_folder(
     lock = stack.enter_context(DaemonLock(folder))
     lock.acquire(RunningDaemon(os.getpid(), socket.gethostname(), settings.manifest, clock.now()))
     return folder
+
+
+def _have_temporary_folder(folder: Path, environ: MutableMapping[str, str]) -> None:
+    """Take one in the state folder, for workers and jobs too, where no other can be written to."""
+    named = [environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)]
+    # When all else fails Python takes the current folder, which is the user's own.
+    with suppress(FileNotFoundError):
+        if tempfile.gettempdir() in [*map(os.path.abspath, named), *TEMPORARY_FOLDERS]:
+            return
+    own = folder / "tmp"
+    own.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = environ["TMPDIR"] = str(own)
+    EventLog().warning(
+        "no temporary folder can be written to; took one in the state folder",
+        folder=own,
+        why="tasks with `user` cannot give results back through it",
+        fix="let the daemon write to /tmp, or set TMPDIR",
+    )
 
 
 def _open_store(

@@ -1,18 +1,33 @@
-"""The files by which commands give back a JSON result (`JOBRUNNER_RESULT`)."""
+"""The files by which commands give back a JSON result (`JOBRUNNER_RESULT`).
 
+A worker has one folder, which only it can change: others may pass through it and see nothing. In it
+is one folder for commands of the daemon's own user, and one for each attempt of another user, who
+cannot put something else in its place. All of it is opened from the worker's folder downwards, by
+descriptor, and no link is followed: a path could lead elsewhere by the time it is used.
+"""
+
+import errno
+import fcntl
 import itertools
 import os
 import shutil
 import stat
 import tempfile
-from pathlib import Path
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
-from jobrunner.runner.failures import no_room
+from jobrunner.log import EventLog
+from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
 
 LARGEST_RESULT = 1 << 20  # bytes; a result is a value for programs, not a place for data
+OWN = "own"  # the folder for commands of the daemon's user
+NAME = "result.json"  # in the folder of an attempt of another user
+PASSED_THROUGH = 0o711
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class BadResult(Exception):
@@ -20,84 +35,213 @@ class BadResult(Exception):
 
 
 class ResultFiles:
-    """Private places for results; one folder for commands of the daemon's own user.
+    """Private places for the results of one worker.
 
     Places are texts, not paths: there is one per job, and paths cost as much as the files do.
     """
 
     def __init__(self, worker: str) -> None:
-        """The folders bear the worker's id, so that they can be found when it is killed."""
+        """The folder bears the worker's id, so that it can be found when it is killed."""
         self._prefix = _prefix(worker)
-        self._folder: str | None = None
+        self._path = ""  # of the folder; empty before the first command
+        self._folder = -1  # both opened
+        self._own = -1
+        self._own_path = ""
         self._numbers = itertools.count()
+        self._users: dict[str, int] = {}  # whose the folders of attempts are
 
     def place(self, owner: Identity | None) -> str:
-        """Where one attempt may write its result; nothing is there yet."""
-        if owner is not None:
-            folder = tempfile.mkdtemp(prefix=self._prefix)
-            os.chown(folder, owner.uid, owner.gid)
-            return f"{folder}/result.json"
-        if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix=self._prefix)
-        return f"{self._folder}/{next(self._numbers)}.json"
+        """Where one attempt may write its result; nothing is there yet. Raises CannotStart.
+
+        Raises OSError when no descriptor, or no memory, was to spare.
+        """
+        try:
+            if self._own < 0 or os.fstat(self._own).st_nlink == 0:
+                self._make()  # for the first time, or since somebody has cleared /tmp
+            if owner is None:
+                return f"{self._own_path}/{next(self._numbers)}.json"
+            return self._place_of(owner)
+        except OSError as error:
+            if no_room(error) is not None:
+                raise
+            raise CannotStart(
+                f"there is no place for its result: {error.strerror or error}",
+                fix="let the daemon write to its temporary folder, TMPDIR or /tmp",
+            ) from error
 
     def read(self, place: str) -> bytes | None:
         """The JSON that was written, None for nothing. Raises BadResult.
 
         Raises OSError when no descriptor was to spare.
         """
-        if not _is_there(place):
-            return None
+        folder, _, name = place.rpartition("/")
+        if folder == self._own_path:
+            return _read(self._own, name, os.geteuid())
         try:
-            # The folder may belong to another user: no link, pipe or device is followed.
-            file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
+            with self._entered(folder) as entered:
+                return _read(entered, name, self._users[folder])
         except OSError as error:
             if no_room(error) is not None:
                 raise
             raise BadResult(f"the result cannot be read: {error.strerror}") from error
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise BadResult("the result is not a regular file")
-            with open(file, "rb", closefd=False) as opened:
-                text = opened.read(LARGEST_RESULT + 1)
-        finally:
-            os.close(file)
-        return _checked(text)
 
     def discard(self, place: str) -> None:
-        """Remove what an attempt left there."""
-        folder, _, _ = place.rpartition("/")
-        if folder != self._folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif _is_there(place):
-            try:
-                os.unlink(place)
-            except OSError:
-                shutil.rmtree(place, ignore_errors=True)  # a folder, of all things
+        """Remove what an attempt left there; what is more than a file, in the background."""
+        folder, _, name = place.rpartition("/")
+        if folder == self._own_path:
+            if _is_there(name, self._own):
+                _discard_file(name, self._own)
+            return
+        attempt = os.path.basename(folder)
+        del self._users[folder]
+        with suppress(OSError), self._entered(folder) as entered:
+            os.unlink(name, dir_fd=entered)
+        try:
+            os.rmdir(attempt, dir_fd=self._folder)
+        except OSError:
+            _remove_later(attempt, self._folder)
 
     def close(self) -> None:
         """Remove everything; at the end of the worker."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._own < 0:
+            return
+        _empty(self._folder)
+        with suppress(OSError):
+            os.rmdir(self._path)
+        os.close(self._own)
+        os.close(self._folder)
+        self._own = self._folder = -1
+
+    def _make(self) -> None:
+        self.close()
+        self._path = tempfile.mkdtemp(prefix=self._prefix)
+        self._folder = os.open(self._path, FOLDER)
+        os.chmod(self._folder, PASSED_THROUGH)
+        # Who clears /tmp of what is old leaves locked folders alone: see tmpfiles.d(5).
+        fcntl.flock(self._folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.mkdir(OWN, 0o700, dir_fd=self._folder)
+        self._own = os.open(OWN, FOLDER, dir_fd=self._folder)
+        self._own_path = f"{self._path}/{OWN}"
+
+    def _place_of(self, owner: Identity) -> str:
+        name = str(next(self._numbers))
+        os.mkdir(name, 0o700, dir_fd=self._folder)
+        os.chown(name, owner.uid, owner.gid, dir_fd=self._folder, follow_symlinks=False)
+        self._users[f"{self._path}/{name}"] = owner.uid
+        return f"{self._path}/{name}/{NAME}"
+
+    @contextmanager
+    def _entered(self, folder: str) -> Iterator[int]:
+        """The opened folder of an attempt."""
+        entered = os.open(os.path.basename(folder), FOLDER, dir_fd=self._folder)
+        try:
+            yield entered
+        finally:
+            os.close(entered)
 
 
 def discard_results(worker: str) -> None:
-    """Remove the result files that a killed worker left."""
-    # No glob: the id may be any text that somebody wrote into the store.
-    for folder in Path(tempfile.gettempdir()).iterdir():
-        if folder.name.startswith(_prefix(worker)):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the result files that a killed worker of this user left."""
+    try:
+        place = os.open(tempfile.gettempdir(), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return  # no folder can be written to, so there is none of ours
+    try:
+        # No glob: the id may be any text that somebody wrote into the store.
+        for name in os.listdir(place):
+            if name.startswith(_prefix(worker)):
+                _discard_folder(name, place)
+    finally:
+        os.close(place)
 
 
-def _is_there(place: str) -> bool:
+def _discard_folder(name: str, place: int) -> None:
+    """Remove a folder of ours; not what another user has put there under such a name."""
+    try:
+        folder = os.open(name, FOLDER, dir_fd=place)
+    except OSError:
+        return
+    try:
+        if os.fstat(folder).st_uid == os.geteuid():
+            _empty(folder)
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=place)
+    finally:
+        os.close(folder)
+
+
+def _is_there(name: str, folder: int) -> bool:
     """Whether anything was written, even a link to nowhere.
 
     Most commands write nothing: to ask is cheaper than to try in vain, and to catch the error.
     """
-    return os.access(place, os.F_OK, follow_symlinks=False)
+    return os.access(name, os.F_OK, dir_fd=folder, follow_symlinks=False)
+
+
+def _read(folder: int, name: str, uid: int) -> bytes | None:
+    """The checked text of a file of this user; None when there is none. Raises BadResult."""
+    if not _is_there(name, folder):
+        return None
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if no_room(error) is not None:
+            raise
+        if error.errno == errno.ELOOP:
+            raise BadResult("the result is a link, not a regular file") from error
+        raise BadResult(f"the result cannot be read: {error.strerror}") from error
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadResult("the result is not a regular file")
+        if status.st_uid != uid:
+            # A file of root's that was linked or moved there must not be read out by root.
+            raise BadResult(
+                f"the result belongs to uid {status.st_uid}, and the command ran as {uid}"
+            )
+        with open(file, "rb", closefd=False) as opened:
+            text = opened.read(LARGEST_RESULT + 1)
+    finally:
+        os.close(file)
+    return _checked(text)
+
+
+def _discard_file(name: str, folder: int) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        _remove_later(name, folder)  # a folder, of all things
+
+
+def _remove_later(name: str, folder: int) -> None:
+    """Remove a tree, which may be large, without holding up the worker's loop."""
+    opened = os.dup(folder)  # it may be closed before
+
+    def remove() -> None:
+        _remove(name, opened)
+        os.close(opened)
+
+    try:
+        threading.Thread(target=remove, daemon=True).start()
+    except RuntimeError:  # no room for a thread: it goes with the worker
+        os.close(opened)
+
+
+def _empty(folder: int) -> None:
+    """Remove all that is in an opened folder."""
+    for name in os.listdir(folder):
+        _remove(name, folder)
+
+
+def _remove(name: str, folder: int) -> None:
+    try:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+    except RecursionError:
+        EventLog().warning("left what a command put in the place of its result: it is too deep")
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)  # it was no folder
 
 
 def _prefix(worker: str) -> str:
