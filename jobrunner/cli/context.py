@@ -49,11 +49,15 @@ class CliContext:
         """A message for a person, to stderr; as harmless."""
         self.stderr.write(escaped(text) + "\n")
 
+    def note_styled(self, text: str) -> None:
+        """The same with colours; who made the text has escaped what others wrote in it."""
+        self.stderr.write(text + "\n")
+
     def note_error(self, error: JobrunnerError) -> None:
         """The error for a person, to stderr, in colours where they are wanted."""
         from jobrunner.cli.render import error_text
 
-        self.stderr.write(error_text(error, self.has_colours(self.stderr)) + "\n")
+        self.note_styled(error_text(error, self.has_colours(self.stderr)))
 
     def write_json(self, value: Any) -> None:
         """The value as JSON: indented on a terminal, one line in a pipe."""

@@ -30,7 +30,7 @@ def validate(ctx: typer.Context) -> ExitCode:
         cli.write_json(check_json(str(path), _counts(plan), [], notes=notes))
     else:
         for note in plan.remarks.all():
-            cli.note(problem_text(note, cli.has_colours(cli.stderr), label="note"))
+            cli.note_styled(problem_text(note, cli.has_colours(cli.stderr), label="note"))
         tasks, crons = _counts(plan)
         cli.write(f"{path} is valid: {_counted(tasks, 'task')}, {_counted(crons, 'cron')}")
     return ExitCode.DONE

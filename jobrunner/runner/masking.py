@@ -5,7 +5,6 @@ each line. Text that a secret was made into (base64, a hash, its parts) is anoth
 """
 
 import json
-import re
 from collections.abc import Iterable
 from math import ceil
 from typing import Any
@@ -27,15 +26,12 @@ class Masker:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         parts = {part for secret in secrets for part in _lines_of(secret)}
         forms = {form for part in parts for form in _forms(part)}
-        # The longest first: of two that begin alike the longer one is found.
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        self.longest = len(self._forms[0]) if forms else 0  # bytes
-        pattern = b"|".join(map(re.escape, self._forms))
-        self._any = re.compile(pattern) if forms else None
+        self._forms = sorted(forms)
+        self.longest = max(map(len, forms), default=0)  # bytes
 
     def mask(self, text: str) -> str:
         """The text with `***` for each secret."""
-        if self._any is None:
+        if not self._forms:
             return text
         data = text.encode("utf-8", "surrogatepass")
         return self.mask_bytes(data).decode("utf-8", "surrogatepass")
@@ -45,7 +41,7 @@ class Masker:
 
         `is_cut` says that the text ends somewhere, perhaps within a secret.
         """
-        if self._any is None:
+        if not self._forms:
             return data
         spans = self._found(data, covered)
         if is_cut and (begin := self._unfinished(data, TELLING_SHARE)) < len(data):
@@ -59,7 +55,7 @@ class Masker:
         The rest is what more bytes may make a secret. It may begin within another secret, whose
         mask is in the first part.
         """
-        if self._any is None:
+        if not self._forms:
             return data, b"", 0
         end = self._unfinished(data)
         spans = [span for span in self._found(data, covered) if span[0] < end]
@@ -68,7 +64,7 @@ class Masker:
 
     def mask_json(self, text: bytes) -> bytes:
         """A JSON value without secrets in its texts, keys and numbers."""
-        if self._any is None:
+        if not self._forms:
             return text
         try:
             return msgspec.json.encode(self._value(msgspec.json.decode(text)))
@@ -89,12 +85,17 @@ class Masker:
 
     def _found(self, data: bytes, covered: int) -> list[tuple[int, int]]:
         """Where secrets stand, in order; those that overlap count as one."""
-        spans = [(0, covered)] if covered else []
-        at = 0
-        # From the next byte on, not from its end: another secret may begin within this one.
-        while self._any and (match := self._any.search(data, at)):
-            _add(spans, *match.span())
-            at = match.start() + 1
+        found = [(0, covered)] if covered else []
+        # Each by itself: for dozens of them (the lines of a key), an expression with all of them
+        # looks five times as long. From the next byte on: a secret may overlap itself.
+        for form in self._forms:
+            at = data.find(form)
+            while at >= 0:
+                found.append((at, at + len(form)))
+                at = data.find(form, at + 1)
+        spans: list[tuple[int, int]] = []
+        for begin, end in sorted(found):
+            _add(spans, begin, end)
         return spans
 
     def _unfinished(self, data: bytes, share: float = 0.0) -> int:

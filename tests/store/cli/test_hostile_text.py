@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -220,3 +221,14 @@ def test_a_terminal_gets_the_colours_of_a_line_and_nothing_else_that_it_obeys(
     written: str, shown: str
 ) -> None:
     assert output_line(written, has_colours=True) == shown
+
+
+def test_our_own_colours_reach_a_terminal(invoke: Invoke, store: Store, tmp_path: Path) -> None:
+    manifest = tmp_path / "colours.yaml"
+    manifest.write_text("tasks: {a: {comand: x}}\n")
+
+    refused = invoke("validate", "-f", str(manifest), terminal=True)
+    listed = invoke("doctor", terminal=True)
+
+    assert "\x1b[1;31merror:\x1b[0m" in refused.stderr
+    assert re.search("\x1b\\[[0-9;]+m(ok|warning|problem)", listed.stdout)
