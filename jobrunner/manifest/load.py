@@ -95,7 +95,8 @@ def read_manifest(
     checked = _first(chain(check(draft), also(draft)))
     found = [*gathered.problems, *values.problems, *problems, *checked]
     if found:
-        raise ManifestError(_in_file_order(found, gathered.files), left_out)
+        told = map(values.as_written, found)
+        raise ManifestError(_in_file_order(told, gathered.files), left_out)
     loaded = _loaded(written, places, tuple(gathered.files), {}, values.references)
     return replace(loaded, unmatched=tuple(gathered.unmatched))
 

@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jobrunner.errors import Problem
@@ -16,6 +17,7 @@ _REFERENCE = re.compile(r"\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|
 _UNCLOSED = re.compile(r"\$(\$\{)|(?!)()()|(\$\{)")
 
 Path = tuple[str | int, ...]
+SHORTEST_HIDDEN = 8  # characters; a shorter one is no secret, but what is wrong, e.g. a number
 
 
 class Values:
@@ -25,6 +27,7 @@ class Values:
         self._environ = environ
         self.problems: list[Problem] = []
         self.references: list[tuple[Path, str]] = []  # values that may be secret, by their variable
+        self._filled: dict[str, str] = {}  # values of variables that were filled in, with the name
 
     def of(self, node: Node, path: Path = ()) -> Any:
         """The node's value: a scalar, list or dictionary. `path` is the node's in the manifest."""
@@ -59,10 +62,29 @@ class Values:
             value = self._environ.get(name)
             if value is None and default is None:
                 self.problems.append(_missing(node, name))
+            if value is not None and len(value) >= SHORTEST_HIDDEN:
+                self._filled[value] = name
             # As in a shell, `:-` stands in for an empty variable, too.
             return value or default or ""
 
         return replacement
+
+    def as_written(self, problem: Problem) -> Problem:
+        """The problem with `${VAR}` where it quotes a variable's value, which may be a secret."""
+        if not self._filled:
+            return problem
+        texts = (problem.what, problem.why, problem.fix)
+        what, why, fix = (text and self._unfilled(text) for text in texts)
+        return replace(problem, what=what or "", why=why, fix=fix)
+
+    def _unfilled(self, text: str) -> str:
+        for value, name in self._filled.items():
+            text = text.replace(value, f"${{{name}}}")
+            # A long quotation is cut, and a part of the value left.
+            begin = text.find(value[:SHORTEST_HIDDEN])
+            if begin >= 0 and (end := text.find("…", begin)) >= 0:
+                text = f"{text[:begin]}${{{name}}}{text[end:]}"
+        return text
 
 
 def _missing(node: Scalar, name: str) -> Problem:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from jobrunner import message
+from jobrunner import cli, message
 from jobrunner.cli.foreign import output_line
 from jobrunner.cli.registry import all_commands
 from jobrunner.message import Message
@@ -31,6 +31,7 @@ HARMFUL = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0041]"
 )
 OURS = re.compile("\x1b\\[(?!35m)[0-9;]*m|\x1b\\[\\?25[hl]|\r\x1b\\[K")
+CLI = Path(cli.__file__).parent
 JOB = "hostile"
 FIRE = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -232,3 +233,12 @@ def test_our_own_colours_reach_a_terminal(invoke: Invoke, store: Store, tmp_path
 
     assert "\x1b[1;31merror:\x1b[0m" in refused.stderr
     assert re.search("\x1b\\[[0-9;]+m(ok|warning|problem)", listed.stdout)
+
+
+def test_only_what_escapes_writes_to_the_streams() -> None:
+    allowed = {"context.py", "logs.py", "backfill.py"}  # the last two: our own signs and JSON
+    direct = re.compile(r"std(out|err)\.write\(|(?<![.\w])print\(|json\.dumps\(|typer\.echo\(")
+
+    found = {path.name for path in CLI.glob("*.py") if direct.search(path.read_text())}
+
+    assert found - allowed == {"foreign.py"}

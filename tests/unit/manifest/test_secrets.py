@@ -129,3 +129,29 @@ def test_no_problem_quotes_the_value_of_a_secret_parameter(param: str) -> None:
 
     assert found
     assert "sesame" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'command: "curl \'X-Token: ${TOKEN}"',
+        'queue: "a ${TOKEN}"',
+        'timeout: "${TOKEN}"',
+        'priority: "and some words before it so that it is cut somewhere in the ${TOKEN}"',
+    ],
+)
+def test_a_problem_quotes_what_is_written_and_not_the_value_of_a_variable(line: str) -> None:
+    token = "sesame-open-and-some-more-of-it"
+    script = "" if line.startswith("command") else 'shell: "true"'
+
+    found = problems(f"tasks:\n  a:\n    {line}\n    {script}\n", {"TOKEN": token})
+
+    assert found
+    assert "sesame" not in str(found)
+    assert "${TOKEN}" in str(found)
+
+
+def test_a_short_value_is_quoted_since_it_is_what_is_wrong() -> None:
+    [problem] = problems("workers: {slots: '${SLOTS}'}", {"SLOTS": "many"})
+
+    assert problem.what.endswith("not 'many'")
