@@ -65,6 +65,8 @@ class _Examination:
         return ExitCode.FAILED if has_problem else ExitCode.DONE
 
     def _findings(self) -> "list[Finding]":
+        from msgspec.structs import replace
+
         from jobrunner.doctor.diagnosis import diagnose_host, unreachable
         from jobrunner.doctor.host import read_host
 
@@ -72,6 +74,8 @@ class _Examination:
         manifest = self._plan.manifest if self._plan else None
         units = _units(self._cli, self._plan)
         host = read_host(self._located, manifest, self._invalid, zones, units)
+        if self._plan is not None:
+            host = replace(host, remarks=self._plan.remarks.warnings)
         findings = diagnose_host(host)
         try:
             return findings + self._store_findings(host)

@@ -1,13 +1,13 @@
 """What the checks judge, as it was read. Nothing here does I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from jobrunner.daemon.stopping import ShortPatience
-from jobrunner.errors import ManifestError
+from jobrunner.errors import ManifestError, Problem
 from jobrunner.state import RunningDaemon
 from jobrunner.store.checks import ServerFacts
 from jobrunner.store.leases import DaemonEntry, WorkerEntry
@@ -63,6 +63,7 @@ class HostFacts(msgspec.Struct, frozen=True):
     zones: Zones
     platform: Platform
     invalid: ManifestError | None  # why the manifest on disk cannot be run
+    remarks: Sequence[Problem] = ()  # what a valid one may not mean
 
 
 class ServerReport(msgspec.Struct, frozen=True):

@@ -1,7 +1,10 @@
 """Checks of this host: manifest, state folder, disk, time zones, daemon and systemd."""
 
+from collections.abc import Sequence
+
 from jobrunner.doctor.facts import HostFacts
 from jobrunner.doctor.finding import Finding, counted, listed, ok, problem, size_text, warning
+from jobrunner.errors import Problem
 from jobrunner.runner.openfiles import MORE_FILES, files_for, slots_within
 from jobrunner.state import PRIVATE
 
@@ -12,12 +15,24 @@ NO_ROOM = 64 * 2**20
 def manifest(facts: HostFacts) -> Finding:
     """Can the manifest on disk be run?"""
     if facts.invalid is None:
-        return ok("manifest", "the manifest is valid")
+        return _remarks(facts.remarks)
     return problem(
         "manifest",
         f"the manifest has {counted(len(facts.invalid.problems), 'problem')}",
         why="no daemon can be started or reloaded with it",
         fix="`jobrunner validate` tells them all, with their places",
+    )
+
+
+def _remarks(remarks: Sequence[Problem]) -> Finding:
+    """Of a good manifest, what may not be meant: the first of it."""
+    if not remarks:
+        return ok("manifest", "the manifest is valid")
+    first, more = remarks[0], len(remarks) - 1
+    place = f" ({first.where})" if first.where else ""
+    others = f"; `jobrunner validate` tells {more} more" if more else ""
+    return warning(
+        "manifest", f"{first.what}{place}", why=first.why or "", fix=f"{first.fix}{others}"
     )
 
 

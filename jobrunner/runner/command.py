@@ -332,7 +332,7 @@ class _Running:
         if code not in MAY_BE_CR or self.attempt.task.shell is not None:
             return said
         launch = self.launch
-        hidden = cause_of_exit(launch.argv[0], launch.env, launch.cwd)
+        hidden = cause_of_exit(code, launch.argv[0], launch.env, launch.cwd)
         return f"{said.strip()}; {hidden}" if said and hidden else hidden or said
 
     def _end_by(self, cause: Cause | None) -> _End:

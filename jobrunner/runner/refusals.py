@@ -185,16 +185,15 @@ def _too_long(argv: Sequence[str], env: Mapping[str, str]) -> Cause:
     )
 
 
-def cause_of_exit(program: str, env: Mapping[str, str], cwd: Path) -> str:
-    """What explains that an interpreter did not take its script: CR LF. Empty when it is not that.
+def cause_of_exit(code: int, program: str, env: Mapping[str, str], cwd: Path) -> str:
+    """What explains such an exit (126, 127, 2) of a command; empty when the program is in order.
 
-    The system starts what the line names, `env` or a shell with an option, which then complains of
-    a name or option that ends with an unseen CR.
+    With limits a shell starts the command, and says of a start that fails what the system says.
+    And what an interpreter line names may start, `env` or a shell with an option, and then
+    complain of a name or option that ends with an unseen CR.
     """
     path = file_of(program, env, cwd)
-    try:
-        with open(path or program, "rb") as file:
-            cause = ended_by_cr(file.read(FIRST_BYTES), path or Path(program))
-    except OSError:
-        return ""
-    return f"{cause.why}; {cause.fix}" if cause else ""
+    if path is None:
+        return _not_found(program, env).error.message if code == NOT_FOUND else ""
+    cause = cause_in(path, errno.ENOENT if code == NOT_FOUND else errno.EACCES)
+    return "; ".join(part for part in cause if part) if cause else ""

@@ -215,3 +215,33 @@ def test_an_interval_of_days_is_told_at_its_place(tmp_path: Path) -> None:
     assert (note.where.line, note.what) == (7, "cron 'weekly' fires every 7 days")
     assert note.why is not None
     assert "weeks from a Thursday" in note.why
+
+
+def test_clients_learn_which_values_a_program_could_misread(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        "tasks:\n"
+        '  rm: {command: [rm, "{file}"], params: {file: {}}}\n'
+        '  safe: {command: [rm, --, "{file}"], params: {file: {}}}\n',
+    )
+
+    tasks = published(plan).tasks
+    assert [tasks[name].params[0].refuses_dash for name in ("rm", "safe")] == [True, False]
+    assert [tasks[name].params[0].copies for name in ("rm", "safe")] == [2, 2]
+
+
+def test_an_interpreter_that_is_not_there_is_told_at_its_place(tmp_path: Path) -> None:
+    text = """\
+tasks:
+  a: {shell: "true", interpreter: [no-such-shell, -c]}
+  b: {shell: "true", interpreter: [no-such-shell, -c], env: {PATH: /opt/bin}}
+  c: {shell: "true"}
+"""
+    (tmp_path / "jobs.yaml").write_text(text)
+
+    plan = make_plan(tmp_path / "jobs.yaml", {"PATH": "/bin"})
+
+    (warning,) = plan.remarks.warnings
+    assert warning.where is not None
+    assert (warning.where.line, warning.where.column) == (2, 22)
+    assert warning.what == "the interpreter 'no-such-shell' of task 'a' is not found"

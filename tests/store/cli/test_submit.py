@@ -223,3 +223,28 @@ def test_exec_submits_the_words_as_they_are(invoke: Invoke, declared: Store) -> 
         job = declared.job(submitted["id"])
         assert (job.task, job.state) == (ADHOC_TASK, JobState.QUEUED)
         assert job.arguments == {"command": ["echo", "-n", "--json", "a b"]}
+
+
+def test_a_value_that_would_be_an_option_makes_no_job(invoke: Invoke, store: Store) -> None:
+    param = ParamSpec("file", refuses_dash=True, copies=2)
+    store.run(
+        publish(store.keys, Published({"rm": PublishedTask("rm", "command", params=[param])}, {}))
+    )
+
+    outcome = invoke("submit", "rm", "file=-rf")
+    batch = invoke("submit", "--batch", "-", stdin='{"task": "rm", "params": {"file": "-rf"}}\n')
+    good = invoke("submit", "rm", "file=a-b")
+
+    assert "parameter 'file' of task 'rm' must not begin with '-', and '-rf' does" in outcome.stderr
+    assert (outcome.code, batch.code, good.code) == (2, 2, 0)
+
+
+def test_a_value_that_no_process_can_be_given_makes_no_job(invoke: Invoke, store: Store) -> None:
+    task = PublishedTask("big", "command", params=[ParamSpec("blob", copies=1)])
+    store.run(publish(store.keys, Published({"big": task}, {})))
+    line = json.dumps({"task": "big", "params": {"blob": "x" * 140_000}})
+
+    outcome = invoke("submit", "--batch", "-", stdin=line + "\n")
+
+    assert outcome.code == 2
+    assert "must have at most 131066 bytes, not 140000" in outcome.stderr

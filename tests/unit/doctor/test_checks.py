@@ -20,6 +20,7 @@ from tests.unit.doctor.facts import FOLDER, GIB, NOW, PUBLISHED, WORKER, host, s
 WATCHED = {"INVOCATION_ID": "1", "NOTIFY_SOCKET": "/run/n", "WATCHDOG_USEC": "30000000"}
 UNIT = Path("/etc/systemd/system/jobrunner-shop.service")
 OTHER = Published({"backup": PublishedTask("backup", "shell")}, {}, digest="e")
+REMARK = Problem(None, "TZ has no say", "why", "fix")
 INVALID = ManifestError([Problem(None, "unknown key")])
 
 Told = tuple[str, Level, str]  # check, level, a part of what it says
@@ -40,6 +41,7 @@ def test_where_all_is_well_every_check_says_ok() -> None:
     ("changes", "expected"),
     [
         ({"invalid": INVALID}, ("manifest", Level.PROBLEM, "1 problem")),
+        ({"remarks": [REMARK, REMARK]}, ("manifest", Level.WARNING, "TZ has no say")),
         ({"folder": replace(FOLDER, owner=0)}, ("folder", Level.PROBLEM, "uid 0")),
         ({"folder": replace(FOLDER, rights=0o755)}, ("folder", Level.PROBLEM, "0755")),
         ({"folder": replace(FOLDER, has_socket=False)}, ("socket", Level.PROBLEM, "gone")),

@@ -791,3 +791,24 @@ async def test_the_reason_of_a_failure_may_lack_a_line_end(run: Run) -> None:
     outcome = await run(shell="printf 'disk full' >&2; exit 3")
 
     assert message_of(outcome) == "exit code 3: disk full"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("#!/bin/sh\r\n", "its lines end with CR LF"),
+        ("#!/opt/none\n", "its interpreter '/opt/none' is not there"),
+        (None, "command not found: './job'"),
+    ],
+)
+async def test_with_limits_the_reason_of_a_failed_start_is_as_true(
+    run: Run, tmp_path: Path, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "job").write_bytes(content.encode())
+        (tmp_path / "job").chmod(0o755)
+
+    outcome = await run(command=["./job"], limits={"files": 100})
+
+    assert outcome.exit_code == 127
+    assert said in message_of(outcome)

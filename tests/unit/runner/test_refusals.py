@@ -123,6 +123,13 @@ def test_a_cr_behind_env_explains_the_exit(tmp_path: Path) -> None:
     written(tmp_path / "crlf", "#!/usr/bin/env python3\r\nprint()\r\n")
     written(tmp_path / "lf", "#!/usr/bin/env python3\nprint()\n")
 
-    assert "interpreter is '/usr/bin/env python3\\r'" in cause_of_exit("./crlf", {}, tmp_path)
-    assert cause_of_exit("./lf", {}, tmp_path) == ""
-    assert cause_of_exit("./none", {}, tmp_path) == ""
+    assert "interpreter is '/usr/bin/env python3\\r'" in cause_of_exit(127, "./crlf", {}, tmp_path)
+    assert cause_of_exit(127, "./lf", {}, tmp_path) == ""
+    assert cause_of_exit(2, "./none", {}, tmp_path) == ""
+
+
+@pytest.mark.parametrize("program", ["sh", "true"])
+def test_the_exit_of_a_program_that_can_be_started_is_its_own(tmp_path: Path, program: str) -> None:
+    env = {"PATH": os.environ["PATH"]}
+
+    assert all(cause_of_exit(code, program, env, tmp_path) == "" for code in (2, 126, 127))
