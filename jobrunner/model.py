@@ -70,6 +70,25 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt has used of the machine; None is what nobody has counted."""
+
+    cpu_ms: int | None = None  # processor time of all its processes
+    memory_bytes: int | None = None  # at the most
+    read_bytes: int | None = None  # from disks and other devices
+    write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftProcess:
+    """A process that an attempt had left behind, and that was stopped as it ended."""
+
+    pid: int
+    name: str
+    is_gone: bool = True  # False: not even KILL ended it
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One request to perform a task, as the store's record tells it. Instants are UTC."""
 
@@ -100,6 +119,8 @@ class Job:
     # The same unmasked, where nobody said which are secret; only who knows the task may show them.
     unmarked: dict[str, Any] | None = field(default=None, repr=False)
     cancel_requested: bool = False
+    usage: Usage | None = None  # of the latest attempt; None for functions, which share processes
+    left: list[LeftProcess] | None = None  # by the latest attempt
 
     @property
     def is_terminal(self) -> bool:

@@ -22,7 +22,7 @@ from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.log import EventLog
 from jobrunner.model import Job, JobError, JobState, Reason
-from jobrunner.runner.processes import kill_leftovers
+from jobrunner.runner.leftovers import Leftovers, Ours, kill_leftovers
 from jobrunner.runner.results import discard_results
 from jobrunner.runner.secretfiles import discard_secrets
 from jobrunner.store.attempts import (
@@ -66,11 +66,10 @@ class Rescuer:
         clock: Clock,
         lease_ttl: timedelta = LEASE_TTL,
         *,
-        owner: str,
+        ours: Ours,
     ) -> None:
-        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
         self._keys = keys
-        self._owner = owner
+        self._ours = ours
         self._connection = connection
         self._clock = clock
         self._host = socket.gethostname()
@@ -163,10 +162,17 @@ class Rescuer:
 
     async def _kill_leftovers(self, worker: str) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
-        survivors = await asyncio.to_thread(_clear_away, worker, self._owner)
-        if survivors:
+        left = await asyncio.to_thread(_clear_away, worker, self._ours)
+        for job_id, processes in left.by_job().items():
+            EventLog().warning(
+                "killed what a dead worker had left",
+                worker=worker,
+                job_id=job_id,
+                processes=processes,
+            )
+        if left.survivors:
             EventLog().error(
-                "could not kill processes of a dead worker", worker=worker, pids=survivors
+                "could not kill processes of a dead worker", worker=worker, pids=left.survivors
             )
 
     async def _take_back(self, orphan: Orphan, *, is_lost: bool) -> int:
@@ -208,12 +214,12 @@ class Rescuer:
         return entry.lost + 1 >= limit
 
 
-def _clear_away(worker: str, owner: str) -> list[int]:
-    """Processes first, then the files that they may have open; returns pids that would not die."""
-    survivors = kill_leftovers(worker, owner)
-    discard_results(f"{owner}-{worker}")
-    discard_secrets(owner, worker)
-    return survivors
+def _clear_away(worker: str, ours: Ours) -> Leftovers:
+    """Processes first, then the files that they may have open."""
+    left = kill_leftovers(worker, ours)
+    discard_results(f"{ours.owner}-{worker}")
+    discard_secrets(ours.owner, worker)
+    return left
 
 
 class _Jumps:

@@ -15,6 +15,7 @@ from jobrunner.cli.render import (
     relative_text,
 )
 from jobrunner.cli.render_tables import job_state, took
+from jobrunner.doctor.finding import size_text
 from jobrunner.errors import MASK
 from jobrunner.model import Job, JobError, JobState
 
@@ -54,6 +55,7 @@ def _facts(
     if job.arguments:
         yield "arguments", arguments_text(job.arguments, secrets)
     yield from _times(job, now, zone)
+    yield from _usage(job)
     yield "queue", f"{job.queue} ({job.priority})"
     yield from _texts(
         ("lock", job.lock),
@@ -82,6 +84,23 @@ def _times(job: Job, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, 
     duration = took(job, now)
     if duration is not None:
         yield "took" if job.is_terminal else "running for", duration_text(duration)
+
+
+def _usage(job: Job) -> Iterator[tuple[str, RenderableType]]:
+    """What the attempt used, and what it left behind."""
+    if job.usage is not None:
+        used = job.usage
+        parts = [] if used.cpu_ms is None else [f"processor {used.cpu_ms:,} ms"]
+        for name, size in (
+            ("memory", used.memory_bytes),
+            ("read", used.read_bytes),
+            ("written", used.write_bytes),
+        ):
+            parts += [] if size is None else [f"{name} {size_text(size)}"]
+        yield from _texts(("used", ", ".join(parts)))
+    for is_gone, label in ((True, "stopped"), (False, "survived")):
+        found = [f"{each.name} ({each.pid})" for each in job.left or [] if each.is_gone is is_gone]
+        yield from _texts((label, ", ".join(found) and f"left behind: {', '.join(found)}"))
 
 
 def _texts(*facts: tuple[str, str | None]) -> Iterator[tuple[str, RenderableType]]:

@@ -10,7 +10,7 @@ from jobrunner.clock import from_ms, rfc3339
 
 if TYPE_CHECKING:  # each command has loaded the few of them that it shows
     from jobrunner.errors import Problem
-    from jobrunner.model import Job, JobError
+    from jobrunner.model import Job, JobError, LeftProcess, Usage
     from jobrunner.store.leases import DaemonEntry, WorkerEntry
     from jobrunner.store.locks import LockRecord
     from jobrunner.store.logs import LogLine
@@ -53,7 +53,26 @@ def job_json(job: Job) -> Json:
         "worker": job.worker,
         "lock": job.lock,
         "progress": job.progress,
+        "usage": _usage_json(job.usage),
+        "left": _left_json(job.left),
     }
+
+
+def _usage_json(usage: Usage | None) -> Json | None:
+    if usage is None:
+        return None
+    return {
+        "cpu_ms": usage.cpu_ms,
+        "memory_bytes": usage.memory_bytes,
+        "read_bytes": usage.read_bytes,
+        "write_bytes": usage.write_bytes,
+    }
+
+
+def _left_json(left: list[LeftProcess] | None) -> list[Json] | None:
+    if left is None:
+        return None
+    return [{"pid": each.pid, "name": each.name, "killed": each.is_gone} for each in left]
 
 
 def _error_json(error: JobError | None) -> Json | None:

@@ -5,7 +5,7 @@ commands do not. They would go on until a daemon starts on this host again, whil
 their jobs once more, and hands out their locks. So a process outlives the supervisor: it is told of
 every worker through a pipe that only the supervisor holds open, and acts when that closes. A shell
 does the waiting, since it needs a tenth of an interpreter's memory; `python -m
-jobrunner.daemon.guard PID START OWNER` does the killing. A guard that is killed itself is started
+jobrunner.daemon.guard PID START OURS` does the killing. A guard that is killed itself is started
 again by the next `ensure`.
 """
 
@@ -17,9 +17,12 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
+import msgspec
+
 from jobrunner import log
 from jobrunner.log import EventLog
-from jobrunner.runner.processes import kill_leftovers
+from jobrunner.runner.cgroups.discovery import give_up
+from jobrunner.runner.leftovers import Ours, kill_leftovers
 from jobrunner.runner.proctable import started_at
 
 WAIT_FOR_END = 'told=$(cat); printf "%s\\n" "$told" | "$@"'
@@ -31,9 +34,8 @@ EXIT_POLL_S = 0.01
 class Guard:
     """The guard of one supervisor; runs from the first worker on."""
 
-    def __init__(self, owner: str) -> None:
-        """`owner` is the mark of the store's namespace, `StoreAddress.mark`."""
-        self._owner = owner
+    def __init__(self, ours: Ours) -> None:
+        self._ours = ours
         self._workers: dict[str, None] = {}  # in the order of their start
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +54,7 @@ class Guard:
         """Start a guard where workers have none; whether that was needed. Raises OSError."""
         if not self._workers or (self._process is not None and self._process.poll() is None):
             return False
-        lost, self._process = self._process, _start(self._owner)
+        lost, self._process = self._process, _start(self._ours)
         self._tell(self._workers)
         if lost is not None:
             lost.communicate()  # what is left of it ends with its pipe
@@ -75,10 +77,10 @@ class Guard:
                 pipe.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def _start(owner: str) -> "subprocess.Popen[bytes]":
+def _start(ours: Ours) -> "subprocess.Popen[bytes]":
     pid = os.getpid()
     kill = [sys.executable, "-P", "-m", "jobrunner.daemon.guard"]
-    kill += [str(pid), str(started_at(pid)), owner]
+    kill += [str(pid), str(started_at(pid)), msgspec.json.encode(ours).decode()]
     return subprocess.Popen(
         ["/bin/sh", "-c", WAIT_FOR_END, "jobrunner-guard", *kill],
         stdin=subprocess.PIPE,
@@ -87,7 +89,7 @@ def _start(owner: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def main(supervisor: int, since: float, owner: str, lines: Iterable[str]) -> None:
+def main(supervisor: int, since: float, ours: Ours, lines: Iterable[str]) -> None:
     """Kill what the workers left, unless the supervisor lives: then only the shell was killed."""
     give_up_at = time.monotonic() + EXIT_PATIENCE_S
     while started_at(supervisor) == since:
@@ -95,7 +97,8 @@ def main(supervisor: int, since: float, owner: str, lines: Iterable[str]) -> Non
             return
         time.sleep(EXIT_POLL_S)
     for worker in living(lines):
-        kill_leftovers(worker, owner)
+        kill_leftovers(worker, ours)
+    give_up(ours.cgroups)
 
 
 def living(lines: Iterable[str]) -> list[str]:
@@ -111,4 +114,5 @@ def living(lines: Iterable[str]) -> list[str]:
 
 if __name__ == "__main__":
     log.configure("info")  # and let nobody who does not read it hold up the killing
-    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.stdin)
+    told = msgspec.json.decode(sys.argv[3], type=Ours)
+    main(int(sys.argv[1]), float(sys.argv[2]), told, sys.stdin)

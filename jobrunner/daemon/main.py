@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import uvloop
@@ -22,6 +23,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
+from jobrunner.runner.cgroups.discovery import give_up, prepare
 from jobrunner.runner.descriptors import keep_descriptors
 from jobrunner.runner.openfiles import DAEMON_NEEDS, limit, raise_limit
 from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
@@ -48,6 +50,8 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         plan = make_plan(settings.manifest, environ, settings.guard)
         folder = _take_state_folder(plan, settings, environ, clock, stack)
         _have_temporary_folder(folder, environ)
+        settings = _prepare_groups(settings, folder)
+        stack.callback(give_up, settings.cgroups)
         address, watch = _open_store(plan, folder, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
@@ -55,6 +59,18 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         for remark in plan.remarks.warnings:
             EventLog().warning(remark.what, why=remark.why, fix=remark.fix)
         uvloop.run(_serve(settings, plan, address, watch, notifier, clock))
+
+
+def _prepare_groups(settings: DaemonSettings, folder: Path) -> DaemonSettings:
+    """Find out which control groups can be made; before the first process is started in them."""
+    cgroups = prepare(f"jobrunner-{sha256(str(folder).encode()).hexdigest()[:16]}")
+    if cgroups.missing:
+        EventLog().info(
+            "limits of some kinds hold for each process by itself",
+            limits=" ".join(cgroups.missing),
+            why=next(iter(cgroups.missing.values())),
+        )
+    return replace(settings, cgroups=cgroups)
 
 
 def _answer_early_signals() -> None:

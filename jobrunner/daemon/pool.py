@@ -20,6 +20,7 @@ from jobrunner.heartbeat import LEASE_LOST_EXIT
 from jobrunner.log import EventLog
 from jobrunner.model import new_job_id
 from jobrunner.runner.descriptors import anonymous_file
+from jobrunner.runner.leftovers import Ours
 from jobrunner.runner.processes import marks
 from jobrunner.store.backoff import Backoff
 from jobrunner.worker.settings import WorkerSettings, encode_settings
@@ -54,12 +55,9 @@ class WorkerPool:
         settings_for: Callable[[str], WorkerSettings],
         environ: Mapping[str, str],
         rescue: Callable[[str, bool], Awaitable[None]],
-        owner: str,
+        ours: Ours,
     ) -> None:
-        """`rescue` is told the worker, and whether it has crashed by itself.
-
-        `owner` is the mark of the store's namespace, `StoreAddress.mark`.
-        """
+        """`rescue` is told the worker, and whether it has crashed by itself."""
         self._clock = clock
         self._settings_for = settings_for
         self._environ = environ
@@ -67,8 +65,8 @@ class WorkerPool:
         self._seats: list[_Seat] = []
         self._retiring: set[_Seat] = set()
         self._is_stopping = False
-        self._owner = owner
-        self._guard = Guard(owner)
+        self._owner = ours.owner
+        self._guard = Guard(ours)
 
     async def start(self, count: int) -> None:
         """Start the workers; they enlist themselves."""

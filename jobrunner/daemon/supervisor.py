@@ -14,7 +14,7 @@ import signal
 import socket
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from jobrunner.manifest.trust import Guard
 from jobrunner.model import new_job_id
 from jobrunner.notify import Notifier
 from jobrunner.rescuer import Rescuer
+from jobrunner.runner.cgroups.discovery import Cgroups
+from jobrunner.runner.leftovers import Ours
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.proctable import boot_id
 from jobrunner.scheduler import Scheduler
@@ -76,6 +78,7 @@ class DaemonSettings:
     lease_ttl: timedelta = LEASE_TTL  # of workers: how long another host waits before a rescue
     guard: Guard = Guard.NONE  # who may write what the manifest is made of
     open_files: int = 0  # the soft limit that jobs get; 0: the one of their worker
+    cgroups: Cgroups = field(default_factory=Cgroups)  # which this machine lets it make
 
 
 class Supervisor:
@@ -108,17 +111,21 @@ class Supervisor:
         self._must_reload = False
         self._reloading: asyncio.Task[None] | None = None
         self._employer = Employer(
-            self._id, address, settings.lease_ttl, settings.log_level, settings.open_files
+            self._id,
+            address,
+            settings.lease_ttl,
+            settings.log_level,
+            settings.cgroups,
+            settings.open_files,
         )
         self._connections: list[AsyncStoreConnection] = []
         self._control = self._connect()
         self._scheduler = Scheduler(self._keys, self._connect(), clock, self._wake_scheduler)
-        self._rescuer = Rescuer(
-            self._keys, self._connect(), clock, settings.lease_ttl, owner=address.mark
-        )
+        ours = Ours(address.mark, settings.cgroups)
+        self._rescuer = Rescuer(self._keys, self._connect(), clock, settings.lease_ttl, ours=ours)
         self._pruner = Pruner(self._keys, self._connect(), clock)
         environ = worker_environ(os.environ, settings.manifest)
-        self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue, address.mark)
+        self._pool = WorkerPool(clock, self._worker_settings, environ, self._rescue, ours)
         self._voucher = Voucher(
             self._keys,
             self._connect(),

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
+from jobrunner.runner.cgroups.discovery import Cgroups
 from jobrunner.runner.openfiles import MORE_FILES, files_for, highest_limit, slots_within
 from jobrunner.store.address import StoreAddress
 from jobrunner.worker.settings import WorkerSettings
@@ -19,6 +20,7 @@ class Employer:
     address: StoreAddress
     lease_ttl: timedelta
     log_level: str
+    cgroups: Cgroups  # which can be made here
     open_files: int  # the soft limit that it was started with
 
 
@@ -39,6 +41,7 @@ def settings_for(worker: str, manifest: Manifest, employer: Employer) -> WorkerS
         lease_ttl_s=employer.lease_ttl.total_seconds(),
         log_level=employer.log_level,
         open_files=employer.open_files,
+        cgroups=employer.cgroups,
     )
 
 

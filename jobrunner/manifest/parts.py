@@ -111,13 +111,25 @@ class Workers(Spec):
 
 
 class Limits(Spec):
-    """Resource limits of one command, set by rlimit."""
+    """Resource limits of one command: of all its processes together where the machine lets the
+    daemon make control groups, else of each process by itself."""
 
     memory: Size | None = Field(
-        None, description="Address space, in bytes or e.g. 512M.", examples=["512M"]
+        None,
+        description="Memory of the whole job, in bytes or e.g. 512M. Without control groups: "
+        "address space of each process.",
+        examples=["512M"],
     )
-    cpu: Duration | None = Field(None, description="Processor time.")
-    files: Positive | None = Field(None, description="Open files.")
+    cpu: Duration | None = Field(
+        None,
+        description="Processor time of the whole job. Without control groups: of each process.",
+    )
+    pids: Positive | None = Field(
+        None,
+        description="Processes and threads of the whole job at a time. Without control groups: of "
+        "all processes of the task's `user`, and not held where it has none of its own.",
+    )
+    files: Positive | None = Field(None, description="Open files of each process.")
 
 
 class Output(Spec):

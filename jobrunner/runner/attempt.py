@@ -11,7 +11,7 @@ import msgspec
 
 from jobrunner.manifest.parts import Env
 from jobrunner.manifest.spec import Task
-from jobrunner.model import JobError, Reason
+from jobrunner.model import JobError, LeftProcess, Reason, Usage
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -55,6 +55,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reason: Reason | None = None  # of a failure: error, timeout, lost, invalid_arguments
     exit_code: int | None = None  # of a command
     stderr: str = ""  # of a success, its last line there, shortened
+    usage: Usage | None = None
+    left: list[LeftProcess] | None = None  # what was stopped after the command had ended
     exceptions: tuple[str, ...] = ()  # names of the exception's class and its bases, short and full
     was_killed: bool = False  # by a TERM or KILL that was not ours
 

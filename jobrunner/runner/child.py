@@ -5,17 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jobrunner.log import EventLog
+from jobrunner.model import LeftProcess, Usage
+from jobrunner.runner.confine import Confined, confine
 from jobrunner.runner.exits import on_exit
+from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.keeper import CommandEnd, Keeper
 from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.output import Output
 from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
+from jobrunner.runner.proctable import name_of
 from jobrunner.runner.programs import Programs
 from jobrunner.runner.readiness import Readers
 from jobrunner.runner.spawn import Launch, spawn
 from jobrunner.store.logs import Stream
 
 DRAIN_S = 1.0  # for the end of the pipes, once the tree is gone
+JOB_VARIABLE = "JOBRUNNER_JOB_ID"
+MOST_NAMED = 20  # processes in one line of the log
 UNKILLABLE_S = 1.0  # for a leader that KILL did not end: it hangs in the kernel
 
 
@@ -42,36 +49,62 @@ class Child:
     ) -> None:
         """Start it; raises CannotStart."""
         self.exit_code: int | None = None  # once it has exited
+        self.refused: CannotStart | None = None  # why it did not even begin, if that came late
+        self.usage: Usage | None = None  # once it has exited, and is closed
+        self.reached: list[str] = []  # limits of the whole job, once it is closed
+        self.left: list[LeftProcess] = []  # what had to be stopped after its exit
+        self._job_id = job_id
+        self._keeper: Keeper | None = None
         self._readers = surroundings.readers
         self._processes = surroundings.processes
         self._siblings = surroundings.children
         self._exited: asyncio.Future[None] | None = None
         self._pipes: list[PipeReader] = []
+        confined = confine(launch, job_id, self._processes.groups)
+        self.group = confined.group
         try:
             for stream in (Stream.STDOUT, Stream.STDERR):
                 self._pipes.append(PipeReader(stream, output))
-            pid = spawn(launch, surroundings.programs, *(pipe.write_end for pipe in self._pipes))
+            pid = self._start(confined, surroundings.programs)
         except BaseException:
             self._close_pipes()
+            if self.group is not None:
+                self.group.remove()
             raise
-        self.tree = self._processes.add(pid, job_id, f"JOBRUNNER_JOB_ID={job_id}")
+        marker = f"{JOB_VARIABLE}={job_id}"
+        self.tree = self._processes.add(pid, job_id, marker, held=confined.held)
         self._siblings.add(self)
 
+    def _start(self, confined: Confined, programs: Programs) -> int:
+        outputs = [pipe.write_end for pipe in self._pipes]
+        if not confined.is_kept:
+            return spawn(confined.launch, programs, *outputs)
+        variables = {**self._processes.variables, JOB_VARIABLE: self._job_id}
+        self._keeper = Keeper(confined.launch, variables, *outputs)
+        return self._keeper.pid
+
     def descriptors(self) -> list[int]:
-        """The ends of its pipes that are open here."""
-        return [end for pipe in self._pipes for end in pipe.descriptors()]
+        """What is open here for it."""
+        own = [] if self._keeper is None else self._keeper.descriptors()
+        return own + [end for pipe in self._pipes for end in pipe.descriptors()]
 
     def watch(self, on_exited: Callable[[], None]) -> None:
         """Read its output from now on, and tell of its exit, in the loop."""
 
-        def note_exit(code: int) -> None:
-            self.tree.note_leader_reaped()
-            self.exit_code = code
+        def note_end(end: CommandEnd) -> None:
+            self.exit_code, self.usage, self.refused = end.code, end.usage, end.refused
             if self._exited is not None:
                 self._exited.set_result(None)
             on_exited()
 
-        on_exit(self._readers, self.tree.leader, note_exit)
+        def note_exit(code: int, usage: Usage | None) -> None:
+            self.tree.note_leader_reaped()
+            note_end(CommandEnd(code, usage))
+
+        if self._keeper is None:
+            on_exit(self._readers, self.tree.leader, note_exit)
+        else:
+            self._keeper.watch(self._readers, note_end, self.tree.note_leader_reaped)
         for pipe in self._pipes:
             pipe.start(self._readers)
 
@@ -81,12 +114,30 @@ class Child:
 
     async def end(self, grace_s: float, *, is_stopped: bool) -> None:
         """Stop what still runs and read the last output; for at most a second each."""
-        if is_stopped or self.tree.is_alive():
-            await self.tree.stop(grace_s)
+        left = {} if self.exit_code is None else {p: name_of(p) for p in self.tree.members()}
+        if is_stopped or left or self.tree.is_alive():
+            survivors = {
+                pid: left.get(pid) or name_of(pid) for pid in await self.tree.stop(grace_s)
+            }
+            self._note_left(left, survivors)
         if self.exit_code is None:
             self._exited = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._exited], timeout=UNKILLABLE_S)
         await self._drain()
+
+    def _note_left(self, left: dict[int, str], survivors: dict[int, str]) -> None:
+        """Put it on record; processes of a command that was stopped are not left behind."""
+        found = left | survivors
+        self.left = [LeftProcess(pid, found[pid], pid not in survivors) for pid in sorted(found)]
+        names = " ".join(f"{each.name}({each.pid})" for each in self.left[:MOST_NAMED])
+        if survivors:
+            EventLog().error(
+                "could not kill processes of a job", job_id=self._job_id, processes=names
+            )
+        elif left:
+            EventLog().warning(
+                "stopped processes that a job had left", job_id=self._job_id, processes=names
+            )
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -111,6 +162,12 @@ class Child:
         self._processes.remove(self.tree)
         self._siblings.discard(self)
         self._close_pipes()
+        if self._keeper is not None:
+            self._keeper.release()
+        if self.group is not None:
+            self.usage = self.group.usage(self.usage)
+            self.reached = self.group.reached()
+            self.group.remove()
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes:

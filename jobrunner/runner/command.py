@@ -10,6 +10,7 @@ task for that (`_Running._end`).
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
 from jobrunner.manifest.interpreter import script_argv
-from jobrunner.model import JobError, Reason
+from jobrunner.model import JobError, LeftProcess, Reason, Usage
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.child import Child, Surroundings
@@ -30,6 +31,8 @@ from jobrunner.runner.failures import (
     CannotStart,
     NoRoom,
     exit_error,
+    limit_error,
+    limit_text,
     no_room,
     timeout_error,
 )
@@ -53,6 +56,7 @@ MAY_BE_CR = (2, NOT_EXECUTABLE, NOT_FOUND)
 
 TRY_AGAIN_S = 0.2  # while the machine has no descriptor to spare for the end of a command
 TRIES = 150  # half a minute
+CPU_LOOK_S = 0.05  # between two looks at what a job has used of its processor time
 
 
 class _End(NamedTuple):
@@ -64,6 +68,8 @@ class _End(NamedTuple):
     reason: Reason | None = None
     exit_code: int | None = None
     was_killed: bool = False
+    usage: Usage | None = None
+    left: list[LeftProcess] | None = None
 
 
 class CommandRunner:
@@ -167,6 +173,8 @@ def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
         masked_error(end.error, output) if end.error else None,
         end.reason,
         end.exit_code,
+        usage=end.usage,
+        left=end.left,
         was_killed=end.was_killed,
     )
 
@@ -235,6 +243,7 @@ class _Running:
     secrets: SecretFolder
     tell: Callable[[_End], None]
     timer: asyncio.TimerHandle | None = None
+    cpu_timer: asyncio.TimerHandle | None = None
     ending: asyncio.Task[None] | None = None  # from when it has to wait for its end
     is_over: bool = False
 
@@ -251,7 +260,22 @@ class _Running:
             self.timer = loop.call_later(
                 timeout.total_seconds(), self._end_soon, TimedOut.TIMED_OUT
             )
+        self._look_at_cpu()
         self.stop.on_set(self._end_soon)
+
+    def _look_at_cpu(self) -> None:
+        """End the whole job once it has used its processor time; the kernel has no limit for it."""
+        limit, group = self.attempt.task.limits.cpu, self.child.group
+        used_ms = None if limit is None or group is None else group.cpu_ms()
+        if limit is None or used_ms is None:
+            return
+        left_s = limit.total_seconds() - used_ms / 1000
+        if left_s <= 0:
+            self._end_soon(TimedOut.USED_UP)
+            return
+        soonest = left_s / (os.cpu_count() or 1)
+        loop = asyncio.get_running_loop()
+        self.cpu_timer = loop.call_later(max(soonest, CPU_LOOK_S), self._look_at_cpu)
 
     def abandon(self) -> None:
         """Kill the tree at once; nobody wants to know the outcome any more."""
@@ -292,7 +316,7 @@ class _Running:
                 await asyncio.sleep(TRY_AGAIN_S)
                 return await self._end(cause, tries - 1)
             self._let_go()
-            self.tell(self._could_not(error))
+            self._tell(self._could_not(error))
         else:
             self._finish(cause)
 
@@ -311,12 +335,16 @@ class _Running:
                 loop.call_later(TRY_AGAIN_S, self._tell_end, cause, tries - 1)
                 return
             end = self._could_not(error)
-        self.tell(end)
+        self._tell(end)
+
+    def _tell(self, end: _End) -> None:
+        self.tell(end._replace(usage=self.child.usage, left=self.child.left or None))
 
     def _let_go(self) -> None:
         self.is_over = True
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in (self.timer, self.cpu_timer):
+            if timer is not None:
+                timer.cancel()
         self.stop.forget(self._end_soon)
         self.child.close()
         self.secrets.discard()
@@ -339,12 +367,17 @@ class _Running:
         task, code = self.attempt.task, self.child.exit_code
         if isinstance(cause, StopReason):
             return _End(ENDED_BY[cause])
+        if cause is TimedOut.USED_UP:
+            return _failed(limit_error("cpu", task.limits))
         if cause is TimedOut.TIMED_OUT or code is None:
             return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
+        if self.child.refused is not None:
+            return _failed(self.child.refused.error, self.child.refused.reason)
         self.output.end_lines()
         if code not in task.success_codes:
-            end = _failed(exit_error(code, self._said(code)))
-            return end._replace(was_killed=code in KILLED)
+            reached = "; ".join(limit_text(name, task.limits) for name in self.child.reached)
+            end = _failed(exit_error(code, self._said(code), reached))
+            return end._replace(was_killed=code in KILLED and not reached)
         if (what := fault_of(self.output, task.fail_when)) is not None:
             return _failed(output_error(code, what))
         try:

@@ -5,7 +5,8 @@ import signal
 from collections.abc import Iterable
 from datetime import timedelta
 
-from jobrunner.manifest.units import format_duration
+from jobrunner.manifest.parts import Limits
+from jobrunner.manifest.units import format_duration, format_size
 from jobrunner.model import JobError, Reason
 
 NOT_EXECUTABLE = 126  # as shells say it
@@ -77,11 +78,14 @@ def no_room(error: BaseException) -> NoRoom | None:
     return None
 
 
-def exit_error(code: int, last_line: str) -> JobError:
-    """For an exit code that is no success; negative: by a signal, as `subprocess` says it."""
+def exit_error(code: int, last_line: str, reached: str = "") -> JobError:
+    """For an exit code that is no success; negative: by a signal, as `subprocess` says it.
+
+    `reached` tells of a limit at which the kernel refused something, or killed: see `limit_text`.
+    """
     if code < 0:
-        return _signal_error(-code)
-    said = quoted_line(last_line)
+        return _signal_error(-code, reached)
+    said = quoted_line(last_line) + (f"; {reached}" if reached else "")
     if code > BY_SIGNAL and code - BY_SIGNAL in _known_signals():
         said = f" ({BY_SIGNAL} + {signal.Signals(code - BY_SIGNAL).name}){said}"
     elif code in _EXIT_HINTS:
@@ -96,9 +100,24 @@ def death_of(code: int | None) -> str:
     return f"was {_signal_error(-code).message}" if code < 0 else f"exited with code {code}"
 
 
-def _signal_error(number: int) -> JobError:
+def limit_text(name: str, limits: Limits) -> str:
+    """What happened at a limit of the whole job."""
+    if name == "memory":
+        size = format_size(limits.memory or 0)
+        return f"the job had reached limits.memory of {size}, and the kernel killed of it"
+    if name == "pids":
+        return f"the job had reached limits.pids of {limits.pids}, and could start no more"
+    return f"the job used up limits.cpu of {format_duration(limits.cpu or timedelta(0))}"
+
+
+def limit_error(name: str, limits: Limits) -> JobError:
+    """For an attempt that was stopped at a limit of the whole job."""
+    return JobError(type="limit", message=limit_text(name, limits))
+
+
+def _signal_error(number: int, reached: str = "") -> JobError:
     name = signal.Signals(number).name if number in _known_signals() else f"signal {number}"
-    hint = _SIGNAL_HINTS.get(number)
+    hint = reached or _SIGNAL_HINTS.get(number)
     message = f"killed by {name}" + (f": {hint}" if hint else "")
     return JobError(type="signal", message=message, exit_code=BY_SIGNAL + number)
 

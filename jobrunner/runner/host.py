@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from jobrunner.model import JobError, Reason
+from jobrunner.model import JobError, Reason, Usage
 from jobrunner.runner.attempt import Ended, Outcome, StopReason
 from jobrunner.runner.exits import on_exit
 from jobrunner.runner.failures import KILLED, death_of
@@ -326,7 +326,7 @@ class Host:
         wanted = min(self._capacity * 2, MOST_CALLS)
         self._capacity = wanted if is_silent and seconds * wanted < AHEAD_S else 1
 
-    def _note_exit(self, code: int) -> None:
+    def _note_exit(self, code: int, _usage: Usage | None) -> None:
         self._tree.note_leader_reaped()
         self.is_spent = True
         unbegun = self.take_back()  # reads the replies that were sent just before, too

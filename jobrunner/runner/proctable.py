@@ -46,6 +46,21 @@ def started_at(pid: int) -> float | None:
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+def name_of(pid: int) -> str:
+    """The name of its program, at most 15 bytes, for people; empty when it is gone.
+
+    Not its arguments: those may hold secrets.
+    """
+    if sys.platform != "linux":
+        import psutil
+
+        try:
+            return psutil.Process(pid).name()
+        except psutil.Error:
+            return ""
+    return _read(f"/proc/{pid}/comm").decode(errors="replace").rstrip("\n")
+
+
 def can_run(pid: int) -> bool:
     """Whether the process lives and is not stopped, e.g. by SIGSTOP."""
     if sys.platform != "linux":
@@ -110,6 +125,13 @@ def carries(pid: int, markers: Iterable[bytes]) -> bool | None:
     """
     variables = _environment(pid)
     return set(variables).issuperset(markers) if any(variables) else None
+
+
+def job_of(pid: int) -> str | None:
+    """The job that a process was started for, as its environment says; for people."""
+    variables = dict(word.partition(b"=")[::2] for word in _environment(pid))
+    found = variables.get(b"JOBRUNNER_JOB_ID")
+    return None if found is None else found.decode(errors="replace")
 
 
 def all_pids() -> list[int]:

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,11 +51,13 @@ class Launch:
     nice: int | None = None
     limits: Limits = field(default_factory=Limits)
     open_files: OpenFiles | None = None  # None: the limit is this process's own
+    enter: Callable[[int], None] | None = None  # is told the pid before the command begins
 
     @property
     def needs_gate(self) -> bool:
         """Something must be set before the command begins."""
-        return self.nice is not None or bool(_rlimits(self.limits))
+        is_limited = self.nice is not None or bool(rlimits_of(self.limits))
+        return is_limited or self.enter is not None
 
     @property
     def lowers_files(self) -> bool:
@@ -151,10 +154,12 @@ def _spawn_gated(launch: Launch, stdout: int, stderr: int) -> int:
     try:
         pid = _popen(launch, argv, gate, stdout, stderr)
         try:
+            if launch.enter is not None:
+                launch.enter(pid)
             if not nice:
                 _set_nice(pid, launch.nice)
             _set_limits(pid, outside)
-        except CannotStart:
+        except BaseException:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
@@ -191,7 +196,7 @@ def _set_limits(pid: int, limits: list[Rlimit]) -> None:
             ) from error
 
 
-def _rlimits(limits: Limits) -> list[Rlimit]:
+def rlimits_of(limits: Limits) -> list[Rlimit]:
     """(name in the manifest, rlimit, soft, hard) of the limits that are given."""
     found = []
     if limits.memory is not None:
@@ -201,12 +206,14 @@ def _rlimits(limits: Limits) -> list[Rlimit]:
         found.append(("cpu", resource.RLIMIT_CPU, seconds, seconds + CPU_GRACE_S))
     if limits.files is not None:
         found.append(("files", resource.RLIMIT_NOFILE, limits.files, limits.files))
+    if limits.pids is not None:
+        found.append(("pids", resource.RLIMIT_NPROC, limits.pids, limits.pids))
     return found
 
 
 def _split(launch: Launch) -> tuple[list[Rlimit], list[Rlimit]]:
     """The limits that the shell at the gate sets, and those that are set from outside."""
-    limits = _rlimits(launch.limits)
+    limits = rlimits_of(launch.limits)
     if sys.platform != "linux":
         return [limit for limit in limits if limit[0] in SHELL_LIMITS_ELSEWHERE], []
     inside = [limit for limit in limits if launch.identity is not None and _is_less(*limit)]

@@ -2,7 +2,9 @@
 
 A tree is the leader's process group, its descendants even when they moved to another session, and
 orphans of them: these carry the attempt's variables in their environment, and are now children of
-the reaper (the supervisor) if there is one.
+the reaper (the supervisor) if there is one. Of a command of another user nobody may read the
+environment: the kernel's control group tells its members, else its leader is a keeper, which is no
+member itself, and all others are below it.
 """
 
 import asyncio
@@ -10,8 +12,9 @@ import contextlib
 import os
 import signal
 import weakref
+from dataclasses import dataclass
+from typing import Protocol
 
-from jobrunner.log import EventLog
 from jobrunner.runner.proctable import (
     carries,
     descendants,
@@ -51,19 +54,40 @@ class Reaper:
         return [pid for pid, carries_ours in carrying.items() if carries_ours]
 
 
+class Group(Protocol):
+    """The kernel's own list of a tree's processes."""
+
+    def members(self) -> list[int]: ...
+
+    def kill(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How the processes of a tree are held together beyond what their environment tells."""
+
+    group: Group | None = None
+    is_kept: bool = False  # the leader is a keeper
+
+
 class Tree:
     """The processes that began with `leader`, which has a process group of its own."""
 
     def __init__(
-        self, leader: int, markers: frozenset[bytes] = frozenset(), reaper: Reaper | None = None
+        self,
+        leader: int,
+        markers: frozenset[bytes] = frozenset(),
+        reaper: Reaper | None = None,
+        held: Held = Held(),
     ) -> None:
         self.leader = leader
+        self._group = held.group
         self._started_at: float | None = None
         self._markers = markers
         self._reaper = reaper
         self._known: dict[int, float] = {}  # members with their start; some are in the group, too
         self._has_leader = True
-        self._has_group = True
+        self._has_group = not held.is_kept
 
     @property
     def started_at(self) -> float:
@@ -81,26 +105,37 @@ class Tree:
         self._look()
         return self._has_living_group() or any(map(self._is_same, list(self._known)))
 
-    async def stop(self, grace_s: float) -> None:
-        """TERM to every member, after `grace_s` KILL; returns when all are gone."""
+    def members(self) -> list[int]:
+        """Pids of those that live, without the leader."""
+        self._look()
+        others = group_members(self.leader) if self._has_group else []
+        known = [pid for pid in list(self._known) if self._is_same(pid)]
+        living = (pid for pid in others if started_at(pid) is not None)
+        return sorted({*known, *living} - {self.leader})
+
+    async def stop(self, grace_s: float) -> list[int]:
+        """TERM to every member, after `grace_s` KILL; returns when all are gone.
+
+        What KILL did not end, since it hangs in the kernel or is out of reach, is returned.
+        """
         if grace_s > 0:
             self._look()
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)  # a stopped process acts on TERM only when continued
             if await self._is_gone_within(grace_s):
-                return
+                return []
         for _ in range(KILL_ROUNDS):
             self.kill()
             if await self._is_gone_within(KILL_PATIENCE_S):
-                return
-        EventLog().error(
-            "left processes that KILL did not end", group=self.leader, others=list(self._known)
-        )
+                return []
+        return self.members()
 
     def kill(self) -> None:
         """KILL to every member, now. From any thread."""
         self._look()
         self._signal(signal.SIGKILL)
+        if self._group is not None:
+            self._group.kill()
 
     async def _is_gone_within(self, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -119,6 +154,8 @@ class Tree:
             roots.append(self.leader)
         if self._reaper is not None:
             roots += [pid for pid in self._reaper.orphans() if self._is_ours(pid)]
+        if self._group is not None:
+            roots += self._group.members()
         found = {pid for root in roots for pid in (root, *descendants(root))}
         for pid in found - self._known.keys() - {self.leader}:
             started = started_at(pid)

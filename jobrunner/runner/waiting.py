@@ -14,6 +14,7 @@ class TimedOut(Enum):
     """Besides the stop reasons, why an attempt is stopped."""
 
     TIMED_OUT = "timed out"
+    USED_UP = "used up"  # its limits.cpu
 
 
 Cause = StopReason | TimedOut

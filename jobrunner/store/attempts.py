@@ -107,6 +107,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     result_life_ms: int | None = None
     lock: HeldLock | None = None
     cron: str | None = None
+    usage: str = ""  # see `records.usage_text`
+    left: bytes = b""  # JSON of processes that were stopped behind it
     counts_attempt: bool = True  # false for a job that was skipped or cancelled before it began
 
 
@@ -324,6 +326,10 @@ def _told(end: Finish) -> list[Argument]:
         told += ("detail", end.detail)
     if end.stderr:
         told += ("stderr", end.stderr)
+    if end.usage:
+        told += ("usage", end.usage)
+    if end.left:
+        told += ("left", end.left)
     if end.retry_delay_ms is not None:
         told += ("retry_delay", end.retry_delay_ms)
     if end.result_life_ms is not None:

@@ -9,13 +9,14 @@ import msgspec
 from jobrunner import message
 from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound
-from jobrunner.model import Job, JobError, JobState, Priority, Reason
+from jobrunner.model import Job, JobError, JobState, LeftProcess, Priority, Reason, Usage
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline
 
 STATES = {state.value.encode(): state for state in JobState}  # by the replies of scripts
 _errors = msgspec.json.Decoder(JobError)
+_left = msgspec.json.Decoder(list[LeftProcess])
 
 
 def state_of(reply: bytes | None) -> JobState | None:
@@ -71,6 +72,8 @@ def _job_of(job_id: str, fields: dict[str, str]) -> Job:
         after=fields.get("after"),
         **_arguments(fields.get("message")),
         cancel_requested="cancel_requested" in fields,
+        usage=_optional(_usage, fields.get("usage")),
+        left=_optional(_left.decode, fields.get("left")),
     )
 
 
@@ -84,6 +87,17 @@ def _instant(text: str | None) -> Any:
 
 def _milliseconds(text: str) -> timedelta:
     return timedelta(milliseconds=int(text))
+
+
+def usage_text(usage: Usage) -> str:
+    """`12,1048576,,0`: as short as can be, since every command's record has one."""
+    counts = (usage.cpu_ms, usage.memory_bytes, usage.read_bytes, usage.write_bytes)
+    return ",".join("" if count is None else str(count) for count in counts)
+
+
+def _usage(text: str) -> Usage:
+    cpu, memory, read, written = (int(count) if count else None for count in text.split(","))
+    return Usage(cpu, memory, read, written)
 
 
 def _arguments(text: str | None) -> dict[str, Any]:
@@ -106,6 +120,8 @@ _READERS: Readers = {
     "result": msgspec.json.decode,
     "error": _errors.decode,
     "progress": msgspec.json.decode,
+    "usage": _usage,
+    "left": _left.decode,
     "created_at": lambda text: from_ms(int(text)),
     **dict.fromkeys(("fire_time", "due_at", "started_at", "finished_at"), _instant),
 }

@@ -19,6 +19,7 @@ from jobrunner.params import ParamSpec, bound_arguments, check_arguments, secret
 from jobrunner.policy import Failure, retry_delay, should_retry
 from jobrunner.runner.attempt import Attempt, Ended, Outcome
 from jobrunner.store.attempts import Entry, Finish, HeldLock
+from jobrunner.store.records import usage_text
 
 _encode = msgspec.json.Encoder().encode
 
@@ -107,6 +108,8 @@ class TaskPlan:
             result_life_ms=None if life is None else _ms(life),
             lock=job.lock,
             cron=job.body.cron,
+            usage=usage_text(outcome.usage) if outcome.usage else "",
+            left=_encode(outcome.left) if outcome.left else b"",
         )
 
     def _retry_delay_ms(self, entry: Entry, outcome: Outcome) -> int | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from jobrunner.runner.cgroups.discovery import Cgroups
 from jobrunner.store.address import StoreAddress
 
 
@@ -26,6 +27,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     slots: int
     drain_s: float
     lease_ttl_s: float
+    cgroups: Cgroups = Cgroups()  # what the daemon found when it started
     log_level: str = "info"
     open_files: int = 0  # the soft limit that jobs get; 0: the process's own
 

@@ -23,6 +23,7 @@ from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
+from jobrunner.runner.cgroups.groups import WorkerGroups
 from jobrunner.runner.openfiles import OpenFiles, files_for, limit, raise_limit
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import pid_space
@@ -83,7 +84,8 @@ class Worker:
         self._is_lease_lost = False
         self._lease_ttl = timedelta(seconds=settings.lease_ttl_s)
         address = settings.address
-        self._processes = ProcessRegistry(settings.worker, settings.reaper, address.mark)
+        groups = _enter_groups(settings)
+        self._processes = ProcessRegistry(settings.worker, settings.reaper, address.mark, groups)
         self._connections = _Connections(*(AsyncStoreConnection(address) for _ in range(4)))
         self._manifest = Manifest.model_validate(settings.manifest)
         raise_limit(files_for(settings.slots))
@@ -327,6 +329,21 @@ class Worker:
             entries = [item for item in found if isinstance(item, Entry)]
             give_back = partial(requeue, self._keys, entries, is_lost=False)
             await until_done(writing, give_back, "give jobs back")
+
+
+def _enter_groups(settings: WorkerSettings) -> WorkerGroups | None:
+    """The worker's control groups, where there can be any."""
+    if not settings.cgroups.hierarchies:
+        return None
+    try:
+        return WorkerGroups(settings.cgroups, settings.worker)
+    except OSError as error:
+        EventLog().error(
+            "could not enter a control group; limits hold for each process by itself",
+            worker=settings.worker,
+            error=error,
+        )
+        return None
 
 
 def _collect_rarely() -> None:

@@ -17,6 +17,7 @@ RECORD_FIELDS = (
     *("state", "task", "queue", "priority", "created_at", "attempt", "reason", "cron", "fire_time"),
     *("due_at", "started_at", "finished_at", "duration_ms", "result", "error", "detail", "worker"),
     *("lock", "progress", "key", "after", "message", "entry", "cancel_requested", "lock_token"),
+    *("usage", "left"),
 )
 FIELDS: dict[str, tuple[str, ...]] = {
     "record": RECORD_FIELDS,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jobrunner.clock import from_ms
 from jobrunner.errors import ExitCode
 from jobrunner.rescuer import Rescuer
+from jobrunner.runner.leftovers import Ours
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.crons import LARGEST_SKEW, Enrolment, enrol
@@ -98,7 +99,7 @@ async def tick_all(store: Store) -> None:
     """One pass of the loops that every daemon has."""
     clock = FakeClock()
     async with AsyncStoreConnection(store.connection.address) as connection:
-        rescuer = Rescuer(store.keys, connection, clock, owner="")
+        rescuer = Rescuer(store.keys, connection, clock, ours=Ours(""))
         await rescuer.tick(clock.now())
 
 

@@ -17,6 +17,7 @@ from jobrunner.daemon.pool import WorkerPool, worker_environ
 from jobrunner.manifest.spec import Manifest, Task
 from jobrunner.message import Message
 from jobrunner.model import JobState
+from jobrunner.runner.leftovers import Ours
 from jobrunner.runner.proctable import started_at
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.leases import WorkerEntry, read_workers
@@ -44,7 +45,7 @@ class Daemon:
             self._settings_for,
             worker_environ(self.environ, folder),
             self._rescue,
-            address.mark,
+            Ours(address.mark),
         )
 
     async def _rescue(self, worker: str, has_crashed: bool) -> None:
@@ -182,7 +183,9 @@ async def test_workers_that_die_at_once_are_started_ever_more_rarely(
 ) -> None:
     daemon = Daemon(store, address, tmp_path)
     broken = {**os.environ, "PYTHONHOME": "/nowhere"}  # the interpreter ends as it starts
-    pool = WorkerPool(SystemClock(), daemon._settings_for, broken, daemon._rescue, address.mark)
+    pool = WorkerPool(
+        SystemClock(), daemon._settings_for, broken, daemon._rescue, Ours(address.mark)
+    )
     await pool.start(1)
 
     await asyncio.sleep(1)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from jobrunner.errors import StoreUnavailable
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.rescuer import Rescuer
+from jobrunner.runner.leftovers import Ours
 from jobrunner.runner.processes import ProcessRegistry, marks
 from jobrunner.runner.proctable import pid_space
 from jobrunner.store.address import StoreAddress
@@ -32,12 +33,13 @@ from tests.store.waiting import until
 
 pytestmark = pytest.mark.anyio
 OWNER = "mark-of-the-namespace"
+OURS = Ours(OWNER)
 
 
 @asynccontextmanager
 async def a_rescuer(address: StoreAddress, **max_lost: int) -> AsyncIterator[Rescuer]:
     async with AsyncStoreConnection(address) as connection:
-        rescuer = Rescuer(Keys(address.name), connection, FakeClock(), owner=OWNER)
+        rescuer = Rescuer(Keys(address.name), connection, FakeClock(), ours=OURS)
         rescuer.take_up(max_lost)
         yield rescuer
 
@@ -125,7 +127,7 @@ async def test_live_workers_survive_that_the_clock_of_the_store_is_set_forward(
     store.add_worker()
     entry = store.running()
     async with AsyncStoreConnection(address) as connection:
-        rescuer = Rescuer(Keys(address.name), connection, clock, owner=OWNER)
+        rescuer = Rescuer(Keys(address.name), connection, clock, ours=OURS)
         await rescuer.tick(clock.now())
 
         # The store's clock cannot be set here. To who lost a minute it seems to have been.

@@ -13,7 +13,7 @@
 -- ARGV per lot, which is jobs in a row that end alike: state, attempt, number of jobs
 -- ARGV per job of it: id, entry, duration ms, number of what else there is to tell; then the name
 --   and value of each: reason, result, error, detail, stderr, retry_delay (ms), result_life (ms), cron (1),
---   lock (its name) with slots. A short job that completed has none of them.
+--   lock (its name) with slots, usage, left. A short function that completed has none of them.
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
 local now = now_ms()
@@ -117,7 +117,7 @@ for _ = 1, tonumber(ARGV[5]) do
       end
       if fence then
         -- It was handed out before, or it waited: what that left must not be read as this outcome.
-        redis.call('HDEL', record, 'reason', 'result', 'error', 'detail')
+        redis.call('HDEL', record, 'reason', 'result', 'error', 'detail', 'usage', 'left')
       end
       if retry_delay then
         state = 'scheduled'
@@ -148,6 +148,8 @@ for _ = 1, tonumber(ARGV[5]) do
       set('error', also.error)
       set('detail', also.detail)
       set('stderr', also.stderr)
+      set('usage', also.usage)
+      set('left', also.left)
       redis.call('HSET', record, unpack(fields))
       if holders then
         release_lock(holders, waiting, also.lock, tonumber(also.slots), id)

@@ -22,8 +22,8 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'queued', 'entry', entry, 'fence', fence,
   'lost', 0, 'base', attempt)
-redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'stderr', 'due_at', 'started_at',
-  'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'awaits')
+redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'stderr', 'due_at',
+  'started_at', 'finished_at', 'duration_ms', 'worker', 'progress', 'cancel_requested', 'awaits', 'usage', 'left')
 count('queued', task, 1)
 write_counts(KEYS[5])
 return 'queued'

@@ -56,7 +56,7 @@ def test_the_document_lists_exactly_the_fields_in_their_order(name: str) -> None
 def test_a_job_has_the_fields_other_programs_rely_on() -> None:
     fields = (
         "id task state reason attempt queue priority cron fire_time created_at due_at started_at "
-        "finished_at duration_ms result error last_stderr worker lock progress"
+        "finished_at duration_ms result error last_stderr worker lock progress usage left"
     )
 
     assert list(JOB) == fields.split()

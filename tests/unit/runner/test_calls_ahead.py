@@ -14,8 +14,9 @@ from jobrunner.model import Reason
 from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
 from jobrunner.runner.hostpool import HostPool
 from jobrunner.runner.hoststart import HostSettings
+from jobrunner.runner.leftovers import Ours, find_leftovers
 from jobrunner.runner.output import Output
-from jobrunner.runner.processes import ProcessRegistry, find_marked
+from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.tokens import Tokens, TokenTaker
 from jobrunner.store.logs import Stream
 from tests.unit.runner.conftest import MakeAttempt, MemorySink, eventually
@@ -149,7 +150,7 @@ async def test_a_crash_loses_the_call_that_was_in_the_host_only(calls: Calls) ->
 async def test_a_call_that_its_host_has_not_begun_is_cancelled_without_killing_it(
     calls: Calls, registry: ProcessRegistry
 ) -> None:
-    hosts = find_marked(registry.worker, registry.owner)
+    hosts = list(find_leftovers(registry.worker, Ours(registry.owner)))
     calls.begin("first", "sync_sleep", {"seconds": 0.1})
     calls.begin("unwanted", "sync_sleep", {"seconds": 1000})
     for n in range(20):
@@ -162,7 +163,7 @@ async def test_a_call_that_its_host_has_not_begun_is_cancelled_without_killing_i
     ends = {job: end.ended for job, end in calls.outcomes.items()}
     assert ends.pop("unwanted") is Ended.CANCELLED
     assert set(ends.values()) == {Ended.COMPLETED}
-    assert find_marked(registry.worker, registry.owner) == hosts
+    assert list(find_leftovers(registry.worker, Ours(registry.owner))) == hosts
 
 
 def test_a_token_belongs_to_the_host_or_to_the_worker_never_to_both() -> None:

@@ -20,8 +20,9 @@ from jobrunner.model import Reason
 from jobrunner.runner.attempt import Ended, Outcome, Stop, StopReason
 from jobrunner.runner.hostpool import HostPool
 from jobrunner.runner.hoststart import HostSettings
+from jobrunner.runner.leftovers import Ours, find_leftovers
 from jobrunner.runner.output import Output
-from jobrunner.runner.processes import ProcessRegistry, find_marked
+from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.store.logs import Stream
 from tests.unit.runner.conftest import (
     MakeAttempt,
@@ -252,7 +253,7 @@ async def test_short_calls_share_a_few_hosts(run: Run, registry: ProcessRegistry
     outcomes = await asyncio.gather(*calls)
 
     assert [outcome.result for outcome in outcomes] == [b"%d" % (n + 1) for n in range(64)]
-    assert len(find_marked(registry.worker, registry.owner)) < 16
+    assert len(list(find_leftovers(registry.worker, Ours(registry.owner)))) < 16
 
 
 async def test_an_idle_host_is_ended(
@@ -263,7 +264,7 @@ async def test_an_idle_host_is_ended(
 
     await pool.run(attempt, output, Stop())
 
-    await eventually(lambda: find_marked(registry.worker, registry.owner) == [])
+    await eventually(lambda: list(find_leftovers(registry.worker, Ours(registry.owner))) == [])
     await pool.close()
 
 
@@ -339,6 +340,7 @@ from jobrunner.runner.attempt import Attempt, Stop
 from jobrunner.runner.hoststart import HostSettings
 from jobrunner.runner.hostpool import HostPool
 from jobrunner.runner.output import Output
+from jobrunner.runner.leftovers import Ours, find_leftovers
 from jobrunner.runner.processes import ProcessRegistry
 from tests.unit.runner.conftest import MemorySink
 

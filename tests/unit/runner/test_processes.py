@@ -13,12 +13,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from jobrunner.runner.leftovers import Ours, find_leftovers, kill_leftovers
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.processes import (
     ProcessGroup,
     ProcessRegistry,
-    find_marked,
-    kill_leftovers,
     marks,
 )
 from jobrunner.runner.proctable import carries, descendants, started_at
@@ -26,6 +25,7 @@ from jobrunner.runner.tree import Reaper, Tree
 
 pytestmark = pytest.mark.anyio
 OWNER = "mark-of-a-namespace"
+OURS = Ours(OWNER)
 Spawn = Callable[..., subprocess.Popen[bytes]]
 
 # Grandchildren of three kinds: in the group, in a session of its own, and one that left the tree.
@@ -55,7 +55,7 @@ def spawn(worker: str) -> Iterator[Spawn]:
     for child in started:
         child.kill()
         child.wait()
-    kill_leftovers(worker, OWNER)
+    kill_leftovers(worker, OURS)
     reap_orphans()
 
 
@@ -142,8 +142,8 @@ async def test_stop_ends_children_that_moved_to_another_session(
 ) -> None:
     child = spawn(f"{FAMILY} wait", JOBRUNNER_JOB_ID="j")
     tree = ProcessRegistry(worker, reaper).add(child.pid, "j", "JOBRUNNER_JOB_ID=j")
-    eventually(lambda: len(find_marked(worker, OWNER)) == 4)
-    members = find_marked(worker, OWNER)
+    eventually(lambda: len(list(find_leftovers(worker, OURS))) == 4)
+    members = list(find_leftovers(worker, OURS))
 
     await tree.stop(grace_s=5)
 
@@ -212,12 +212,12 @@ def test_leftovers_of_a_dead_worker_are_found_by_their_environment(
     spawn: Spawn, worker: str, reaper: int
 ) -> None:
     spawn(FAMILY).wait()  # their parent is gone, as after the death of a worker
-    eventually(lambda: len(find_marked(worker, OWNER)) == 3)
+    eventually(lambda: len(list(find_leftovers(worker, OURS))) == 3)
 
-    survivors = kill_leftovers(worker, OWNER)
+    left = kill_leftovers(worker, OURS)
 
-    assert survivors == []
-    assert find_marked(worker, OWNER) == []
+    assert left.survivors == []
+    assert list(find_leftovers(worker, OURS)) == []
 
 
 def test_children_of_a_leftover_are_killed_though_they_have_lost_the_marks(
@@ -227,7 +227,7 @@ def test_children_of_a_leftover_are_killed_though_they_have_lost_the_marks(
     eventually(lambda: len(descendants(child.pid)) == 1)
     [lost] = descendants(child.pid)
 
-    assert kill_leftovers(worker, OWNER) == []
+    assert kill_leftovers(worker, OURS).survivors == []
 
     assert not is_alive(lost)
 
@@ -236,7 +236,7 @@ def test_processes_with_the_mark_of_another_namespace_are_spared(worker: str) ->
     env = os.environ | marks(worker, "mark-of-another")
     child = subprocess.Popen(["/bin/sleep", "1000"], env=env, start_new_session=True)
 
-    assert kill_leftovers(worker, OWNER) == []
+    assert kill_leftovers(worker, OURS).survivors == []
 
     assert child.poll() is None
     child.kill()
@@ -246,7 +246,7 @@ def test_processes_with_the_mark_of_another_namespace_are_spared(worker: str) ->
 def test_processes_of_other_workers_are_spared(spawn: Spawn, worker: str) -> None:
     child = spawn("exec sleep 100")
 
-    assert kill_leftovers(worker[:-1], OWNER) == []
+    assert kill_leftovers(worker[:-1], OURS).found == {}
 
     assert child.poll() is None
 
