@@ -22,6 +22,7 @@ from jobrunner.manifest.trust import TRUST_VARIABLE, Guard, open_guarded
 from jobrunner.runner.withheld import whole_environment
 from jobrunner.state import state_folder, state_home
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.private import read_private, write_private
 
 if TYPE_CHECKING:
     from jobrunner.manifest.nodes import Node
@@ -132,9 +133,7 @@ def note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
         "state_folder": str(located.state_folder),
     }
     note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = note.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(fields))
-    draft.replace(note)
+    write_private(note, json.dumps(fields))
 
 
 def _existing(path: Path, why: str) -> Path:
@@ -156,7 +155,7 @@ def _shown(place: Path) -> str:
 def _noted(manifest: Path, environ: Mapping[str, str], guard: Guard) -> Located | None:
     """What the daemon noted, as long as the manifest is unchanged since."""
     try:
-        fields = json.loads(_note_of(manifest, environ).read_bytes())
+        fields = json.loads(read_private(_note_of(manifest, environ)))
         if not _version(manifest, guard).items() <= fields.items():
             return None
         return _embedded(manifest, fields["name"], Path(fields["state_folder"]))

@@ -9,9 +9,10 @@ import fcntl
 import json
 import os
 import pwd
-import stat
+import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +22,9 @@ import msgspec
 
 from jobrunner.clock import rfc3339
 from jobrunner.errors import IllegalTransition
+from jobrunner.store.private import make_private, open_private
 
 LOCK_FILE = "daemon.lock"
-PRIVATE = 0o700
 # `read_daemon` of another process takes the lock for an instant; that is not a daemon.
 LOCK_PATIENCE_S = 0.5
 POLL_S = 0.01
@@ -60,30 +61,19 @@ def state_home(environ: Mapping[str, str]) -> Path:
     return Path(home, ".local", "state", "jobrunner")
 
 
-def prepare_state_folder(folder: Path) -> str | None:
+def prepare_state_folder(folder: Path, environ: Mapping[str, str] | None = None) -> str | None:
     """Make the folder, or check an existing one; a warning when its rights had to be narrowed.
 
-    Raises IllegalTransition when it cannot be made, or belongs to another user.
+    Raises IllegalTransition when it cannot be made, belongs to another user, is for other things,
+    or holds what others planted.
     """
     try:
-        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        status = folder.stat()
+        return make_private(folder, LOCK_FILE, os.environ if environ is None else environ)
     except OSError as error:
         raise IllegalTransition(
             f"the state folder {folder} cannot be made: {error.strerror}",
             fix="make it, or name another one with JOBRUNNER_STATE",
         ) from error
-    if status.st_uid != os.getuid():
-        raise IllegalTransition(
-            f"the state folder {folder} belongs to {_user(status.st_uid)}",
-            why=f"this process runs as {_user(os.getuid())}, and the folder is private",
-            fix="run as its owner, or name another folder with JOBRUNNER_STATE",
-        )
-    rights = stat.S_IMODE(status.st_mode)
-    if rights & ~PRIVATE == 0:
-        return None
-    folder.chmod(PRIVATE)
-    return f"the state folder {folder} was open to others ({rights:04o}); it is private now"
 
 
 class DaemonLock:
@@ -99,8 +89,7 @@ class DaemonLock:
         Raises IllegalTransition while another daemon runs in the folder, or when the folder
         belongs to another manifest that still exists.
         """
-        path = self._folder / LOCK_FILE
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         try:
             if not _lock_within(descriptor, LOCK_PATIENCE_S):
                 raise _already_running(_read(descriptor), daemon)
@@ -134,10 +123,10 @@ class DaemonLock:
 def read_daemon(folder: Path) -> RunningDaemon | None:
     """The daemon that runs in the folder now; None when none does.
 
-    Raises IllegalTransition when the folder is another user's.
+    Raises IllegalTransition when the folder, or what says who runs there, is another user's.
     """
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_private(folder / LOCK_FILE, os.O_RDONLY)
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -156,6 +145,41 @@ def read_daemon(folder: Path) -> RunningDaemon | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def holds_lock(folder: Path, pid: int) -> bool:
+    """Whether this process has the folder's lock: what the file says is only a claim.
+
+    Where the system does not tell (not Linux, or a process that may not be looked at), its owner
+    has to do.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
+        descriptor = open_private(folder / LOCK_FILE, os.O_RDONLY)
+        try:
+            return _has_locked(pid, os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _has_locked(pid: int, file: os.stat_result) -> bool:
+    """Among the open files of the process is this one, with a lock. Source: proc_pid_fdinfo(5)."""
+    process = Path(f"/proc/{pid}")
+    if not Path("/proc/self/fdinfo").exists():
+        return True
+    if process.stat().st_uid not in {0, os.geteuid()}:
+        return False
+    try:
+        names = os.listdir(process / "fd")
+    except PermissionError:
+        return True  # of a program with rights of its own
+    for name in names:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(process / "fd" / name), file):
+                told = (process / "fdinfo" / name).read_text()
+                if re.search(r"^lock:.* FLOCK .* WRITE ", told, re.MULTILINE):
+                    return True
+    return False
 
 
 def _lock_within(descriptor: int, seconds: float) -> bool:
@@ -235,10 +259,3 @@ def _belongs_to_other(
         why="the name decides where the state is kept, and two manifests cannot share it",
         fix=f"set another `name:` in {daemon.manifest}",
     )
-
-
-def _user(uid: int) -> str:
-    try:
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"uid {uid}"

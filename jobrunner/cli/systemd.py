@@ -1,6 +1,8 @@
 """`jobrunner systemd`: prints the unit of this manifest, or installs it."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ from jobrunner.systemd import UnitSettings, unit_name, unit_text
 if TYPE_CHECKING:
     from jobrunner.manifest.spec import Manifest
 
+UNIT_RIGHTS = 0o644  # systemd warns of others
 SYSTEM_UNITS = Path("/etc/systemd/system")
 
 
@@ -80,6 +83,12 @@ def install_unit(file: Path, text: str, *, force: bool) -> None:
     Raises IllegalTransition for a unit that differs, UsageError when it cannot be written.
     """
     try:
+        if not force and file.is_symlink():
+            raise IllegalTransition(
+                f"cannot write {file}: it is a link to {os.readlink(file)}",
+                why="the unit is masked or kept elsewhere; what the link names is left alone",
+                fix="remove the link, or replace it with --force",
+            )
         if not force and file.exists() and file.read_text("utf-8") != text:
             raise IllegalTransition(
                 f"cannot write {file}: it exists and differs",
@@ -89,12 +98,25 @@ def install_unit(file: Path, text: str, *, force: bool) -> None:
             )
         if file.parent != SYSTEM_UNITS:
             file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
+        _put(file, text)
     except OSError as error:
         raise UsageError(
             f"cannot write {file}: {error.strerror}",
             fix="run it as root where systemd is, or install it for yourself with --user",
         ) from error
+
+
+def _put(file: Path, text: str) -> None:
+    """Write a file anew, in place of what has its name: never through a link. Raises OSError."""
+    draft, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    try:
+        with open(draft, "w", encoding="utf-8") as opened:
+            opened.write(text)
+            os.fchmod(draft, UNIT_RIGHTS)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def _tell(cli: CliContext, settings: UnitSettings, text: str, file: Path | None) -> None:

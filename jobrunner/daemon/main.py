@@ -105,7 +105,7 @@ def _take_state_folder(
     stack: ExitStack,
 ) -> Path:
     folder = state_folder(plan.manifest.name, environ)
-    advice = prepare_state_folder(folder)
+    advice = prepare_state_folder(folder, environ)
     if advice:
         EventLog().warning(advice)
     lock = stack.enter_context(DaemonLock(folder))

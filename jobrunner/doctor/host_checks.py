@@ -6,7 +6,7 @@ from jobrunner.doctor.facts import HostFacts
 from jobrunner.doctor.finding import Finding, counted, listed, ok, problem, size_text, warning
 from jobrunner.errors import Problem
 from jobrunner.runner.openfiles import MORE_FILES, files_for, slots_within
-from jobrunner.state import PRIVATE
+from jobrunner.store.private import PRIVATE
 
 LITTLE_ROOM = 512 * 2**20  # bytes: output, results and the server's file all grow
 NO_ROOM = 64 * 2**20

@@ -2,15 +2,24 @@
 
 import fcntl
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from jobrunner.errors import IllegalTransition
+from jobrunner.store.private import (
+    is_private_folder,
+    open_private,
+    read_private,
+    write_private,
+)
 
 # What `sun_path` holds without its final zero byte.
 LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103  # bytes
+SOCKET_NAME = "server.sock"
 LONGEST_RUNTIME_FOLDER = 60  # bytes, which leaves room for `/jobrunner-<uid>-<random>/server.sock`
 
 
@@ -26,7 +35,7 @@ class ServerFiles:
 
     def socket(self) -> Path:
         """Where the socket is, or will be at the next start."""
-        inside = self._folder / "server.sock"
+        inside = self._folder / SOCKET_NAME
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
             return inside
         noted = self._noted_socket()
@@ -36,8 +45,8 @@ class ServerFiles:
         """Where to put the socket, with no old one in the way. Makes a short folder if needed."""
         path = self.socket()
         if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-            path = _private_runtime_folder() / "server.sock"
-            self._note.write_text(str(path))
+            path = _private_runtime_folder() / SOCKET_NAME
+            write_private(self._note, str(path))
         path.unlink(missing_ok=True)  # the lock says that nobody listens on it
         return path
 
@@ -53,7 +62,7 @@ class ServerFiles:
     @contextmanager
     def lock(self) -> Iterator[int]:
         """The open lock file, not locked yet; `flock` it. Not inherited unless asked for."""
-        descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self.lock_path, os.O_RDWR | os.O_CREAT)
         try:
             yield descriptor
         finally:
@@ -62,14 +71,24 @@ class ServerFiles:
     def prepare(self, log_limit: int) -> None:
         """Make the data folder and the log; a log longer than `log_limit` bytes is set aside."""
         self.data.mkdir(mode=0o700, exist_ok=True)
-        self.log.touch(mode=0o600)
-        if self.log.stat().st_size > log_limit:
+        if not is_private_folder(self.data):
+            raise IllegalTransition(
+                f"{self.data} is not used: it is not a private folder of this user",
+                why="the server would read and write what others have put there",
+                fix=f"look at it; if it is yours, `chmod 700 {self.data}`",
+            )
+        with self.open_log() as log:
+            is_too_long = os.fstat(log.fileno()).st_size > log_limit
+        if is_too_long:
             self.log.replace(self.log.with_suffix(".log.1"))
-            self.log.touch(mode=0o600)
+
+    def open_log(self) -> BinaryIO:
+        """The log, to append to."""
+        return open(open_private(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
     def log_since(self, start: int) -> list[str]:
         """The lines of the log from the byte `start` on, without times and warnings."""
-        with self.log.open("rb") as log:
+        with open(open_private(self.log, os.O_RDONLY), "rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").splitlines()
         return [_message(line) for line in lines if line.strip() and " WARNING " not in line]
@@ -77,10 +96,11 @@ class ServerFiles:
     def _noted_socket(self) -> Path | None:
         """The socket in a runtime folder, as long as that folder is still ours alone."""
         try:
-            noted = Path(self._note.read_text())
-        except FileNotFoundError:
+            noted = Path(read_private(self._note))
+        except OSError:
             return None
-        return noted if _is_private(noted.parent) else None
+        is_ours = noted.name == SOCKET_NAME and is_private_folder(noted.parent)
+        return noted if is_ours else None
 
 
 def is_locked(descriptor: int) -> bool:
@@ -112,20 +132,8 @@ def _private_runtime_folder() -> Path:
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     is_short = len(os.fsencode(runtime)) < LONGEST_RUNTIME_FOLDER
-    base = runtime if runtime and is_short and os.path.isdir(runtime) else "/tmp"
+    base = runtime if is_short and is_private_folder(Path(runtime or ".")) else "/tmp"
     return Path(tempfile.mkdtemp(prefix=f"jobrunner-{os.getuid()}-", dir=base))
-
-
-def _is_private(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.getuid()
-        and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    )
 
 
 def _message(line: str) -> str:

@@ -138,9 +138,9 @@ class EmbeddedServer:
     def _start(self) -> None:
         binary = find_binary(self._binary)
         self._files.prepare(LOG_LIMIT)
-        log_start = self._files.log.stat().st_size
         socket = self._files.new_socket()
-        with self._files.lock() as lock, self._files.log.open("ab") as log:
+        with self._files.lock() as lock, self._files.open_log() as log:
+            log_start = os.fstat(log.fileno()).st_size
             if not try_lock(lock):
                 raise StoreUnavailable(
                     "the embedded server cannot be started: another one was just started",

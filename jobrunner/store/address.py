@@ -86,7 +86,9 @@ class StoreAddress:
 
         To connect may not take longer either. Raises UsageError for a URL that cannot be used.
         """
-        parsed = Endpoint(path=self.socket) if self.url is None else parse_url(self.url)
+        parsed = (
+            Endpoint(path=self.socket, is_own=True) if self.url is None else parse_url(self.url)
+        )
         if timeout is None:
             return parsed
         connect_timeout = min(timeout, parsed.connect_timeout)
@@ -98,6 +100,7 @@ class Endpoint:
     """The parts of a URL; `path` of a Unix socket, or `host` and `port`. Times in seconds."""
 
     path: str | None = None
+    is_own: bool = False  # of the embedded server: only this user or root may listen there
     host: str = "localhost"
     port: int = DEFAULT_PORT
     db: int = 0

@@ -10,7 +10,14 @@ import hiredis
 
 from jobrunner.store.address import Endpoint, StoreAddress
 from jobrunner.store.failures import BrokenReply, ReplyError
-from jobrunner.store.wire import INCOMPLETE, new_reader, pack_commands, reply_failure, set_options
+from jobrunner.store.wire import (
+    INCOMPLETE,
+    new_reader,
+    pack_commands,
+    refuse_foreign,
+    reply_failure,
+    set_options,
+)
 
 
 class Line:
@@ -187,7 +194,15 @@ async def open_session(address: StoreAddress, endpoint: Endpoint) -> Session:
 async def _connected_session(endpoint: Endpoint) -> Session:
     loop = asyncio.get_running_loop()
     if endpoint.path is not None:
-        _, session = await loop.create_unix_connection(Session, endpoint.path)
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            opened.setblocking(False)
+            await loop.sock_connect(opened, endpoint.path)
+            refuse_foreign(opened, endpoint)
+            _, session = await loop.create_unix_connection(Session, sock=opened)
+        except BaseException:
+            opened.close()
+            raise
         return session
     context = None if endpoint.tls is None else endpoint.tls.context()
     sock = await _connected_socket(endpoint)

@@ -3,6 +3,7 @@
 What the synchronous and the asynchronous connection have in common. Protocol 2, replies raw.
 """
 
+import os
 import socket
 import struct
 import sys
@@ -12,9 +13,11 @@ from typing import Any
 import hiredis
 
 from jobrunner.errors import StoreUnavailable
+from jobrunner.manifest.trust import user_name
 from jobrunner.store.address import Endpoint, StoreAddress
 from jobrunner.store.damage import NOT_REPLACED, in_place_of
 from jobrunner.store.failures import STALE_CODES, BrokenReply, ReplyError, refusal
+from jobrunner.store.private import peer_uid
 from jobrunner.store.requests import Argument, Command, Pipeline, Script, Single
 from jobrunner.store.scripts import lua_script
 
@@ -137,7 +140,9 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
 
 def _open(endpoint: Endpoint) -> socket.socket:
     if endpoint.path is not None:
-        return _connected(socket.AF_UNIX, endpoint.path, endpoint.connect_timeout)
+        sock = _connected(socket.AF_UNIX, endpoint.path, endpoint.connect_timeout)
+        refuse_foreign(sock, endpoint)
+        return sock
     failure: OSError = OSError("the host has no address")
     for family, _, _, _, where in socket.getaddrinfo(
         endpoint.host, endpoint.port, type=socket.SOCK_STREAM
@@ -149,6 +154,25 @@ def _open(endpoint: Endpoint) -> socket.socket:
             continue
         return _with_tls(plain, endpoint)
     raise failure
+
+
+def refuse_foreign(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Close the connection when somebody else listens where the embedded server should.
+
+    Whoever does would be told arguments and secrets, and say what a user sees. Raises
+    StoreUnavailable.
+    """
+    if endpoint.path is None or not endpoint.is_own:
+        return
+    uid = peer_uid(sock, endpoint.path)
+    if uid in {0, os.geteuid()}:
+        return
+    sock.close()
+    raise StoreUnavailable(
+        f"the socket {endpoint.path} belongs to {user_name(uid)}",
+        why="the embedded server runs as the user of the daemon; this is another's",
+        fix="run as that user, e.g. with `sudo -u`, if it is the daemon's; else remove the socket",
+    )
 
 
 def _connected(family: int, where: Any, timeout: float) -> socket.socket:

@@ -74,6 +74,26 @@ def test_a_changed_unit_is_replaced_only_by_force(
     assert file.read_text() == written
 
 
+def test_a_unit_is_never_written_through_a_link(
+    invoke: Invoke, manifest: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    install = ("systemd", "--user", "--install")
+    file = tmp_path / "config/systemd/user/jobrunner-shop.service"
+    file.parent.mkdir(parents=True)
+    target = tmp_path / "precious"
+    target.write_text("kept")
+    file.symlink_to(target)
+
+    refused = invoke(*install, environ=environ)
+    forced = invoke(*install, "--force", environ=environ)
+
+    assert (refused.code, forced.code) == (ExitCode.REFUSED, ExitCode.DONE)
+    assert f"cannot write {file}: it is a link to {target}" in refused.stderr
+    assert target.read_text() == "kept"
+    assert (file.is_symlink(), file.stat().st_mode & 0o777) == (False, 0o644)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
 def test_as_json_it_is_one_object(invoke: Invoke, manifest: Path) -> None:
     unit = json.loads(invoke("systemd", "--json").stdout)
 
