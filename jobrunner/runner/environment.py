@@ -21,7 +21,7 @@ from jobrunner.manifest.spec import Task
 from jobrunner.params import as_text
 from jobrunner.runner.attempt import Attempt
 from jobrunner.runner.envfile import parse_env_file
-from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.processes import WORKER_VARIABLE
 from jobrunner.runner.secretfiles import SecretFolder
 from jobrunner.runner.withheld import variable
@@ -46,7 +46,7 @@ DAEMON_ONLY = frozenset(
         "MEMORY_PRESSURE_WRITE",
     ]
 )
-LARGEST_SECRET = 1 << 20  # bytes: keys and tokens are far smaller
+LARGEST_FILE = 1 << 20  # bytes, of secrets and variables: they are far smaller
 OWN_PREFIX = "JOBRUNNER_"
 KEPT = frozenset({"JOBRUNNER_FILE", "JOBRUNNER_STATE"})
 ACCOUNT = frozenset({"HOME", "USER", "LOGNAME", "SHELL"})
@@ -165,9 +165,10 @@ def _parameter_variables(attempt: Attempt) -> dict[str, str]:
 
 def _file_variables(path: Path) -> dict[str, str]:
     try:
-        return parse_env_file(path.read_text("utf-8-sig"))
+        return parse_env_file(_content_of(path).decode("utf-8-sig"))
     except OSError as error:
-        raise CannotStart(f"env_file {str(path)!r} cannot be read: {error.strerror}") from error
+        what = f"env_file {str(path)!r} cannot be read: {error.strerror}"
+        raise no_room(error) or CannotStart(what) from error
     except ValueError as error:
         raise CannotStart(
             f"env_file {str(path)!r} is damaged: {error}",
@@ -178,7 +179,12 @@ def _file_variables(path: Path) -> dict[str, str]:
 def _secret_of(name: str, secret: SecretRef, folder: Path) -> bytes:
     """What the variable or file holds, as it is."""
     if secret.file is not None:
-        return _content_of(name, folder / secret.file, secret.file)
+        try:
+            return _content_of(folder / secret.file)
+        except OSError as error:
+            raise no_room(error) or CannotStart(
+                f"secret {name!r} cannot be read from {secret.file!r}", why=error.strerror
+            ) from error
     value = variable(secret.env or "")
     if value is None:
         raise CannotStart(
@@ -188,19 +194,15 @@ def _secret_of(name: str, secret: SecretRef, folder: Path) -> bytes:
     return os.fsencode(value)
 
 
-def _content_of(name: str, path: Path, written: str) -> bytes:
-    try:
-        # A pipe that nobody writes to must not hold the worker up.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            content = file.read(LARGEST_SECRET + 1)
-            if len(content) > LARGEST_SECRET:
-                raise OSError(errno.EFBIG, f"it has more than {LARGEST_SECRET:,} bytes")
-    except OSError as error:
-        raise CannotStart(
-            f"secret {name!r} cannot be read from {written!r}", why=error.strerror
-        ) from error
+def _content_of(path: Path) -> bytes:
+    """What a file holds. Raises OSError, also for what is no file, or too large for variables."""
+    # A pipe that nobody writes to must not hold the worker up.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST_FILE:,} bytes")
     return content
 
 

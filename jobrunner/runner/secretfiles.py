@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
 
 IN_MEMORY = "/dev/shm"  # a tmpfs, where systems and containers have one
@@ -39,7 +39,7 @@ class SecretFolder:
                 if self._user is not None:
                     os.fchown(file, self._user.uid, self._user.gid)
         except OSError as error:
-            raise CannotStart(
+            raise no_room(error) or CannotStart(
                 f"no private file could be made for secret {name!r}: {error.strerror}",
                 fix=f"let the daemon write to {' or '.join(_places())}",
             ) from error

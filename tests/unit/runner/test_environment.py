@@ -1,18 +1,20 @@
 """What a command gets of the daemon's environment, and how secrets reach it."""
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from jobrunner.manifest.parts import Delivery, SecretRef
 from jobrunner.runner import secretfiles
 from jobrunner.runner.environment import base_environment, environment_of
-from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.failures import CannotStart, NoRoom
 from jobrunner.runner.secretfiles import SecretFolder, discard_secrets
 from tests.unit.runner.conftest import MakeAttempt
 
@@ -134,3 +136,18 @@ def test_only_a_file_of_some_size_is_a_secret(
         environment_of(attempt, {}, "", SecretFolder("o", "w", None))
 
     assert why in refused.value.error.message
+    with pytest.raises(CannotStart, match=why):
+        variables = make_attempt(command=["true"], env_file=[path])
+        environment_of(variables, {}, "", SecretFolder("o", "w", None))
+
+
+def test_a_secret_that_cannot_be_read_for_want_of_descriptors_fails_no_job(
+    make_attempt: MakeAttempt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("sesame")
+    attempt = make_attempt(command=["true"], env={"KEY": SecretRef(file="key")})
+    lack = OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(os, "open", Mock(side_effect=lack))
+
+    with pytest.raises(NoRoom):
+        environment_of(attempt, {}, "", SecretFolder("o", "w", None))
