@@ -136,8 +136,8 @@ def test_only_a_file_of_some_size_is_a_secret(
         environment_of(attempt, {}, "", SecretFolder("o", "w", None))
 
     assert why in refused.value.error.message
+    variables = make_attempt(command=["true"], env_file=[path])
     with pytest.raises(CannotStart, match=why):
-        variables = make_attempt(command=["true"], env_file=[path])
         environment_of(variables, {}, "", SecretFolder("o", "w", None))
 
 
