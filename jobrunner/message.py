@@ -4,7 +4,10 @@ from typing import Any
 
 import msgspec
 
-from jobrunner.errors import MASK
+from jobrunner.errors import MASK, InvalidArguments
+
+MOST_ARGUMENTS = 4 << 20  # bytes of a message, unless `bounds` says otherwise
+MOST_RESULT = 16 << 20  # bytes of a result's JSON, likewise
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -46,6 +49,17 @@ def encode(message: Message) -> bytes:
     if knows_secrets:
         fields.append(message.secrets)
     return _encoder.encode(fields)
+
+
+def check_size(size: int, most: int) -> None:
+    """Raises InvalidArguments for a message of more than so many bytes."""
+    if size > most:
+        raise InvalidArguments(
+            f"the arguments have {size:,} bytes as JSON, more than the {most:,} of "
+            "bounds.arguments",
+            why="each job is kept in the server's memory, its message twice while it waits",
+            fix="give where the data is, e.g. the path of a file, or raise the bound",
+        )
 
 
 def decode(text: bytes | str) -> Message:

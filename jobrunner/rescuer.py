@@ -42,7 +42,7 @@ from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, MARGIN, RENEW_EVERY, read_worker
 from jobrunner.store.locks import wake_free_locks
-from jobrunner.store.records import read_jobs
+from jobrunner.store.records import ROW, read_parts
 from jobrunner.store.requests import Operation
 from jobrunner.store.rescue import (
     Orphan,
@@ -190,7 +190,10 @@ class Rescuer:
     async def _requeue_or_fail(
         self, worker: str, entries: Sequence[Entry], *, is_lost: bool
     ) -> None:
-        jobs = await self._connection.run(read_jobs(self._keys, [e.job_id for e in entries]))
+        ids = [entry.job_id for entry in entries]
+        # Neither messages nor results: they may be large.
+        reading = read_parts(self._keys, ids, (*ROW, "lock", "cron"))
+        jobs = await self._connection.run(reading)
         by_id = {job.id: job for job in jobs}
         exhausted = [entry for entry in entries if is_lost and self._is_exhausted(entry, by_id)]
         again = [entry for entry in entries if entry not in exhausted]

@@ -93,17 +93,14 @@ def _submission(request: JobRequest, task: PublishedTask, today: date) -> Submis
         arguments = check_arguments(
             task.name, task.params, request.params, from_text=request.from_text, today=today
         )
+    secrets = secret_names(task.params, arguments)
+    body = Message(task.name, arguments, labels=dict(request.labels), secrets=secrets)
+    text = message.encode(body)
+    message.check_size(len(text), task.most_arguments)
     return Submission(
         request.id,
         task.name,
-        message.encode(
-            Message(
-                task.name,
-                arguments,
-                labels=dict(request.labels),
-                secrets=secret_names(task.params, arguments),
-            )
-        ),
+        text,
         queue=request.queue or task.queue,
         priority=request.priority_or(task.priority),
         delay=request.delay_duration(),

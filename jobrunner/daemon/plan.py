@@ -157,6 +157,7 @@ def published(plan: Plan) -> Published:
             lock=lock.name if (lock := manifest.lock_of(name)) else None,
             target=task.python or "",
             timeout_s=task.timeout.total_seconds() if task.timeout else None,
+            most_arguments=manifest.bounds.arguments,
         )
         for name, task in manifest.tasks.items()
     }

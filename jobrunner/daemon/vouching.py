@@ -37,7 +37,7 @@ from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.damage import passing_over
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, Renewal, renew
-from jobrunner.store.records import read_jobs
+from jobrunner.store.records import ROW, read_parts
 from jobrunner.store.rescue import find_claimed_by, known_queues
 from jobrunner.store.silence import Silence, find_silent
 from jobrunner.worker.plans import TaskPlan, build_plans
@@ -124,7 +124,10 @@ class Voucher:
         queues, at = await self._connection.run(known_queues(self._keys))
         claimed = await self._connection.run(find_claimed_by(self._keys, worker, queues))
         entries = [item for item in claimed if isinstance(item, Entry)]
-        jobs = await self._connection.run(read_jobs(self._keys, [e.job_id for e in entries]))
+        ids = [entry.job_id for entry in entries]
+        # Neither messages nor results: they may be large.
+        reading = read_parts(self._keys, ids, (*ROW, "lock", "cron"))
+        jobs = await self._connection.run(reading)
         by_id = {job.id: job for job in jobs}
         held = [(entry, by_id[entry.job_id]) for entry in entries if entry.job_id in by_id]
         timed_out = self._timed_out(self._silent[worker], held, at)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
-from jobrunner.manifest.units import format_duration, parse_duration, parse_size
+from jobrunner.manifest.units import format_duration, format_size, parse_duration, parse_size
 
 _VARIABLE = re.compile(r"[^=\0]+")
 _UMASK = re.compile(r"(?:0?o)?[0-7]{1,4}", re.ASCII)
@@ -68,11 +68,20 @@ def env_text(value: object) -> object:
     return value
 
 
+def parse_bound(value: object) -> int:
+    """A size from 1k to 256M: a server takes 512 MB in one piece. Raises ValueError."""
+    size = parse_size(value)
+    if not 1 << 10 <= size <= 256 << 20:
+        raise ValueError(f"{format_size(size)} is out of range for a bound; write 1k to 256M")
+    return size
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=str | float),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
 ]
+Bound = Annotated[int, BeforeValidator(parse_bound, json_schema_input_type=str | int)]
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
 Umask = Annotated[str, BeforeValidator(parse_umask, json_schema_input_type=str | int)]
 Integer = Annotated[int, BeforeValidator(refuse_boolean)]

@@ -10,6 +10,7 @@ from jobrunner.manifest.fields import (
     SECRET,
     TEXT,
     Argument,
+    Bound,
     Duration,
     Integer,
     Positive,
@@ -17,6 +18,7 @@ from jobrunner.manifest.fields import (
     Size,
     kind_of_env_value,
 )
+from jobrunner.message import MOST_ARGUMENTS, MOST_RESULT
 from jobrunner.params import ParamSpec, ParamType
 
 
@@ -150,6 +152,19 @@ class FailWhen(Spec):
         None,
         description="Regular expression: some line of its output, of either stream, matches.",
         examples=["^ERROR"],
+    )
+
+
+class Bounds(Spec):
+    """How large what a job carries may be, as JSON."""
+
+    arguments: Bound = Field(
+        MOST_ARGUMENTS,
+        description="Of a job's arguments; more are refused.",
+        examples=["4M"],
+    )
+    result: Bound = Field(
+        MOST_RESULT, description="Of a result; with more the job fails.", examples=["16M"]
     )
 
 

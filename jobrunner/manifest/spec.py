@@ -16,6 +16,7 @@ from jobrunner.manifest.argv import Argv, in_process
 from jobrunner.manifest.fields import Duration, Files, Inherited, Integer, Nice, Umask
 from jobrunner.manifest.interpreter import Interpreter
 from jobrunner.manifest.parts import (
+    Bounds,
     Env,
     FailWhen,
     Limits,
@@ -293,6 +294,7 @@ class ManifestFile(Spec):
     retention: Retention = Field(
         Retention(), description="How long finished jobs and their output are kept."
     )
+    bounds: Bounds = Field(Bounds(), description="How large arguments and results may be.")
     adhoc: bool = Field(
         False, description="Allow `jobrunner exec`: commands that no task declares."
     )

@@ -104,17 +104,23 @@ def callee_of(function: Callable[..., Any]) -> Callee:
     return Callee(function, context, converters, uses_taskiq, signature if is_decorated else None)
 
 
-def encode_result(value: Any) -> bytes | None:
-    """The value as JSON, None for None. Raises BadResultValue."""
+def encode_result(value: Any, most: int) -> bytes | None:
+    """The value as JSON of at most so many bytes, None for None. Raises BadResultValue."""
     if value is None:
         return None
     try:
-        return msgspec.json.encode(value, enc_hook=_plain_value)
+        text = msgspec.json.encode(value, enc_hook=_plain_value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadResultValue(
             f"the result, of type {type(value).__name__}, cannot be written as JSON: {error}; "
             "return numbers, texts, lists, dictionaries, dataclasses, dates or UUIDs"
         ) from error
+    if len(text) > most:
+        raise BadResultValue(
+            f"the result has {len(text):,} bytes as JSON, more than the {most:,} of bounds.result; "
+            "return where the data is, e.g. the path of a file, or raise the bound"
+        )
+    return text
 
 
 def _plain_value(value: Any) -> Any:

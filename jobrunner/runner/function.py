@@ -16,6 +16,7 @@ from jobrunner.clock import Clock
 from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
 from jobrunner.log import EventLog
+from jobrunner.message import MOST_RESULT
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.attempt import Attempt, Ended, Outcome, Stop
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result
@@ -45,9 +46,15 @@ def _call(callee: Callee, attempt: Attempt, make_context: Callable[[], Context])
 class FunctionRunner:
     """Runs the asynchronous functions of one worker."""
 
-    def __init__(self, clock: Clock, write_progress: Callable[[Attempt, bytes], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        write_progress: Callable[[Attempt, bytes], None],
+        most_result: int = MOST_RESULT,
+    ) -> None:
         """`write_progress` starts the writing of an attempt's progress (JSON)."""
         self._clock = clock
+        self._most_result = most_result  # bytes
         self._write_progress = write_progress
 
     async def run(self, attempt: Attempt, invoke: Invoke, output: Output, stop: Stop) -> Outcome:
@@ -74,7 +81,9 @@ class FunctionRunner:
         done: Callable[[Outcome], None],
     ) -> "asyncio.Task[None]":
         """Begin an attempt; `done` is called once with its outcome, in the loop."""
-        running = _RunningFunction(attempt, output, self._write_progress, self._clock, done)
+        running = _RunningFunction(
+            attempt, output, self._write_progress, self._clock, done, self._most_result
+        )
         return running.start(asyncio.get_running_loop(), invoke, stop)
 
 
@@ -88,8 +97,10 @@ class _RunningFunction:
         write_progress: Callable[[Attempt, bytes], None],
         clock: Clock,
         done: Callable[[Outcome], None],
+        most_result: int,
     ) -> None:
         self._attempt = attempt
+        self._most_result = most_result
         self._output = output
         self._write_progress = write_progress
         self._progress: ProgressReport | None = None
@@ -182,7 +193,7 @@ class _RunningFunction:
 
     def _completed(self, value: Any) -> Outcome:
         try:
-            result = encode_result(value)
+            result = encode_result(value, self._most_result)
         except BadResultValue as error:
             return self._failed(JobError(type="result", message=str(error)))
         masked = None if result is None else self._output.masked_json(result)

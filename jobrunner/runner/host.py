@@ -19,6 +19,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import msgspec
+
+from jobrunner.log import EventLog
 from jobrunner.model import JobError, Reason, Usage
 from jobrunner.runner.attempt import Ended, Outcome, StopReason
 from jobrunner.runner.exits import on_exit
@@ -26,6 +29,7 @@ from jobrunner.runner.failures import KILLED, death_of
 from jobrunner.runner.hostcall import HostedCall
 from jobrunner.runner.hoststart import NO_JOB, HostSettings, start_host
 from jobrunner.runner.hostwire import (
+    BrokenFrame,
     End,
     FrameReader,
     Go,
@@ -45,6 +49,7 @@ LOADING_TIMEOUT = timedelta(seconds=60)  # for importing the module, on top of t
 UNKILLABLE_S = 1.0  # for a process that KILL did not end: it hangs in the kernel
 MOST_CALLS = 16  # in a host at once: by then a wake-up costs little beside its calls
 AHEAD_S = 0.005  # of work, by the last call's time, that a host is given at once
+AROUND_RESULT = 1 << 20  # bytes of a message beside its result, and of an error
 HOLD_S = 0.02  # in one call, after which those behind it are taken back
 
 
@@ -74,8 +79,10 @@ class Host:
         self._capacity = 1  # calls at once; grows while they are short and silent
         self._number = 0
         self._loaded_targets: set[str] = set()
-        self._frames = FrameReader()
-        self._outgoing = frame(Withheld(dict(settings.withheld))) if settings.withheld else b""
+        self._frames = FrameReader(settings.most_result + AROUND_RESULT)
+        self._outgoing = bytearray()
+        if settings.withheld:
+            self._outgoing += frame(Withheld(dict(settings.withheld)))
         self._stopping: asyncio.Task[None] | None = None
         self._exit_code: int | None = None
         self._exited: asyncio.Future[None] = self._loop.create_future()
@@ -261,7 +268,7 @@ class Host:
             sent = 0
         except OSError:
             return  # it has just died; `_note_exit` ends its calls
-        self._outgoing = self._outgoing[sent:]
+        del self._outgoing[:sent]
         if self._outgoing:
             self._loop.add_writer(self._socket, self._on_writable)
 
@@ -286,8 +293,13 @@ class Host:
             return None
         except OSError:
             return b""
-        for body in self._frames.feed(data):
-            self._take(decode_reply(body))
+        try:
+            for body in self._frames.feed(data):
+                self._take(decode_reply(body))
+        except (BrokenFrame, msgspec.DecodeError) as error:
+            EventLog().error("killed a function host: something else wrote to it", error=error)
+            self.kill()
+            return b""
         return data
 
     def _take(self, reply: Reply) -> None:

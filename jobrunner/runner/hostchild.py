@@ -1,4 +1,4 @@
-"""A function host: `python -m jobrunner.runner.hostchild SOCKET TOKENS PARENT FOLDER`.
+"""A function host: `python -m jobrunner.runner.hostchild SOCKET TOKENS PARENT FOLDER BYTES`.
 
 Performs synchronous functions for one worker, one after the other, so that a timeout can end a
 function that no exception reaches, and a crash costs one job. Ends with the worker.
@@ -73,8 +73,10 @@ class _Failure:
 class FunctionHost:
     """Serves calls from the worker's socket."""
 
-    def __init__(self, worker: socket.socket, tokens: TokenTaker) -> None:
+    def __init__(self, worker: socket.socket, tokens: TokenTaker, most_result: int) -> None:
+        """`most_result`: bytes of a result."""
         self._worker = worker
+        self._most_result = most_result
         self._tokens = tokens
         self._frames = FrameReader()
         self._received: deque[Call] = deque()
@@ -134,7 +136,7 @@ class FunctionHost:
         """The result in JSON, or why there is none. Raises Stopped."""
         try:
             with InThisProcess():
-                return encode_result(self._call(call))
+                return encode_result(self._call(call), self._most_result)
         except Stopped:
             raise
         except InvalidArguments as error:
@@ -234,7 +236,7 @@ def _unread_bytes(pipe: int) -> int:
 
 def main() -> None:
     """Serve the worker that has started this process."""
-    fd, tokens, parent, folder = sys.argv[1:]
+    fd, tokens, parent, folder, most_result = sys.argv[1:]
     die_with_parent(int(parent))
     keep_descriptors()  # what a function starts has no use for them
     faulthandler.enable()  # a crash in C shows where in Python it happened
@@ -243,7 +245,7 @@ def main() -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file here
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=int(fd)) as worker:
-        host = FunctionHost(worker, TokenTaker(int(tokens)))
+        host = FunctionHost(worker, TokenTaker(int(tokens)), int(most_result))
         ForkGuard(host.descriptors, before=host.flush).install()
         host.serve()
 

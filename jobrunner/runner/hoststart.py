@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobrunner.clock import Clock
+from jobrunner.message import MOST_RESULT
 from jobrunner.runner.hostcall import WriteProgress
 from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.pipes import OutputPipes
@@ -32,6 +33,7 @@ class HostSettings:
     write_progress: WriteProgress
     withheld: Mapping[str, str] = field(default_factory=dict)  # the store's variables
     open_files: OpenFiles | None = None  # None: the limit is this process's own
+    most_result: int = MOST_RESULT  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _spawn(
     module = [sys.executable, "-P", "-m", "jobrunner.runner.hostchild"]
     stdout, stderr = pipes.write_ends
     inherited = (theirs.fileno(), tokens.read_end)
-    arguments = [*map(str, inherited), str(os.getpid()), str(settings.folder)]
+    arguments = map(str, (*inherited, os.getpid(), settings.folder, settings.most_result))
     process = subprocess.Popen(
         [*module, *arguments],
         stdin=subprocess.DEVNULL,

@@ -87,25 +87,34 @@ def frame(message: Request | Reply) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class FrameReader:
-    """Messages from the bytes of a socket, whatever their pieces."""
+class BrokenFrame(Exception):
+    """It is longer than any message can be: somebody else has written into the socket."""
 
-    def __init__(self) -> None:
-        self._data = b""
+
+class FrameReader:
+    """Messages from the bytes of a socket, whatever their pieces, in time linear in their size."""
+
+    def __init__(self, longest: int = 1 << 32) -> None:
+        """`longest`: bytes of a message."""
+        self._longest = longest
+        self._data = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The bodies of the frames that `data` completes."""
-        data = self._data + data if self._data else data
+        """The bodies of the frames that `data` completes. Raises BrokenFrame."""
+        self._data += data  # not to a new object: a long message comes in thousands of pieces
         bodies = []
         begin = 0
-        while len(data) - begin >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(data, begin)
+        while len(self._data) - begin >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data, begin)
+            if length > self._longest:
+                raise BrokenFrame(f"a message of {length:,} bytes")
             end = begin + _LENGTH.size + length
-            if len(data) < end:
+            if len(self._data) < end:
                 break
-            bodies.append(data[begin + _LENGTH.size : end])
+            with memoryview(self._data) as view:
+                bodies.append(bytes(view[begin + _LENGTH.size : end]))
             begin = end
-        self._data = data[begin:]
+        del self._data[:begin]
         return bodies
 
 

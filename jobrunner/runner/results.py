@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from jobrunner.log import EventLog
+from jobrunner.message import MOST_RESULT
 from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
 
-LARGEST_RESULT = 1 << 20  # bytes; a result is a value for programs, not a place for data
 OWN = "own"  # the folder for commands of the daemon's user
 NAME = "result.json"  # in the folder of an attempt of another user
 PASSED_THROUGH = 0o711
@@ -40,8 +40,12 @@ class ResultFiles:
     Places are texts, not paths: there is one per job, and paths cost as much as the files do.
     """
 
-    def __init__(self, worker: str) -> None:
-        """The folder bears the worker's id, so that it can be found when it is killed."""
+    def __init__(self, worker: str, most: int = MOST_RESULT) -> None:
+        """The folder bears the worker's id, so that it can be found when it is killed.
+
+        `most`: bytes of a result.
+        """
+        self._most = most
         self._prefix = _prefix(worker)
         self._path = ""  # of the folder; empty before the first command
         self._folder = -1  # both opened
@@ -76,10 +80,10 @@ class ResultFiles:
         """
         folder, _, name = place.rpartition("/")
         if folder == self._own_path:
-            return _read(self._own, name, os.geteuid())
+            return _read(self._own, name, os.geteuid(), self._most)
         try:
             with self._entered(folder) as entered:
-                return _read(entered, name, self._users[folder])
+                return _read(entered, name, self._users[folder], self._most)
         except OSError as error:
             if no_room(error) is not None:
                 raise
@@ -178,8 +182,11 @@ def _is_there(name: str, folder: int) -> bool:
     return os.access(name, os.F_OK, dir_fd=folder, follow_symlinks=False)
 
 
-def _read(folder: int, name: str, uid: int) -> bytes | None:
-    """The checked text of a file of this user; None when there is none. Raises BadResult."""
+def _read(folder: int, name: str, uid: int, most: int) -> bytes | None:
+    """The checked text of a file of this user, of `most` bytes; None for no file.
+
+    Raises BadResult.
+    """
     if not _is_there(name, folder):
         return None
     try:
@@ -202,10 +209,10 @@ def _read(folder: int, name: str, uid: int) -> bytes | None:
                 f"the result belongs to uid {status.st_uid}, and the command ran as {uid}"
             )
         with open(file, "rb", closefd=False) as opened:
-            text = opened.read(LARGEST_RESULT + 1)
+            text = opened.read(most + 1)
     finally:
         os.close(file)
-    return _checked(text)
+    return _checked(text, most)
 
 
 def _discard_file(name: str, folder: int) -> None:
@@ -248,11 +255,11 @@ def _prefix(worker: str) -> str:
     return f"jobrunner-{worker}-"
 
 
-def _checked(text: bytes) -> bytes | None:
-    if len(text) > LARGEST_RESULT:
+def _checked(text: bytes, most: int) -> bytes | None:
+    if len(text) > most:
         raise BadResult(
-            f"the result is larger than {LARGEST_RESULT:,} bytes; write data to a file of your "
-            "own, and its path to JOBRUNNER_RESULT"
+            f"the result in JOBRUNNER_RESULT has more than the {most:,} bytes of bounds.result; "
+            "write data to a file of your own, and its path there, or raise the bound"
         )
     text = text.strip()
     if not text:

@@ -19,11 +19,11 @@ from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.records import STATES
-from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
+from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script, portions
 
 # What an entry may say. Nothing of ours says more; who reads it must not be worn out by what does.
 LONGEST_ID = 1000  # bytes, of a job's id
-LARGEST_MESSAGE = 64 * 2**20  # bytes
+LARGEST_MESSAGE = 256 * 2**20  # bytes; the largest that `bounds` may allow
 MOST_ATTEMPTS = 2**31
 LARGEST_FENCE = 2**53
 
@@ -339,6 +339,9 @@ def _told(end: Finish) -> list[Argument]:
     return told
 
 
+MOST_REQUEUED = 1000  # entries per call
+
+
 class Requeued(StrEnum):
     QUEUED = "queued"
     STALE = "stale"  # it belongs to others, or has no record any more
@@ -347,14 +350,18 @@ class Requeued(StrEnum):
 
 def requeue(keys: Keys, entries: Iterable[Entry], *, is_lost: bool) -> Operation[list[Requeued]]:
     """Put claimed jobs back into their queues; `is_lost` counts the attempts as lost."""
-    batch = list(entries)
-    if not batch:
-        return []
+    replies: list[Requeued] = []
+    for batch in portions(list(entries), lambda entry: len(entry.message), MOST_REQUEUED):
+        answered = yield _requeue(keys, batch, is_lost=is_lost)
+        replies += [Requeued(text_of(reply)) for reply in answered]
+    return replies
+
+
+def _requeue(keys: Keys, batch: Sequence[Entry], *, is_lost: bool) -> Script:
     names = [keys.running(), keys.counts(), keys.cancelling()]
     args: list[Argument] = [GROUP, int(is_lost), len(batch)]
     for entry in batch:
         names += [keys.job(entry.job_id), keys.queue(entry.queue, entry.priority)]
         args += [entry.job_id, entry.entry_id, entry.message, entry.attempts]
         args += [entry.lost, entry.fence, entry.base]
-    replies = yield Script("requeue", names, args)
-    return [Requeued(text_of(reply)) for reply in replies]
+    return Script("requeue", names, args)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from jobrunner import message
-from jobrunner.message import Message
+from jobrunner.message import MOST_ARGUMENTS, Message
 from jobrunner.model import Priority
 from jobrunner.params import ParamSpec, check_arguments, secret_names
 from jobrunner.store.damage import UNREADABLE
@@ -32,6 +32,7 @@ class PublishedTask(msgspec.Struct, frozen=True, omit_defaults=True):
     lock: str | None = None  # the name, parameters not filled in
     target: str = ""  # of a Python function: module:function
     timeout_s: float | None = None
+    most_arguments: int = MOST_ARGUMENTS  # bytes of a job's message
 
 
 class PublishedCron(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,10 +5,12 @@ result. `store/connection.py` has the two drivers (`run`) that perform the reque
 here does I/O. A request is one round trip, but for a series, which has one for each of its own.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+
+LARGEST_CALL = 16 << 20  # bytes that one call carries: what the server can take in a moment
 
 Argument = bytes | str | int | float
 
@@ -56,3 +58,18 @@ Single = Command | Script | Pipeline
 Request = Single | Series
 T = TypeVar("T")
 Operation = Generator[Request, Any, T]
+
+
+def portions(items: Sequence[T], size_of: Callable[[T], int], most: int) -> Iterator[Sequence[T]]:
+    """The items in rows for one call each: at most so many, and not more bytes than it may carry.
+
+    What is larger by itself goes alone.
+    """
+    start = size = 0
+    for index, item in enumerate(items):
+        size += size_of(item)
+        if index > start and (index - start == most or size > LARGEST_CALL):
+            yield items[start:index]
+            start, size = index, size_of(item)
+    if items:
+        yield items[start:]

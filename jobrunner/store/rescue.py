@@ -3,6 +3,7 @@ see `jobrunner/rescuer.py`, which calls these in that order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 BATCH = 200  # entries per step
 _LEASE_MS = LEASE_TTL // timedelta(milliseconds=1)
+AT_ONCE = 50  # of them per reply: each may have megabytes of arguments
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -67,7 +69,10 @@ def read_claimed(
     ids = [text_of(item[0]) for item in pending]
     if not ids:
         return []
-    ranges = yield Pipeline([Command(("XRANGE", stream, i, i)) for i in ids])
+    ranges: list[Any] = []
+    for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
+        ranges += yield Pipeline([Command(("XRANGE", stream, i, i)) for i in some])
     found = {text_of(entry[0][0]): entry[0][1] for entry in ranges if entry}
     ghosts = [entry_id for entry_id in ids if entry_id not in found]
     if ghosts:

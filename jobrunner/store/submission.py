@@ -15,7 +15,7 @@ from jobrunner.store.decoding import text_of
 from jobrunner.store.failures import DamagedKey
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import STATES, job_not_found, read_job
-from jobrunner.store.requests import Argument, Operation, Script, Series
+from jobrunner.store.requests import Argument, Operation, Script, Series, portions
 
 BATCH = 500  # jobs per script call: enough to be cheap, and under 10 ms of the server's time
 
@@ -80,11 +80,12 @@ def submit(keys: Keys, submissions: Sequence[Submission]) -> Operation[list[Subm
 
     The other jobs of its batch are made.
     """
-    if len(submissions) <= BATCH:  # what most submits are needs no series, which costs a task
-        replies = [(yield _submit_script(keys, submissions))] if submissions else []
+    batches = list(portions(submissions, lambda item: len(item.message), BATCH))
+    if not batches:
+        return []
+    if len(batches) == 1:  # what most submits are needs no series, which costs a task
+        replies = [(yield _submit_script(keys, submissions))]
     else:
-        starts = range(0, len(submissions), BATCH)
-        batches = (submissions[start : start + BATCH] for start in starts)
         replies = yield Series(_submit_script(keys, batch) for batch in batches)
     answered = zip(submissions, chain.from_iterable(replies), strict=True)
     return [_submitted(item, reply) for item, reply in answered]

@@ -15,10 +15,12 @@ from jobrunner.store.damage import FIX
 from jobrunner.store.due import promote
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
+from jobrunner.store.requests import LARGEST_CALL, portions
 from jobrunner.worker.outage import until_done
 
 LARGEST_BATCH = 300  # ends per call: about 5 ms of the server's time
 MOST_UNWRITTEN = 2 * LARGEST_BATCH  # one call is made while another is under way
+MOST_UNWRITTEN_BYTES = 4 * LARGEST_CALL
 
 
 class Finisher:
@@ -36,6 +38,7 @@ class Finisher:
         self._connection = connection
         self._worker = worker
         self._ends: list[Finish] = []
+        self._bytes = 0  # of the results that wait
         self._on_saved = on_saved
         self._has_ends = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -46,9 +49,10 @@ class Finisher:
     def add(self, end: Finish) -> None:
         """Write this end with the next call."""
         self._ends.append(end)
+        self._bytes += _size(end)
         self._has_ends.set()
         self._is_idle.clear()
-        if len(self._ends) >= MOST_UNWRITTEN:
+        if not self._is_roomy():
             self._has_room.clear()
 
     async def write_now(self, end: Finish) -> None:
@@ -70,13 +74,21 @@ class Finisher:
         """Write until cancelled."""
         while True:
             await self._has_ends.wait()
-            batch, self._ends = self._ends[:LARGEST_BATCH], self._ends[LARGEST_BATCH:]
-            await self._write(batch)
-            if len(self._ends) < MOST_UNWRITTEN:
+            await self._write(self._take_batch())
+            if self._is_roomy():
                 self._has_room.set()
             if not self._ends:
                 self._has_ends.clear()
                 self._is_idle.set()
+
+    def _is_roomy(self) -> bool:
+        return len(self._ends) < MOST_UNWRITTEN and self._bytes < MOST_UNWRITTEN_BYTES
+
+    def _take_batch(self) -> list[Finish]:
+        batch = next(portions(self._ends[:LARGEST_BATCH], _size, LARGEST_BATCH))
+        self._ends = self._ends[len(batch) :]
+        self._bytes -= sum(map(_size, batch))
+        return list(batch)
 
     async def _write(self, batch: list[Finish]) -> None:
         try:
@@ -120,3 +132,7 @@ class Finisher:
                     attempt=attempt,
                     reason=end.reason,
                 )
+
+
+def _size(end: Finish) -> int:
+    return len(end.result)

@@ -33,7 +33,7 @@ from jobrunner.store.damage import FIX
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LockLease
 from jobrunner.store.parking import Parked, is_known, park
-from jobrunner.store.records import read_jobs
+from jobrunner.store.records import END, read_parts
 from jobrunner.worker.finisher import Finisher
 from jobrunner.worker.outage import until_done
 from jobrunner.worker.plans import PreparedJob, TaskPlan
@@ -75,6 +75,7 @@ class Performer:
         runners: Runners,
         heartbeat: Heartbeat,
         on_free: Callable[[Left, str], None],
+        most_arguments: int = message.MOST_ARGUMENTS,
     ) -> None:
         """`on_free` is told what became of a job, and why, if it could not be started."""
         self._keys = keys
@@ -85,6 +86,7 @@ class Performer:
         self._runners = runners
         self._heartbeat = heartbeat
         self._on_free = on_free
+        self._most_arguments = most_arguments  # bytes
         self._running: set[Running] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -137,7 +139,7 @@ class Performer:
         """The fast path; false for all that needs more than to be begun."""
         entry = running.entry
         try:
-            body = message.decode(entry.message)
+            body = self._read(entry)
             plan = self._plans[body.task]
             job = plan.prepare(body)
         except (msgspec.DecodeError, KeyError, InvalidArguments):
@@ -198,14 +200,21 @@ class Performer:
         else:
             self.finisher.add(end)
 
+    def _read(self, entry: Entry) -> Message:
+        """Raises InvalidArguments for a message that is too large, msgspec.DecodeError."""
+        message.check_size(len(entry.message), self._most_arguments)
+        return message.decode(entry.message)
+
     async def _end_of(self, running: Running) -> Finish | None:
         """The end to be written; None when the job went elsewhere (blocked, given back, lost)."""
         entry = running.entry
         try:
-            body = message.decode(entry.message)
+            body = self._read(entry)
         except msgspec.DecodeError as error:
             what = f"damaged message: {error}"
             return await self._refused(entry, Reason.INVALID_ARGUMENTS, what)
+        except InvalidArguments as error:
+            return await self._refused(entry, Reason.INVALID_ARGUMENTS, str(error))
         plan = self._plans.get(body.task)
         if plan is None:
             return await self._unknown(running, body)
@@ -236,7 +245,10 @@ class Performer:
 
     async def _recorded(self, entry: Entry) -> Job | None:
         jobs = await until_done(
-            self._connection, lambda: read_jobs(self._keys, [entry.job_id]), "read a job"
+            self._connection,
+            # Not the message: it may be what is too large.
+            lambda: read_parts(self._keys, [entry.job_id], (*END, "lock", "cron")),
+            "read a job",
         )
         return jobs[0] if jobs else None
 

@@ -50,11 +50,11 @@ class Runners:
         self._connection = connection
         self._clock = clock
         self._logs = LogWriter(connection, keys, manifest.retention.logs, clock)
-        self._results = ResultFiles(f"{processes.owner}-{processes.worker}")
+        self._results = ResultFiles(f"{processes.owner}-{processes.worker}", manifest.bounds.result)
         environ = base_environment(os.environ, manifest.withheld_variables())
         to_lower = open_files if open_files and open_files.is_raised else None
         self._commands = CommandRunner(processes, self._results, environ, clock, to_lower)
-        self._functions = FunctionRunner(clock, self._write_progress)
+        self._functions = FunctionRunner(clock, self._write_progress, manifest.bounds.result)
         own = {name: os.environ[name] for name in STORE_VARIABLES if name in os.environ}
         self._hosts = HostPool(
             HostSettings(
@@ -65,6 +65,7 @@ class Runners:
                 self._write_progress,
                 _present(manifest.store_variables),
                 to_lower,
+                manifest.bounds.result,
             ),
             slots,
         )

@@ -128,6 +128,7 @@ class Worker:
             self._runners,
             self._heartbeat,
             self._on_free,
+            self._manifest.bounds.arguments,
         )
 
     def _make_reader(self) -> Reader:

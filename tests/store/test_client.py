@@ -138,8 +138,7 @@ def test_each_task_of_a_batch_is_asked_for_once(client: Client, store: Store) ->
 
     client.submit_batch([*(JobRequest("demo") for _ in range(3)), resize_request()])
 
-    # The script calls HGET for each of the four records.
-    assert calls_of(store)["hget"] == before + 4 + 2
+    assert calls_of(store)["hget"] == before + 2
 
 
 def test_references_of_one_job_are_equal(client: Client) -> None:
@@ -168,8 +167,9 @@ def test_a_submit_is_one_round_trip_once_the_task_is_known(client: Client, store
 
     after = calls_of(store)
     assert after["evalsha"] == before["evalsha"] + 1
-    # The script itself calls HGET once per job, for the record; the manifest is not asked.
-    assert after["hget"] == before["hget"] + 1
+    # The script itself looks once for the record; the manifest is not asked.
+    assert after["exists"] == before["exists"] + 1
+    assert after["hget"] == before["hget"]
 
 
 @pytest.mark.parametrize("delay", [60, "1m", 60.0])

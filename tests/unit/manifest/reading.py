@@ -48,6 +48,7 @@ include: []
 store: {url: "redis://localhost", durability: always, server: /usr/bin/valkey-server}
 workers: {processes: 2, slots: 8, drain: 1m, queues: [web]}
 retention: {completed: 1d, failed: 2d, jobs: 10, logs: 1h}
+bounds: {arguments: 1M, result: 2M}
 adhoc: true
 timezone: Europe/Berlin
 env: {A: 1, B: 1.10, C: true, D: {env: TOKEN}, E: {file: /run/secret}}

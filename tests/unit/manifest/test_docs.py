@@ -13,6 +13,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from jobrunner.manifest import parts, spec
+from jobrunner.manifest.fields import parse_bound
 from jobrunner.manifest.load import read_manifest
 from jobrunner.manifest.units import format_duration, format_size, parse_size
 from jobrunner.runner.attempt import Attempt
@@ -46,6 +47,7 @@ SECTIONS: Mapping[str, Fields] = {
     "`store`": parts.Store.model_fields,
     "`workers`": parts.Workers.model_fields,
     "`retention`": parts.Retention.model_fields,
+    "`bounds`": parts.Bounds.model_fields,
 }
 
 
@@ -68,7 +70,7 @@ def default_text(field: FieldInfo) -> str:
         return NOTHING
     if isinstance(default, timedelta):
         return f"`{format_duration(default)}`"
-    if any(getattr(item, "func", None) is parse_size for item in field.metadata):
+    if any(getattr(item, "func", None) in (parse_size, parse_bound) for item in field.metadata):
         return f"`{format_size(default)}`"
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 

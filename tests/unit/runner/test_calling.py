@@ -141,10 +141,10 @@ def test_a_decorated_function_is_called_itself() -> None:
     ],
 )
 def test_results_become_json(value: object, text: bytes | None) -> None:
-    assert encode_result(value) == text
+    assert encode_result(value, 1000) == text
 
 
 @pytest.mark.parametrize("value", [object(), {"a": [open]}, "\ud800", lambda: 1])
 def test_a_result_that_json_cannot_carry_is_refused(value: object) -> None:
     with pytest.raises(BadResultValue, match=f"of type {type(value).__name__}, cannot"):
-        encode_result(value)
+        encode_result(value, 1000)

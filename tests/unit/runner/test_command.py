@@ -297,7 +297,7 @@ async def test_json_in_the_result_file_becomes_the_result(run: Run) -> None:
     ("script", "message"),
     [
         ("echo '{rows}' > $JOBRUNNER_RESULT", "is not JSON"),
-        ("head -c 2000000 /dev/zero > $JOBRUNNER_RESULT", "larger than 1,048,576 bytes"),
+        ("head -c 17000000 /dev/zero > $JOBRUNNER_RESULT", "more than the 16,777,216 bytes"),
         ("ln -s /etc/passwd $JOBRUNNER_RESULT", "is a link"),
         ("ln -s /nowhere $JOBRUNNER_RESULT", "is a link"),
         ("mkfifo $JOBRUNNER_RESULT", "not a regular file"),

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.message import MOST_RESULT
 from jobrunner.runner.identity import Identity
 from jobrunner.runner.results import (
-    LARGEST_RESULT,
     BadResult,
     ResultFiles,
     discard_results,
@@ -67,12 +67,12 @@ def test_a_result_is_read_and_removed(files: ResultFiles) -> None:
 
 def test_a_result_as_large_as_the_bound_is_read_and_a_larger_one_is_not(files: ResultFiles) -> None:
     place = files.place(None)
-    text = '"' + "x" * (LARGEST_RESULT - 2) + '"'
+    text = '"' + "x" * (MOST_RESULT - 2) + '"'
 
     Path(place).write_text(text)
     assert files.read(place) == text.encode()
     Path(place).write_text(text + " ")
-    with pytest.raises(BadResult, match="larger than"):
+    with pytest.raises(BadResult, match="more than the 16,777,216 bytes"):
         files.read(place)
 
 
