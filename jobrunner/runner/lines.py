@@ -4,9 +4,10 @@ from jobrunner.runner.masking import Masker
 
 
 class LineSplitter:
-    """Lines of one stream, each with the number of bytes it had.
+    """Lines of one stream, each with its number of bytes, line end included.
 
-    Of a line with carriage returns (a progress bar) the last state is kept. A line longer than
+    Of a line with carriage returns (a progress bar) the last state is kept, and only that counts: a
+    bar may be redrawn a million times, and must not push out what can be read. A line longer than
     `longest` bytes becomes several. What is not UTF-8 is replaced by U+FFFD.
     """
 
@@ -18,7 +19,6 @@ class LineSplitter:
         self._shown = b""
         self._rest = b""
         self._covered = 0
-        self._uncounted = 0  # bytes of it that were masked or hidden, and are in no line yet
 
     def feed(self, data: bytes) -> list[tuple[str, int]]:
         """The lines that `data` completes."""
@@ -40,24 +40,21 @@ class LineSplitter:
         return lines
 
     def _finish(self, line: bytes, line_end: int, lines: list[tuple[str, int]]) -> None:
-        size = len(line) + line_end + self._uncounted
         state = _last_state(line)
         if len(state) < len(line.rstrip(b"\r")):
             self._shown, self._covered = b"", 0  # overwritten
         is_last = line_end == 0
         line = self._shown + self._masker.mask_bytes(state, self._covered, is_cut=is_last)
-        self._shown, self._covered, self._uncounted = b"", 0, 0
+        self._shown, self._covered = b"", 0
         while len(line) > self._longest:
             piece, line = _cut(line, self._longest)
             lines.append((_decode(piece), len(piece)))
-            size -= len(piece)
-        lines.append((_decode(line), max(size, 0)))
+        lines.append((_decode(line), len(line) + line_end))
 
     def _hide_overwritten(self) -> None:
         if b"\r" in self._rest:
             state = _last_state(self._rest, keep_end=True)
             if len(state) < len(self._rest):
-                self._uncounted += len(self._rest) - len(state)
                 self._shown, self._rest, self._covered = b"", state, 0
 
     def _cut_long(self, lines: list[tuple[str, int]]) -> None:
@@ -67,7 +64,6 @@ class LineSplitter:
             if len(self._shown) <= self._longest:
                 return
             piece, self._shown = _cut(self._shown, self._longest)
-            self._uncounted -= len(piece)
             lines.append((_decode(piece), len(piece)))
 
     def _mask_settled(self) -> None:
@@ -75,7 +71,6 @@ class LineSplitter:
         body = self._rest.rstrip(b"\r")  # they may overwrite the line, or end it
         masked, left, self._covered = self._masker.settle(body, self._covered)
         self._shown += masked
-        self._uncounted += len(body) - len(left)
         self._rest = left + self._rest[len(body) :]
 
 

@@ -108,3 +108,17 @@ async def test_an_output_limit_of_nothing_keeps_only_the_count(sink: MemorySink)
     await output.close()
 
     assert sink.texts() == ["… 501 lines (1,100 bytes) cut by output.max_bytes …"]
+
+
+async def test_what_progress_bars_have_overwritten_pushes_nothing_out(sink: MemorySink) -> None:
+    output = output_of(sink, max_bytes=4000)
+    for part in range(1, 5):
+        output.feed(Stream.STDOUT, b"part %d begins\n" % part)
+        for number in range(5000):
+            output.feed(Stream.STDOUT, b"\rcopied %d of 5000" % number)
+        output.feed(Stream.STDOUT, b"\npart %d is done\n" % part)
+    await output.close()
+
+    texts = sink.texts()
+    assert len(texts) == 12
+    assert texts[:3] == ["part 1 begins", "copied 4999 of 5000", "part 1 is done"]
