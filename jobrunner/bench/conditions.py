@@ -2,8 +2,6 @@
 
 import os
 import platform
-import re
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,9 +40,4 @@ def conditions_now(at: datetime, url: str | None, is_quick: bool) -> Conditions:
 
 def own_store() -> str:
     """The server that a run starts, and its settings. Raises StoreUnavailable."""
-    said = subprocess.run(
-        [find_binary(), "--version"], capture_output=True, text=True, check=False
-    ).stdout
-    found = re.search(r"^(\w+) server v=(\S+)", said)
-    version = f"{found[1]} {found[2]}" if found else "unknown server"
-    return OWN_STORE.format(version=version)
+    return OWN_STORE.format(version=find_binary().program or "unknown server")

@@ -93,10 +93,10 @@ class _Examination:
         from jobrunner.store.keyspace import read_strange_keys
 
         keys = Keys(self._located.name)
-        durability = self._plan.manifest.store.durability if self._plan else None
+        settings = self._plan.manifest.store if self._plan else None
         on_disk = published(self._plan) if self._plan else None
         with StoreConnection(self._located.address) as connection:
-            server = read_server(connection, self._cli.clock, host, durability)
+            server = read_server(connection, self._cli.clock, host, settings)
             strange = connection.run(read_strange_keys(keys))
             findings = [*diagnose_server(server), judge_keys(strange)]
             if strange:

@@ -53,7 +53,7 @@ DAEMON = (
         "run",
         "run:run",
         "Run the daemon: scheduler, workers and, without store.url, the embedded server.",
-        ("jobrunner run", "jobrunner run --once"),
+        ("jobrunner run", "jobrunner run --once", "jobrunner run --upgrade-server"),
     ),
     CommandEntry(
         "reload",

@@ -22,6 +22,13 @@ def run(
     once: Annotated[
         bool, typer.Option("--once", help="Work off what is queued, fire no crons, and exit.")
     ] = False,
+    upgrade_server: Annotated[
+        bool,
+        typer.Option(
+            "--upgrade-server",
+            help="Replace an embedded server that an earlier daemon left running, if it is older.",
+        ),
+    ] = False,
     log_level: Annotated[
         LogLevel, typer.Option("--log-level", help="The least important events to log.")
     ] = LogLevel.INFO,
@@ -32,10 +39,13 @@ def run(
 
     cli = cli_of(ctx)
     manifest, guard = cli.manifest(Use.RUN)
+    settings = DaemonSettings(
+        manifest, once, log_level.value, upgrade_server=upgrade_server, guard=guard
+    )
     own = cli.stderr is sys.stderr
     try:
         # The process's own environment: the variables of systemd are taken out of it for good.
-        run_daemon(DaemonSettings(manifest, once, log_level.value, guard=guard), os.environ)
+        run_daemon(settings, os.environ)
     finally:
         if own:
             cli.stderr = sys.stderr  # the daemon's, which nobody who does not read it holds up

@@ -18,7 +18,8 @@ from jobrunner.daemon.plan import Plan, make_plan
 from jobrunner.daemon.serverwatch import ServerWatch
 from jobrunner.daemon.stopping import find_patience, short_patience
 from jobrunner.daemon.supervisor import DaemonSettings, Supervisor
-from jobrunner.embedded.server import EmbeddedServer
+from jobrunner.embedded.binary import AUTO
+from jobrunner.embedded.server import EmbeddedServer, Start
 from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
@@ -52,7 +53,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         _have_temporary_folder(folder, environ)
         settings = _prepare_groups(settings, folder)
         stack.callback(give_up, settings.cgroups)
-        address, watch = _open_store(plan, folder, clock, stack)
+        address, watch = _open_store(plan, folder, settings, clock, stack)
         note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
         _warn_of_short_patience(plan, environ)
@@ -132,17 +133,45 @@ def _have_temporary_folder(folder: Path, environ: MutableMapping[str, str]) -> N
 
 
 def _open_store(
-    plan: Plan, folder: Path, clock: Clock, stack: ExitStack
+    plan: Plan, folder: Path, settings: DaemonSettings, clock: Clock, stack: ExitStack
 ) -> tuple[StoreAddress, ServerWatch | None]:
     """The store's address; an embedded server is started, and stopped last of all."""
     name, store = plan.manifest.name, plan.manifest.store
     if store.url:
         return StoreAddress(name, url=store.url), None
-    server = EmbeddedServer(folder, store.durability, store.server)
+    server = EmbeddedServer(folder, store.durability, store.server or AUTO)
     how = server.ensure()
     stack.callback(server.stop)
     EventLog().info(f"{how} the embedded server", pid=server.pid())
+    if how is Start.ADOPTED:
+        _replace_older(server, is_wanted=settings.upgrade_server)
     return server.address(name), ServerWatch(server, clock)
+
+
+def _replace_older(server: EmbeddedServer, *, is_wanted: bool) -> None:
+    """A server that outlived its daemon runs the program of that time: tell, or replace it."""
+    try:
+        standing = server.standing()
+    except StoreUnavailable as error:
+        EventLog().warning(f"would not start again: {error.what}", why=error.why, fix=error.fix)
+        return
+    if standing is None or not standing.is_outdated:
+        return
+    if not is_wanted:
+        EventLog().warning(
+            "adopted an embedded server with an old program",
+            runs=standing.running,
+            newer=standing.chosen,
+            fix="`jobrunner stop`, then `jobrunner run`; or start with --upgrade-server",
+        )
+    elif server.replace():
+        EventLog().info("replaced the embedded server", was=standing.running, now=standing.chosen)
+    else:
+        EventLog().error(
+            "could not start the newer embedded server; the old one goes on",
+            newer=standing.chosen,
+            fix="server.log in the state folder says why",
+        )
 
 
 def _warn_of_short_patience(plan: Plan, environ: Mapping[str, str]) -> None:

@@ -76,6 +76,7 @@ class DaemonSettings:
     is_once: bool = False  # drain the queues and exit
     log_level: str = "info"
     lease_ttl: timedelta = LEASE_TTL  # of workers: how long another host waits before a rescue
+    upgrade_server: bool = False  # replace an older embedded server that was left running
     guard: Guard = Guard.NONE  # who may write what the manifest is made of
     open_files: int = 0  # the soft limit that jobs get; 0: the one of their worker
     cgroups: Cgroups = field(default_factory=Cgroups)  # which this machine lets it make

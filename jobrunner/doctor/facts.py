@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from jobrunner.daemon.stopping import ShortPatience
-from jobrunner.errors import ManifestError, Problem
+from jobrunner.embedded.server import Standing
+from jobrunner.errors import ManifestError, Problem, StoreUnavailable
 from jobrunner.state import RunningDaemon
 from jobrunner.store.checks import ServerFacts
 from jobrunner.store.leases import DaemonEntry, WorkerEntry
@@ -75,6 +76,8 @@ class ServerReport(msgspec.Struct, frozen=True):
     latency_ms: float  # median of some round trips
     is_embedded: bool
     disk_free: int | None = None  # bytes, where the embedded server writes
+    standing: Standing | None = None  # of the embedded server's program; None: not found out
+    no_program: StoreUnavailable | None = None  # why none could be started now
 
 
 class StoreReport(msgspec.Struct, frozen=True):

@@ -47,6 +47,28 @@ def fsync(report: ServerReport) -> Finding:
     )
 
 
+def program(report: ServerReport) -> Finding:
+    """Is the embedded server's program the newest that there is?"""
+    if not report.is_embedded:
+        return ok("program", "the server's own updates are up to whoever manages it")
+    if report.no_program is not None:
+        error = report.no_program
+        return problem("program", error.what, error.why or "", error.fix or "")
+    standing = report.standing
+    if standing is None:
+        return ok("program", "not compared: the manifest is invalid")
+    others = "".join(f"; not used: {why}" for why in standing.chosen.passed_over)
+    if not standing.is_outdated:
+        return ok("program", f"{standing.running or 'the server'} is what would be started{others}")
+    old = f"{standing.running or 'a program'}{', whose file is gone' if standing.is_gone else ''}"
+    return warning(
+        "program",
+        f"the embedded server runs {old}; there is {standing.chosen}{others}",
+        why="it lacks what was mended since",
+        fix="restart the daemon: `jobrunner stop`, then `jobrunner run --upgrade-server`",
+    )
+
+
 def saves(report: ServerReport) -> Finding:
     """Did the server's last writes to disk succeed?"""
     info = report.facts.info
@@ -119,4 +141,4 @@ def room(report: ServerReport) -> Finding:
     )
 
 
-SERVER_CHECKS = (fsync, saves, memory, latency, room)
+SERVER_CHECKS = (program, fsync, saves, memory, latency, room)

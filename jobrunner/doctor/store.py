@@ -7,7 +7,10 @@ from statistics import median
 
 from jobrunner.clock import Clock, from_ms
 from jobrunner.doctor.facts import HostFacts, ServerReport, StoreReport
+from jobrunner.embedded.binary import AUTO
+from jobrunner.embedded.server import EmbeddedServer, Standing
 from jobrunner.errors import StoreUnavailable
+from jobrunner.manifest.parts import Store
 from jobrunner.runner.proctable import pid_space, started_at
 from jobrunner.store.audit import audit
 from jobrunner.store.audit_counts import MOST_COUNTED
@@ -26,9 +29,11 @@ ROUND_TRIPS = 21  # of which the median counts: one slow one is no slow store
 
 
 def read_server(
-    connection: StoreConnection, clock: Clock, host: HostFacts, durability: str | None
+    connection: StoreConnection, clock: Clock, host: HostFacts, store: Store | None
 ) -> ServerReport:
-    """Raises StoreUnavailable."""
+    """`store` is the manifest's; None while that is invalid. Raises StoreUnavailable."""
+    standing, no_program = _standing(host, store)
+    durability = store.durability if store else None
     return ServerReport(
         facts=read_facts(connection, clock),
         fsync=_fsync(connection),
@@ -36,7 +41,22 @@ def read_server(
         latency_ms=_latency_ms(connection, clock),
         is_embedded=host.is_embedded,
         disk_free=host.folder.disk_free if host.is_embedded else None,
+        standing=standing,
+        no_program=no_program,
     )
+
+
+def _standing(
+    host: HostFacts, store: Store | None
+) -> tuple[Standing | None, StoreUnavailable | None]:
+    """What the embedded server runs, and what a start would take; or why nothing could start."""
+    if not host.is_embedded or store is None:
+        return None, None
+    server = EmbeddedServer(host.folder.path, store.durability, store.server or AUTO)
+    try:
+        return server.standing(), None
+    except StoreUnavailable as error:
+        return None, error
 
 
 def _fsync(connection: StoreConnection) -> str | None:

@@ -15,11 +15,13 @@ from contextlib import suppress
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-from jobrunner.embedded.binary import find_binary, server_environ
+from jobrunner.embedded.binary import AUTO, Choice, find_binary, server_environ
 from jobrunner.embedded.files import ServerFiles, is_locked, try_lock
+from jobrunner.embedded.versions import Program, data_file, running_program
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import info_fields
@@ -48,11 +50,28 @@ class Start(StrEnum):
     ADOPTED = "adopted"
 
 
+class Standing(NamedTuple):
+    """The program that runs, whether its file has been replaced, and what a start would take."""
+
+    running: Program | None
+    is_gone: bool
+    chosen: Choice
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a start would take a newer program, or another kind of server."""
+        running, chosen = self.running, self.chosen.program
+        if running is None or chosen is None:
+            return self.is_gone
+        is_older = running.kind != chosen.kind or running.version < chosen.version
+        return is_older or self.is_gone
+
+
 class EmbeddedServer:
     """The server of one state folder (which exists, mode 0700).
 
-    `durability` is `everysec` or `always`. `binary` is a path or a name on PATH; by
-    default the one of the package, or what the machine has. `answer_s`: a server that
+    `durability` is `everysec` or `always`. `binary` is `auto`, `bundled`, or a path or
+    name on PATH. `answer_s`: a server that
     has not answered within so many seconds is taken for hung, and replaced.
     """
 
@@ -60,7 +79,7 @@ class EmbeddedServer:
         self,
         state_folder: Path,
         durability: str,
-        binary: str | None = None,
+        binary: str = AUTO,
         answer_s: float = ANSWER_S,
     ) -> None:
         self._files = ServerFiles(state_folder)
@@ -120,6 +139,33 @@ class EmbeddedServer:
             return None
         return info_fields(reply)
 
+    def standing(self) -> "Standing | None":
+        """The program that runs, and the one a start would take; None when nothing answers.
+
+        Raises StoreUnavailable when none could be started.
+        """
+        info = self.info()
+        if info is None:
+            return None
+        chosen = find_binary(self._binary, data_file(self._files.data))
+        return Standing(running_program(info), _is_gone(info["process_id"]), chosen)
+
+    def replace(self) -> bool:
+        """Stop the server, its data on the disk, and start the chosen program; false when that
+        failed and the earlier one was started again. Raises StoreUnavailable when neither starts.
+        """
+        info = self.info()
+        earlier = Path(info["executable"]) if info and info.get("executable") else None
+        self.stop()
+        try:
+            self._start()
+        except StoreUnavailable:
+            if earlier is None or not earlier.is_file():
+                raise
+            self._start(earlier)
+            return False
+        return True
+
     def rewrite(self) -> bool:
         """Begin to rewrite the append-only file, in the background; false when it refuses.
 
@@ -135,8 +181,9 @@ class EmbeddedServer:
         """The last line of the log: of a server that has ended, often why."""
         return (self._files.log_since(0) or [""])[-1]
 
-    def _start(self) -> None:
-        binary = find_binary(self._binary)
+    def _start(self, path: Path | None = None) -> None:
+        """Start this program, or the one that is chosen."""
+        binary = path or find_binary(self._binary, data_file(self._files.data)).path
         self._files.prepare(LOG_LIMIT)
         socket = self._files.new_socket()
         with self._files.lock() as lock, self._files.open_log() as log:
@@ -261,6 +308,14 @@ class EmbeddedServer:
                 return False
             time.sleep(POLL_S)
         return True
+
+
+def _is_gone(pid: str) -> bool:
+    """Whether the program's file was removed or replaced since it was started, as updates do."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").endswith(" (deleted)")
+    except OSError:
+        return False  # not Linux, or another's process
 
 
 def _cannot_execute(binary: Path, error: OSError) -> StoreUnavailable:

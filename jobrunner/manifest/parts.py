@@ -87,9 +87,10 @@ class Store(Spec):
         "second when the machine fails, always loses nothing.",
     )
     server: str | None = Field(
-        None,
-        description="Path of a valkey-server or redis-server binary for the embedded server.",
-        examples=["/usr/bin/valkey-server"],
+        "auto",
+        description="The embedded server's program: auto is the bundled one, or a newer Valkey "
+        "that the system has; bundled; or the path of a valkey-server or redis-server.",
+        examples=["bundled", "/usr/bin/valkey-server"],
     )
 
 
