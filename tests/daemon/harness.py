@@ -167,6 +167,7 @@ class Project:
             "COLUMNS": "100",
         }
         self.daemons: list[Daemon] = []
+        self.prefix: list[str] = []  # words before a daemon's command, which become that
         self._client: Client | None = None
         self._connection: StoreConnection | None = None
 
@@ -231,7 +232,7 @@ class Project:
         path = self.folder / f"daemon-{len(self.daemons) + 1}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, *args],
+                [*self.prefix, sys.executable, *args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -144,16 +144,13 @@ class JobGroup:
         text = folder.read(place, "io.stat")
         if text is not None:  # version 2: `8:0 rbytes=90 wbytes=8 …` for each device
             pairs = [word.partition("=") for word in text.split()]
-            return tuple(  # type: ignore[return-value]  # of two
-                sum(int(value) for name, _, value in pairs if name == wanted)
-                for wanted in ("rbytes", "wbytes")
-            )
-        lines = (folder.read(place, "blkio.throttle.io_service_bytes") or "").splitlines()
-        words = [line.split() for line in lines]  # `8:0 Read 90`
-        return tuple(  # type: ignore[return-value]
-            sum(int(line[2]) for line in words if len(line) == 3 and line[1] == wanted)
-            for wanted in ("Read", "Write")
-        )
+            return _sum(pairs, "rbytes"), _sum(pairs, "wbytes")
+        text = folder.read(place, "blkio.throttle.io_service_bytes")
+        if text is None:
+            return None, None
+        words = [line.split() for line in text.splitlines()]  # `8:0 Read 90`
+        lines = [(line[1], line[0], line[2]) for line in words if len(line) == 3]
+        return _sum(lines, "Read"), _sum(lines, "Write")
 
     def reached(self) -> list[str]:
         """Names of the limits at which the kernel refused something, or killed."""
@@ -173,3 +170,8 @@ class JobGroup:
         for place in self._folders:
             with contextlib.suppress(OSError):
                 os.rmdir(place)
+
+
+def _sum(counts: list[tuple[str, str, str]], name: str) -> int:
+    """Of all devices; each count is its name, something, and the number."""
+    return sum(int(value) for found, _, value in counts if found == name)
