@@ -152,6 +152,7 @@ def _install(settings: UnitSettings) -> Directive:
 EVERYWHERE = [
     Directive("UMask", "0027", "What jobs write is not for everyone; `umask` of a task says else."),
     Directive("LimitCORE", "0", "A core file would hold secrets, where nobody looks after it."),
+    Directive("Delegate", "yes", "Each job gets a control group: found whole, limited as a whole."),
     Directive("TasksMax", "50%", "A job that forks without end leaves half to the machine."),
     Directive("NoNewPrivileges", "yes", "No program of a job gains rights by setuid: no sudo."),
     Directive("LockPersonality", "yes", "No job needs another execution domain."),
@@ -175,7 +176,7 @@ SYSTEM_ONLY = [
     Directive("ProtectKernelTunables", "yes", "/proc/sys and /sys are read-only."),
     Directive("ProtectKernelModules", "yes", "No job loads kernel modules."),
     Directive("ProtectKernelLogs", "yes", "The kernel's log may hold secrets."),
-    Directive("ProtectControlGroups", "yes", "The limits of services stay as they are."),
+    Directive("ProtectControlGroups", "no", "The daemon makes groups below its own, for jobs."),
     Directive("ProtectClock", "yes", "The clock decides when crons fire."),
     Directive("ProtectHostname", "yes", "Workers are known by the host's name."),
     Directive("RestrictNamespaces", "yes", "Namespaces are a way to the kernel's rarer bugs."),

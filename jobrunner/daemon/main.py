@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import uvloop
@@ -24,7 +23,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
-from jobrunner.runner.cgroups.discovery import give_up, prepare
+from jobrunner.runner.cgroups.discovery import folder_name, give_up, prepare
 from jobrunner.runner.descriptors import keep_descriptors
 from jobrunner.runner.openfiles import DAEMON_NEEDS, limit, raise_limit
 from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
@@ -64,7 +63,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
 
 def _prepare_groups(settings: DaemonSettings, folder: Path) -> DaemonSettings:
     """Find out which control groups can be made; before the first process is started in them."""
-    cgroups = prepare(f"jobrunner-{sha256(str(folder).encode()).hexdigest()[:16]}")
+    cgroups = prepare(folder_name(folder))
     if cgroups.missing:
         EventLog().info(
             "limits of some kinds hold for each process by itself",

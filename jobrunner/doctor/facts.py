@@ -51,6 +51,8 @@ class Platform(msgspec.Struct, frozen=True):
     open_files: int  # the hard limit of a process
     slots: int | None  # of a worker, as the manifest wants it; None while that is invalid
     short_stop: ShortPatience | None  # set when the platform does not wait for the drain
+    limits: Sequence[str] = ()  # of memory, cpu and pids, those that tasks of the manifest have
+    whole: Sequence[str] | None = None  # which the daemon holds for whole jobs; None: none runs
 
 
 class HostFacts(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import IllegalTransition, ManifestError
 from jobrunner.locate import Located
 from jobrunner.manifest.spec import Manifest
+from jobrunner.runner.cgroups.discovery import LIMITS, folder_name, held_by
 from jobrunner.runner.openfiles import hard_limit_of, highest_limit
 from jobrunner.state import RunningDaemon, read_daemon
 
@@ -42,7 +43,7 @@ def read_host(
         daemon=daemon,
         service=service,
         zones=read_zones(sorted(set(zones))),
-        platform=_platform(manifest, daemon, service.environ),
+        platform=_platform(manifest, daemon, service.environ, located.state_folder),
         invalid=invalid,
     )
 
@@ -88,7 +89,10 @@ def _service(daemon: RunningDaemon | None, units: Sequence[Unit]) -> Service:
 
 
 def _platform(
-    manifest: Manifest | None, daemon: RunningDaemon | None, environ: Mapping[str, str] | None
+    manifest: Manifest | None,
+    daemon: RunningDaemon | None,
+    environ: Mapping[str, str] | None,
+    state_folder: Path,
 ) -> Platform:
     """As the daemon sees it, if it runs here; else as this process does."""
     pid = daemon.pid if daemon is not None and environ is not None else None
@@ -97,7 +101,19 @@ def _platform(
         return Platform(files, None, None)
     patience = find_patience(os.environ if environ is None else environ, pid)
     drain, longest = manifest.workers.drain, manifest.longest_stop()
-    return Platform(files, manifest.workers.slots, short_patience(drain, longest, patience))
+    return Platform(
+        files,
+        manifest.workers.slots,
+        short_patience(drain, longest, patience),
+        _limits_in(manifest),
+        None if pid is None else held_by(pid, folder_name(state_folder)),
+    )
+
+
+def _limits_in(manifest: Manifest) -> list[str]:
+    """Those of whole jobs that tasks have."""
+    given = [task.limits for task in manifest.tasks.values()]
+    return [name for name in LIMITS if any(getattr(each, name) is not None for each in given)]
 
 
 def _environ_of(pid: int) -> Mapping[str, str] | None:

@@ -163,4 +163,23 @@ def stop(facts: HostFacts) -> Finding:
     return warning("stop", short.what, short.why, short.fix)
 
 
-HOST_CHECKS = (manifest, folder, socket, disk, zones, daemon, systemd, files, stop)
+def limits(facts: HostFacts) -> Finding:
+    """Do limits hold for whole jobs?"""
+    wanted, whole = facts.platform.limits, facts.platform.whole
+    if not wanted:
+        return ok("limits", "no task limits its memory, processor time or processes")
+    if whole is None:
+        return ok("limits", "whether limits hold for whole jobs is told while the daemon runs")
+    lacking = [f"limits.{name}" for name in wanted if name not in whole]
+    if not lacking:
+        return ok("limits", f"limits hold for whole jobs: {', '.join(wanted)}")
+    return warning(
+        "limits",
+        f"{listed(lacking)} hold for each process of a job by itself",
+        why="the daemon can make no control group here that counts them for all together",
+        fix="run it by the unit of `jobrunner systemd`, which has Delegate=yes; or as root where "
+        "/sys/fs/cgroup can be written",
+    )
+
+
+HOST_CHECKS = (manifest, folder, socket, disk, zones, daemon, systemd, files, stop, limits)

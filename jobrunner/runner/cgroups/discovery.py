@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -89,6 +90,30 @@ def _useful(places: list[Place]) -> list[Place]:
     trackers = [place for place in useful if place.is_v2 or "pids" in place.controllers]
     frozen = [place for place in places if FREEZER in place.controllers]
     return useful if trackers else [*useful, *(each for each in frozen if each not in useful)]
+
+
+def folder_name(state_folder: Path) -> str:
+    """What the folders of a daemon are called: one daemon has a state folder at a time."""
+    return f"jobrunner-{sha256(str(state_folder).encode()).hexdigest()[:16]}"
+
+
+def held_by(pid: int, name: str) -> list[str]:
+    """Which of `LIMITS` a running daemon, with folders of that name, holds for whole jobs.
+
+    None where that cannot be seen: of another user's daemon.
+    """
+    proc = Path(f"/proc/{pid}")
+    try:
+        places = find_places((proc / "cgroup").read_text(), (proc / "mountinfo").read_text())
+    except OSError:
+        return []
+    held: set[str] = set()
+    for place in _useful(places):
+        own = f"{place.folder.removesuffix(f'/{name}/{MAIN}')}/{name}"
+        if os.path.isdir(own):
+            enabled = (folder.read(own, "cgroup.subtree_control") or "").split()
+            held |= {*enabled, "cpu"} if place.is_v2 else set(_wanted(place))
+    return [limit for limit in LIMITS if limit in held]
 
 
 def give_up(cgroups: Cgroups) -> None:

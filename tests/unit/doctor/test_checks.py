@@ -59,6 +59,10 @@ def test_where_all_is_well_every_check_says_ok() -> None:
             {"platform": Platform(1024, 64, ShortPatience("waits 10s", "killed", "wait"))},
             ("stop", Level.WARNING, "waits 10s"),
         ),
+        (
+            {"platform": Platform(1024, 64, None, ["memory", "pids"], ["cpu", "pids"])},
+            ("limits", Level.WARNING, "limits.memory hold for each process"),
+        ),
         ({"daemon": None}, ("daemon", Level.PROBLEM, "no daemon runs")),
         ({"service": Service(WATCHED, UNIT, False)}, ("systemd", Level.WARNING, str(UNIT))),
         (
