@@ -163,7 +163,11 @@ def holds_lock(folder: Path, pid: int) -> bool:
 
 
 def _has_locked(pid: int, file: os.stat_result) -> bool:
-    """Among the open files of the process is this one, with a lock. Source: proc_pid_fdinfo(5)."""
+    """Among the open files of the process is this one, locked. Source: proc_pid_fdinfo(5).
+
+    Sandboxes and network file systems do not tell locks: there it has to be open for writing, as
+    only a daemon opens it.
+    """
     process = Path(f"/proc/{pid}")
     if not Path("/proc/self/fdinfo").exists():
         return True
@@ -177,7 +181,9 @@ def _has_locked(pid: int, file: os.stat_result) -> bool:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(process / "fd" / name), file):
                 told = (process / "fdinfo" / name).read_text()
-                if re.search(r"^lock:.* FLOCK .* WRITE ", told, re.MULTILINE):
+                flags = re.search(r"^flags:\s*([0-7]+)", told, re.MULTILINE)
+                is_written = flags is not None and int(flags[1], 8) & os.O_ACCMODE == os.O_RDWR
+                if is_written or re.search(r"^lock:.* WRITE ", told, re.MULTILINE):
                     return True
     return False
 

@@ -195,7 +195,12 @@ OPERATIONS = (
         "status",
         "status:status",
         "Show the daemon, its workers and a row per task and cron; with an id, one job.",
-        ("jobrunner status", "jobrunner status --watch", "jobrunner status --json"),
+        (
+            "jobrunner status",
+            "jobrunner status --watch",
+            "jobrunner status --json",
+            "jobrunner status --trust",
+        ),
     ),
     CommandEntry(
         "stats",

@@ -17,7 +17,7 @@ import msgspec
 from jobrunner.clock import SystemClock
 from jobrunner.discover.answer import Discovery, Importing, ModuleProblem, Question
 from jobrunner.errors import Location, Problem
-from jobrunner.manifest.trust import Guard
+from jobrunner.manifest.trust import TRUST_VARIABLE, Guard
 from jobrunner.runner.descriptors import anonymous_file
 
 TIMEOUT = timedelta(seconds=30)
@@ -65,6 +65,8 @@ def _run_child(
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "jobrunner.discover", str(answer.fileno())],
         cwd=question.folder,
+        # A module that asks for its own manifest finds the one that was read: it was checked.
+        env={**os.environ, TRUST_VARIABLE: "1"},
         stdin=asked,
         stdout=output,
         stderr=output,

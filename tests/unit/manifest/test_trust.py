@@ -256,3 +256,13 @@ def test_an_env_file_that_is_not_there_yet_is_in_a_folder_of_ours_when_root_runs
     with pytest.raises(ManifestError):
         make_plan(manifest, os.environ, Guard.FOLDERS)
     make_plan(manifest, os.environ, Guard.FILES)
+
+
+def test_a_module_of_a_trusted_manifest_may_ask_for_that_manifest(
+    manifest: Path, folder: Path
+) -> None:
+    manifest.write_text("name: shop\nimports: [mine]\n")
+    manifest.chmod(0o666)
+    (folder / "mine.py").write_text("from jobrunner.locate import find_store\nfind_store()\n")
+
+    make_plan(manifest, os.environ, Guard.NONE)
