@@ -1,6 +1,6 @@
 """What clients do, each once, as operations that both the sync and the async client perform."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,9 +11,9 @@ from jobrunner.client.catalog import Catalog
 from jobrunner.client.outage import was_cut_off
 from jobrunner.client.request import JobRequest
 from jobrunner.clock import Clock, SystemClock
-from jobrunner.errors import IllegalTransition, StoreUnavailable
+from jobrunner.errors import IllegalTransition, StoreUnavailable, UsageError
 from jobrunner.message import Message
-from jobrunner.params import check_arguments, secret_names
+from jobrunner.params import as_text, check_arguments, secret_names
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
@@ -25,6 +25,7 @@ from jobrunner.store.requests import Command, Operation, Pipeline
 from jobrunner.store.settling import Settled
 from jobrunner.store.submission import Submission, Submitted, submit
 
+SHORTEST_REFUSED = 8  # characters; a shorter secret may stand in a key by chance
 DURABLE_WITHIN = timedelta(seconds=5)  # `everysec` writes each second; a busy disk needs more
 
 
@@ -94,6 +95,8 @@ def _submission(request: JobRequest, task: PublishedTask, today: date) -> Submis
             task.name, task.params, request.params, from_text=request.from_text, today=today
         )
     secrets = secret_names(task.params, arguments)
+    if secrets:
+        _refuse_as_name(request, {name: as_text(arguments[name]) for name in secrets})
     body = Message(task.name, arguments, labels=dict(request.labels), secrets=secrets)
     text = message.encode(body)
     message.check_size(len(text), task.most_arguments)
@@ -108,6 +111,18 @@ def _submission(request: JobRequest, task: PublishedTask, today: date) -> Submis
         key=request.key,
         after=request.after,
     )
+
+
+def _refuse_as_name(request: JobRequest, secrets: Mapping[str, str]) -> None:
+    """Keys and ids are shown to everybody, and name keys of the store. Raises UsageError."""
+    for word, text in (("key", request.key or ""), ("id", request.id)):
+        for name, secret in secrets.items():
+            if len(secret) >= SHORTEST_REFUSED and secret in text:
+                raise UsageError(
+                    f"the {word} of the job holds the value of its secret parameter {name!r}",
+                    why="keys and ids are shown wherever the job is",
+                    fix=f"make the {word} from something that is no secret",
+                )
 
 
 def _confirm_durable(keys: Keys, submitted: Sequence[Submitted]) -> Operation[None]:

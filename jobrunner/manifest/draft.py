@@ -25,7 +25,7 @@ class Draft:
     is_complete: bool
     functions: Set[str] = frozenset()  # tasks whose function was found
     faulty: Faulty = frozenset()  # parts that were left out of `file`, and those around them
-    withheld: set[str] = field(default_factory=set)  # variables that the store was filled in from
+    withheld: set[str] = field(default_factory=set)  # variables that no task inherits
 
     def has_faulty(self, path: Path) -> bool:
         """Whether the part at `path`, or one within it, was left out."""
@@ -59,7 +59,7 @@ class Draft:
                 yield self.problem(
                     (*path, index),
                     f"{name!r} is not inherited by jobs",
-                    "the store's address was filled in from it, and whoever has that may do all",
+                    "it opens the store, or is the secret of a task",
                     f"give it to one task by `env: {{{name}: {{env: {name}}}}}`",
                 )
 

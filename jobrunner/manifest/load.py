@@ -20,7 +20,7 @@ from jobrunner.manifest.merge_found import merge_found
 from jobrunner.manifest.naming import default_name
 from jobrunner.manifest.places import Path as KeyPath
 from jobrunner.manifest.places import Places
-from jobrunner.manifest.spec import Manifest, ManifestFile
+from jobrunner.manifest.spec import Manifest, ManifestFile, secret_variables
 from jobrunner.manifest.trust import Guard, Untrusted
 from jobrunner.manifest.values import Values
 
@@ -92,6 +92,7 @@ def read_manifest(
     is_complete = gathered.is_whole and "imports" not in gathered.root.entries
     draft = Draft(written, places, _declared(gathered), is_complete, faulty=around(faulty))
     draft.withheld.update(name for at, name in values.references if at[0] == "store")
+    draft.withheld.update(secret_variables(written))
     checked = _first(chain(check(draft), also(draft)))
     found = [*gathered.problems, *values.problems, *problems, *checked]
     if found:

@@ -309,6 +309,13 @@ class ManifestFile(Spec):
     crons: dict[str, CronSpec] = Field({}, description="The crons, by name.")
 
 
+def secret_variables(file: ManifestFile) -> set[str]:
+    """The variables that are read as secrets of tasks."""
+    layers = [file.env, file.defaults.env, *(task.env for task in file.tasks.values())]
+    refs = [value for env in layers for value in env.values() if isinstance(value, SecretRef)]
+    return {ref.env for ref in refs if ref.env is not None}
+
+
 class Manifest(ManifestFile):
     """The effective manifest: nothing in it is left to be merged. Survives a trip through JSON."""
 
@@ -345,9 +352,7 @@ class Manifest(ManifestFile):
 
     def withheld_variables(self) -> frozenset[str]:
         """Variables of the daemon's environment that no job gets, but who has it as its secret."""
-        layers = [self.env, *(task.env for task in self.tasks.values())]
-        refs = [value for env in layers for value in env.values() if isinstance(value, SecretRef)]
-        named = {ref.env for ref in refs if ref.env is not None}
+        named = secret_variables(self)
         return frozenset([*named, *self.store_variables, *self.secret_variables])
 
     def env_layers(self, task: Task) -> list[tuple[list[str], Env]]:

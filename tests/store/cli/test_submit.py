@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from jobrunner.model import JobState, Priority
 from jobrunner.params import ParamSpec, ParamType
 from jobrunner.store.address import StoreAddress
@@ -248,3 +250,17 @@ def test_a_value_that_no_process_can_be_given_makes_no_job(invoke: Invoke, store
 
     assert outcome.code == 2
     assert "must have at most 131066 bytes, not 140000" in outcome.stderr
+
+
+@pytest.mark.parametrize("token", ["s3cret-token", "short"])
+def test_a_key_that_holds_a_secret_is_refused_and_not_repeated(
+    invoke: Invoke, declared: Store, token: str
+) -> None:
+    outcome = invoke("submit", "backup", f"token={token}", "--key", f"once-{token}")
+
+    if token == "short":
+        assert outcome.code == 0
+        return
+    assert outcome.code == 2
+    assert "holds the value of its secret parameter 'token'" in outcome.stderr
+    assert token not in outcome.stderr

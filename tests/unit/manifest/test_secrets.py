@@ -71,16 +71,19 @@ def test_a_wrong_way_to_hand_over_a_secret_is_told(env: str, what: str, fix: str
     assert fix in (problem.fix or "")
 
 
-def test_the_stores_variable_cannot_be_inherited() -> None:
+def test_what_is_withheld_cannot_be_inherited() -> None:
     text = """
         store: {url: "${URL}"}
         defaults: {inherit_env: [URL]}
-        tasks: {a: {shell: "true", inherit_env: [OTHER, URL]}}
+        tasks:
+          a: {shell: "true", inherit_env: [OTHER, URL, TOKEN]}
+          b: {shell: "true", env: {T: {env: TOKEN}}}
         """
 
     found = problems(text, ENVIRON)
 
-    assert [problem.what for problem in found] == ["'URL' is not inherited by jobs"] * 2
+    names = ("URL", "URL", "TOKEN")
+    assert [problem.what for problem in found] == [f"'{n}' is not inherited by jobs" for n in names]
     assert "env: {URL: {env: URL}}" in (found[0].fix or "")
 
 
