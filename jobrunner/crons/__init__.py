@@ -6,7 +6,7 @@ croniter is imported when an expression is parsed, not before: the CLI's fast pa
 from jobrunner.crons.changes import ClockChange, clock_changes, clock_note
 from jobrunner.crons.errors import InvalidCron, NeverFires
 from jobrunner.crons.model import Cron
-from jobrunner.crons.parse import interval_cron, parse_cron
+from jobrunner.crons.parse import KnownRules, interval_cron, parse_cron
 from jobrunner.crons.times import FireSpan, fire_span, fire_times, next_fire
 from jobrunner.crons.words import describe, interval_note
 
@@ -15,6 +15,7 @@ __all__ = [
     "Cron",
     "FireSpan",
     "InvalidCron",
+    "KnownRules",
     "NeverFires",
     "clock_changes",
     "clock_note",

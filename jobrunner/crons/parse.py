@@ -35,14 +35,17 @@ LONGEST_EXPRESSION = 1000  # characters
 KINDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 
+# By the expression, and the cron's name where that has a say. Rules remember what they were asked
+# last: those that share them belong to one thread.
+KnownRules = dict[tuple[str, str], Rule]
 _MIDNIGHT = list(zip(tokens("0 0 0 * * *"), KINDS, strict=True))
 
 
-def parse_cron(expression: str, timezone: str, name: str) -> Cron:
+def parse_cron(expression: str, timezone: str, name: str, known: KnownRules | None = None) -> Cron:
     """The cron of an expression whose times are local to `timezone`.
 
     Five fields, or six with seconds first; an alias; `@every 90s`; `@reboot`. `name` decides what
-    `H` stands for. Raises InvalidCron.
+    `H` stands for. `known` has what was read already, and takes up this one. Raises InvalidCron.
     """
     zone = find_zone(timezone)
     if len(expression) > LONGEST_EXPRESSION:
@@ -64,7 +67,12 @@ def parse_cron(expression: str, timezone: str, name: str) -> Cron:
         if keyword == REBOOT:
             return Cron(name, expression, zone)
         found = tokens(_expanded(found[0]))
-    return Cron(name, expression, zone, _rule(found, name))
+    if known is None:
+        return Cron(name, expression, zone, _rule(found, name))
+    key = (found[0].expression, name if "h" in found[0].expression.lower() else "")
+    if key not in known:
+        known[key] = _rule(found, name)
+    return Cron(name, expression, zone, known[key])
 
 
 def interval_cron(interval: timedelta, timezone: str, name: str) -> Cron:

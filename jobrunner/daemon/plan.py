@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from jobrunner.crons import Cron, InvalidCron, describe, interval_cron, parse_cron
+from jobrunner.crons import Cron, InvalidCron, KnownRules, describe, interval_cron, parse_cron
 from jobrunner.daemon.remarks import Remarks, remarks_on
 from jobrunner.discover import discover
 from jobrunner.errors import ManifestError, Problem
@@ -41,12 +42,14 @@ def make_plan(path: Path, environ: Mapping[str, str], guard: Guard = Guard.NONE)
 
     `guard` says who may write what is read. Raises ManifestError with all problems.
     """
-    loaded = load_manifest(path, environ, check_expressions, guard)
+    rules: KnownRules = {}  # read once, though they are looked at three times
+    check = partial(check_expressions, rules=rules)
+    loaded = load_manifest(path, environ, check, guard)
     _check_env_files(loaded, guard)
-    loaded = with_found_tasks(loaded, _found(loaded, guard), check_expressions)
+    loaded = with_found_tasks(loaded, _found(loaded, guard), check)
     manifest = _with_adhoc(loaded)
     crons = [
-        ScheduledCron(name, spec, parse(name, spec), loaded.manifest.tasks[spec.task])
+        ScheduledCron(name, spec, parse(name, spec, rules), loaded.manifest.tasks[spec.task])
         for name, spec in loaded.manifest.crons.items()
     ]
     return Plan(manifest, crons, _digest(loaded.files), remarks_on(loaded, crons, environ))
@@ -113,34 +116,34 @@ def _found(loaded: LoadedManifest, guard: Guard) -> list[FoundTask]:
     return discovery.found
 
 
-def check_expressions(draft: Draft) -> Iterator[Problem]:
+def check_expressions(draft: Draft, rules: KnownRules) -> Iterator[Problem]:
     """The problems of expressions and intervals, whatever else is wrong with their crons."""
     for name, spec in draft.file.crons.items():
         key = "cron" if spec.every is None else "every"
-        yield from _check_expression(draft, name, spec, ("crons", name, key))
+        yield from _check_expression(draft, name, spec, ("crons", name, key), rules)
     for name, task in draft.file.tasks.items():
         if task.cron is not None:
             spec = CronSpec(task=name, cron=task.cron)
-            yield from _check_expression(draft, name, spec, ("tasks", name, "cron"))
+            yield from _check_expression(draft, name, spec, ("tasks", name, "cron"), rules)
 
 
 def _check_expression(
-    draft: Draft, name: str, spec: CronSpec, path: tuple[str, str, str]
+    draft: Draft, name: str, spec: CronSpec, path: tuple[str, str, str], rules: KnownRules
 ) -> Iterator[Problem]:
     if (spec.cron is None) == (spec.every is None):
         return  # it has both or none of them, which is told
     try:
         # A wrong zone is told by itself, and has no say here.
-        parse(name, spec.model_copy(update={"timezone": "UTC"}))
+        parse(name, spec.model_copy(update={"timezone": "UTC"}), rules)
     except InvalidCron as error:
         yield Problem(draft.places.locate(path), error.what, error.why, error.fix, error.excerpt)
 
 
-def parse(name: str, spec: CronSpec) -> Cron:
+def parse(name: str, spec: CronSpec, rules: KnownRules | None = None) -> Cron:
     """The schedule of a cron of the manifest. Raises InvalidCron."""
     if spec.every is not None:
         return interval_cron(spec.every, spec.timezone, name)
-    return parse_cron(spec.cron or "", spec.timezone, name)
+    return parse_cron(spec.cron or "", spec.timezone, name, rules)
 
 
 def published(plan: Plan) -> Published:
