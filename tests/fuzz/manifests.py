@@ -54,6 +54,7 @@ BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "max_bytes": st.sampled_from(("1M", 1000)),
     "url": st.sampled_from(("redis://localhost", "unix:///run/s", "${X}", "rediss://u:p@h:1/2")),
     "type": st.sampled_from(("string", "integer", "number", "boolean", "date", "datetime", "any")),
+    "interpreter": st.sampled_from(("bash", "/bin/sh", ["python3", "-u"])),
     "pattern": st.sampled_from(("[a-z]+", "x|y")),
     "include": st.sampled_from(("nothing.d/*.yaml", [], "/nonexistent/x.yaml")),
     "imports": st.lists(st.sampled_from(("shop.jobs", "a")), max_size=2),
