@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from jobrunner.cli.store import OpenStore
     from jobrunner.locate import Chosen, Located, Use
+    from jobrunner.store.address import StoreAddress
+    from jobrunner.store.patience import Patience
 
 PIPE_WIDTH = 10_000  # cells: in a pipe nothing is cut, and no table is wider than its contents
 
@@ -126,13 +128,31 @@ class CliContext:
     def store(self, timeout: float | None = None, use: "Use | None" = None) -> "OpenStore":
         """The manifest's store; nothing is connected before its first use.
 
-        `timeout` for connecting and for each reply, seconds; the first use decides.
+        `timeout` for connecting and for each reply, seconds; the first use decides. Without it the
+        command has patience, and tells what it waits for.
         """
         from jobrunner.cli.store import OpenStore
 
         if self._store is None:
-            self._store = OpenStore(self.located(use).address, timeout)
+            address = self.located(use).address
+            patience = None if timeout else self.patience_with(address)
+            self._store = OpenStore(address, timeout, patience)
         return self._store
+
+    def patience_with(self, address: "StoreAddress") -> "Patience":
+        """How long this command waits for a store that does not answer; longer if its URL says so.
+
+        Raises UsageError for a URL that cannot be used.
+        """
+        from jobrunner.store.address import TIMEOUT_S
+        from jobrunner.store.patience import GIVE_UP_AFTER_S, Patience
+
+        def tell() -> None:
+            self.note(f"waiting for the store at {address}, which does not answer")
+            self.stderr.flush()
+
+        timeout = address.endpoint().timeout
+        return Patience(tell, timeout if timeout > TIMEOUT_S else GIVE_UP_AFTER_S)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -95,7 +95,8 @@ class _Examination:
         keys = Keys(self._located.name)
         settings = self._plan.manifest.store if self._plan else None
         on_disk = published(self._plan) if self._plan else None
-        with StoreConnection(self._located.address) as connection:
+        patience = self._cli.patience_with(self._located.address)
+        with StoreConnection(self._located.address, patience=patience) as connection:
             server = read_server(connection, self._cli.clock, host, settings)
             strange = connection.run(read_strange_keys(keys))
             findings = [*diagnose_server(server), judge_keys(strange)]

@@ -7,6 +7,7 @@ from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.keys import Keys
 from jobrunner.store.lookup import find_id
+from jobrunner.store.patience import Patience
 from jobrunner.store.requests import Operation
 
 if TYPE_CHECKING:
@@ -18,18 +19,25 @@ T = TypeVar("T")
 class OpenStore:
     """A namespace on its server: performs operations, and has a client for submits and waits."""
 
-    def __init__(self, address: StoreAddress, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        address: StoreAddress,
+        timeout: float | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         """`timeout` of what is not the client's, seconds, instead of the address's own."""
         self.address = address
         self.keys = Keys(address.name)
-        self._connection = StoreConnection(address, timeout)
+        self._patience = patience
+        self._connection = StoreConnection(address, timeout, patience=patience)
 
     @cached_property
     def client(self) -> "Client":
         """For submits, and for waiting until jobs end."""
         from jobrunner.client.sync import Client
 
-        return Client(self.address.name, self.address.url, socket=self.address.socket)
+        address = self.address
+        return Client(address.name, address.url, socket=address.socket, patience=self._patience)
 
     def run(self, operation: Operation[T]) -> T:
         """Perform an operation. Raises StoreUnavailable."""

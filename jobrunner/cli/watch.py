@@ -19,6 +19,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.store.overview import read_overview
 
 REFRESH_S = 1.0
+ANSWER_S = 2.0  # of the store: the screen tells when it takes longer, and keys must be answered
 QUIT_KEYS = "qQ\x1b\x03"  # also Escape, and Ctrl-C where the terminal sends it as a key
 
 
@@ -36,7 +37,7 @@ def watch_status(cli: CliContext) -> None:
 
 
 def _frame(cli: CliContext, console: Console) -> RenderableType:
-    store = cli.store()
+    store = cli.store(ANSWER_S)
     try:
         overview = store.run(read_overview(store.keys))
     except StoreUnavailable as error:

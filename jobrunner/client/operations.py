@@ -1,5 +1,6 @@
 """What clients do, each once, as operations that both the sync and the async client perform."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from jobrunner.store.cancelling import cancel
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.logs import LogLine, read_log
+from jobrunner.store.patience import GIVE_UP_AFTER_S
 from jobrunner.store.published import PublishedTask
 from jobrunner.store.records import job_not_found
 from jobrunner.store.removal import delete_jobs
@@ -154,17 +156,20 @@ def _confirm_durable(keys: Keys, submitted: Sequence[Submitted]) -> Operation[No
 class Repeats:
     """When a submit is repeated: after a loss in mid-flight, a few times, since it is idempotent.
 
-    A server that was never reached, or refuses, is reported at once.
+    A server that was never reached, or refuses, is reported at once; so is one that has not
+    answered for as long as a command waits.
     """
 
     PAUSES_S = (0.0, 0.1, 0.3, 1.0)  # a server that is restarted needs about a second
 
     def __init__(self) -> None:
         self._pauses = list(self.PAUSES_S)
+        self._began_at = time.monotonic()
 
     def pause_after(self, error: StoreUnavailable) -> float:
         """Seconds to wait before the next try. Raises the error when there is none."""
         is_first = len(self._pauses) == len(self.PAUSES_S)
-        if not self._pauses or (is_first and not was_cut_off(error)):
+        took_s = time.monotonic() - self._began_at
+        if not self._pauses or took_s >= GIVE_UP_AFTER_S or (is_first and not was_cut_off(error)):
             raise error
         return self._pauses.pop(0)

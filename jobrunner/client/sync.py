@@ -16,6 +16,7 @@ from jobrunner.model import Job, JobState
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.logs import LogLine
+from jobrunner.store.patience import Patience
 from jobrunner.store.records import read_job, read_jobs
 from jobrunner.store.requests import Operation
 from jobrunner.store.submission import Submitted, retry_job
@@ -30,12 +31,23 @@ class Client:
     the store cannot be reached.
     """
 
-    def __init__(self, name: str, url: str | None = None, *, socket: str | None = None) -> None:
-        """`name` is the manifest's; `url` is `store.url`, `socket` that of an embedded server."""
+    def __init__(
+        self,
+        name: str,
+        url: str | None = None,
+        *,
+        socket: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """`name` is the manifest's; `url` is `store.url`, `socket` that of an embedded server.
+
+        `patience` is for a command that tells a person what it waits for.
+        """
         self.address = StoreAddress(name, url=url, socket=socket)
         self._operations = Operations.of(name)
-        self._connection = StoreConnection(self.address)
-        self._ends = Ends(self.address, self._connection, self._operations.clock)
+        self._patience = patience
+        self._connection = StoreConnection(self.address, patience=patience)
+        self._ends = Ends(self.address, self._connection, self._operations.clock, patience)
 
     @classmethod
     def from_manifest(cls, path: str | Path | None = None) -> Self:
@@ -139,6 +151,8 @@ class Client:
             try:
                 return self._connection.run(operation())
             except StoreUnavailable as error:
+                if self._patience is not None and self._patience.is_over():
+                    raise
                 time.sleep(repeats.pause_after(error))
 
 

@@ -30,6 +30,7 @@ from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, sta
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import check_server
 from jobrunner.store.connection import StoreConnection
+from jobrunner.store.patience import Patience
 
 TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/usr/tmp")  # where Python looks after the variables
 
@@ -182,7 +183,11 @@ def _warn_of_short_patience(plan: Plan, environ: Mapping[str, str]) -> None:
 
 def _check(address: StoreAddress, clock: Clock) -> None:
     """Refuse a server that would lose jobs; warn of what is unwise."""
-    with StoreConnection(address) as connection:
+
+    def tell() -> None:
+        EventLog().warning("waiting for the store, which does not answer", store=address)
+
+    with StoreConnection(address, patience=Patience(tell)) as connection:
         findings = check_server(connection, clock)
     for finding in findings:
         if finding.is_refusal:

@@ -23,10 +23,12 @@ from jobrunner.embedded.binary import AUTO, Choice, find_binary, server_environ
 from jobrunner.embedded.files import ServerFiles, is_locked, try_lock
 from jobrunner.embedded.versions import Program, data_file, running_program
 from jobrunner.errors import StoreUnavailable
+from jobrunner.log import EventLog
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.checks import info_fields
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.failures import ReplyError
+from jobrunner.store.patience import Patience
 from jobrunner.store.requests import Command
 
 LOG_LINES = 5  # of the server's log, in an error
@@ -267,7 +269,11 @@ class EmbeddedServer:
         )
 
     def _request(self, *args: str) -> bytes:
-        with StoreConnection(self.address(""), timeout=self._answer_s) as connection:
+        def tell() -> None:
+            EventLog().warning("waiting for the embedded server, which does not answer")
+
+        address, patience = self.address(""), Patience(tell, self._answer_s)
+        with StoreConnection(address, timeout=self._answer_s, patience=patience) as connection:
             reply: bytes = connection.execute(Command(args))
             return reply
 

@@ -13,13 +13,15 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.failures import TIMEOUTS, BrokenReply, ReplyError, outage
+from jobrunner.store.patience import Patience
 from jobrunner.store.requests import Operation, Request, Series, Single
 from jobrunner.store.wire import (
     INCOMPLETE,
@@ -48,13 +50,34 @@ AHEAD = 1  # requests of a series that are under way when the next is made
 SHORTEST_S = 0.001  # a timeout of 0 would make the socket non-blocking
 
 
+@contextmanager
+def _waiting_again() -> Iterator[None]:
+    """A timeout is no failure: who has patience decides whether it is over."""
+    try:
+        yield
+    except TIMEOUTS as error:
+        if error.errno == errno.ETIMEDOUT:  # the network's, not ours
+            raise
+
+
 class StoreConnection:
     """A connection for synchronous code. Threads may share it: they take turns."""
 
-    def __init__(self, address: StoreAddress, timeout: float | None = None) -> None:
-        """`timeout` for a reply, seconds, instead of the address's own (default 10)."""
+    def __init__(
+        self,
+        address: StoreAddress,
+        timeout: float | None = None,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
+        """`timeout` for a reply, seconds, instead of the address's own (default 10).
+
+        `patience` is that of a command, for all that it tries together.
+        """
         self.address = address
         self._endpoint = address.endpoint(timeout)
+        self._patience = patience
+        self._until = 0.0  # monotonic: the time that a request has, as far as there is patience
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._socket: socket.socket | None = None
@@ -149,9 +172,20 @@ class StoreConnection:
         packed, count = pack(request)
         if count:
             sock = self._opened() if waiting else self._ready_socket()
-            self._set_timeout(sock, self._endpoint.timeout + block_seconds(request))
-            sock.sendall(packed)
+            self._send_all(sock, packed, self._endpoint.timeout + block_seconds(request))
         waiting.append((request, count))
+
+    def _send_all(self, sock: socket.socket, packed: bytes, timeout: float) -> None:
+        if self._patience is None:
+            self._set_timeout(sock, timeout)
+            sock.sendall(packed)
+            return
+        self._until = time.monotonic() + timeout
+        rest = memoryview(packed)
+        while rest:
+            self._set_timeout(sock, self._patience.next_wait(self._until))
+            with _waiting_again():
+                rest = rest[sock.send(rest) :]
 
     def _receive(self, waiting: deque[tuple[Single, int]]) -> list[Any]:
         """The reply to what was sent first; to all of it, when a script has to be loaded again."""
@@ -168,7 +202,7 @@ class StoreConnection:
     def _result_with_scripts(self, request: Single, replies: list[Any]) -> Any:
         forgotten = unknown_scripts(replies)
         packed, count = pack_again(request, forgotten)
-        self._opened().sendall(packed)
+        self._send_all(self._opened(), packed, self._endpoint.timeout)
         replace_replies(replies, forgotten, self._read(count))
         return result(request, replies, self.address)
 
@@ -187,11 +221,22 @@ class StoreConnection:
 
     def _read_reply(self, sock: socket.socket) -> Any:
         while (reply := self._reader.gets()) is INCOMPLETE:
-            received = sock.recv(READ_SIZE)
+            received = self._read_some(sock)
             if not received:
                 raise BrokenReply("it closed the connection")
             self._reader.feed(received)
         return reply
+
+    def _read_some(self, sock: socket.socket) -> bytes:
+        if self._patience is None:
+            return sock.recv(READ_SIZE)
+        while True:
+            self._set_timeout(sock, self._patience.next_wait(self._until))
+            with _waiting_again():
+                received = sock.recv(READ_SIZE)
+                self._patience.heard()
+                self._until = time.monotonic() + self._endpoint.timeout
+                return received
 
     def _read_push(self, timeout: float | None) -> Any:
         sock = self._opened()
@@ -212,7 +257,7 @@ class StoreConnection:
         if self._socket is not None and self._has_hung_up(self._socket):
             self._drop()
         if self._socket is None:
-            self._socket = open_socket(self._endpoint)
+            self._socket = open_socket(self._endpoint, self._patience)
             self._timeout = self._endpoint.timeout
             self._open_session(self._socket)
         return self._socket
@@ -222,7 +267,7 @@ class StoreConnection:
         commands = self._endpoint.handshake()
         if not commands:
             return
-        sock.sendall(pack_commands(commands))
+        self._send_all(sock, pack_commands(commands), self._endpoint.timeout)
         for reply in [self._read_reply(sock) for _ in commands]:
             if isinstance(reply, ReplyError):
                 self._drop()

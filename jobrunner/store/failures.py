@@ -109,6 +109,8 @@ def outage(error: Exception, address: StoreAddress) -> StoreUnavailable:
             why=f"nothing answers at {address.socket}",
             fix="start it with `jobrunner run`",
         )
+    if isinstance(error, TIMEOUTS):
+        return _no_answer(address)
     if address.is_embedded:
         return StoreUnavailable(
             f"the embedded server was lost: {_network_reason(error)[0]}",
@@ -128,6 +130,21 @@ def is_server_away(error: StoreUnavailable) -> bool:
     if isinstance(cause, ReplyError):
         return cause.code == "LOADING"
     return isinstance(cause, ConnectionRefusedError | FileNotFoundError)
+
+
+def _no_answer(address: StoreAddress) -> StoreUnavailable:
+    """A server that lives and says nothing, or a network that drops what is sent."""
+    if address.is_embedded:
+        return StoreUnavailable(
+            "the embedded server gives no answer in time",
+            why=f"it takes connections at {address.socket}; it may be stopped, or swamped",
+            fix="`jobrunner stop`, then start the daemon again: it replaces a server that hangs",
+        )
+    return StoreUnavailable(
+        f"the store at {address} cannot be reached: no answer in time",
+        why="the server may be stopped or swamped, or the network drops what is sent",
+        fix="check the server, its load, and the network",
+    )
 
 
 def _network_reason(error: Exception) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.failures import BrokenReply, outage
+from jobrunner.store.patience import Patience
 from jobrunner.store.requests import Command, Pipeline
 from jobrunner.store.wire import NETWORK_ERRORS, pack, result
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 class BlockingSubscription:
     """Connected from the first message asked for; `close` it in the end."""
 
-    def __init__(self, address: StoreAddress, channels: Sequence[str]) -> None:
-        self._connection = StoreConnection(address)
+    def __init__(
+        self, address: StoreAddress, channels: Sequence[str], patience: Patience | None = None
+    ) -> None:
+        """`patience` is for connecting; no message means nothing."""
+        self._connection = StoreConnection(address, patience=patience)
         self._subscribe = _subscribe(channels)
 
     def connect(self) -> None:

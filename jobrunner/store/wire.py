@@ -4,10 +4,14 @@ What the synchronous and the asynchronous connection have in common. Protocol 2,
 """
 
 import os
+import select
 import socket
 import struct
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -17,6 +21,7 @@ from jobrunner.manifest.trust import user_name
 from jobrunner.store.address import Endpoint, StoreAddress
 from jobrunner.store.damage import NOT_REPLACED, in_place_of
 from jobrunner.store.failures import STALE_CODES, BrokenReply, ReplyError, refusal
+from jobrunner.store.patience import Patience
 from jobrunner.store.private import peer_uid
 from jobrunner.store.requests import Argument, Command, Pipeline, Script, Single
 from jobrunner.store.scripts import lua_script
@@ -128,31 +133,30 @@ def has_stale_session(error: StoreUnavailable) -> bool:
     return isinstance(error.__cause__, ReplyError) and error.__cause__.code in STALE_CODES
 
 
-def open_socket(endpoint: Endpoint) -> socket.socket:
+def open_socket(endpoint: Endpoint, patience: Patience | None = None) -> socket.socket:
     """A connected socket, with TLS where asked for, that waits as the endpoint says.
 
-    Raises OSError.
+    To connect may not take longer than the patience lasts. Raises OSError.
     """
-    sock = _open(endpoint)
+    sock = _open(endpoint, patience)
     set_timeout(sock, endpoint.timeout)
     return sock
 
 
-def _open(endpoint: Endpoint) -> socket.socket:
+def _open(endpoint: Endpoint, patience: Patience | None) -> socket.socket:
     if endpoint.path is not None:
-        sock = _connected(socket.AF_UNIX, endpoint.path, endpoint.connect_timeout)
+        timeout = endpoint.connect_timeout
+        sock = _connected(socket.AF_UNIX, endpoint.path, timeout, patience)
         refuse_foreign(sock, endpoint)
         return sock
     failure: OSError = OSError("the host has no address")
-    for family, _, _, _, where in socket.getaddrinfo(
-        endpoint.host, endpoint.port, type=socket.SOCK_STREAM
-    ):
+    for family, _, _, _, where in _addresses(endpoint, patience):
         try:
-            plain = _connected(family, where, endpoint.connect_timeout)
+            plain = _connected(family, where, endpoint.connect_timeout, patience)
         except OSError as error:
             failure = error
             continue
-        return _with_tls(plain, endpoint)
+        return _with_tls(plain, endpoint, patience)
     raise failure
 
 
@@ -175,11 +179,43 @@ def refuse_foreign(sock: socket.socket, endpoint: Endpoint) -> None:
     )
 
 
-def _connected(family: int, where: Any, timeout: float) -> socket.socket:
+def _addresses(endpoint: Endpoint, patience: Patience | None) -> list[Any]:
+    """Of the host. A name server that does not answer is waited for in a thread: nothing else can
+    end that wait.
+    """
+
+    def look() -> list[Any]:
+        return socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+
+    def look_in_thread() -> None:
+        try:
+            answer.append(look())
+        except Exception as error:  # raised where the answer is waited for
+            answer.append(error)
+
+    if patience is None:
+        return look()
+    answer: list[Any] = []
+    until = time.monotonic() + endpoint.connect_timeout
+    thread = threading.Thread(target=look_in_thread, daemon=True)
+    thread.start()
+    while not answer:
+        thread.join(patience.next_wait(until))
+    [found] = answer
+    if isinstance(found, Exception):
+        raise found
+    addresses: list[Any] = found
+    return addresses
+
+
+def _connected(family: int, where: Any, timeout: float, patience: Patience | None) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.settimeout(timeout)
-        sock.connect(where)
+        if patience is None:
+            sock.settimeout(timeout)
+            sock.connect(where)
+        else:
+            _connect_patiently(sock, where, time.monotonic() + timeout, patience)
         set_options(sock)
     except BaseException:
         sock.close()
@@ -187,11 +223,35 @@ def _connected(family: int, where: Any, timeout: float) -> socket.socket:
     return sock
 
 
-def _with_tls(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+def _connect_patiently(sock: socket.socket, where: Any, until: float, patience: Patience) -> None:
+    sock.settimeout(patience.next_wait(until))
+    with suppress(TimeoutError):  # the kernel goes on connecting
+        sock.connect(where)
+        return
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    while not poll.poll(patience.next_wait(until) * 1000):
+        pass
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _with_tls(sock: socket.socket, endpoint: Endpoint, patience: Patience | None) -> socket.socket:
     if endpoint.tls is None:
         return sock
     try:
-        return endpoint.tls.context().wrap_socket(sock, server_hostname=endpoint.host)
+        context, host = endpoint.tls.context(), endpoint.host
+        if patience is None:
+            return context.wrap_socket(sock, server_hostname=host)
+        wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        sock = wrapped  # which has taken the descriptor over
+        until = time.monotonic() + endpoint.connect_timeout
+        while True:
+            wrapped.settimeout(patience.next_wait(until))
+            with suppress(TimeoutError):
+                wrapped.do_handshake()
+                return wrapped
     except BaseException:
         sock.close()
         raise

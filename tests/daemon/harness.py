@@ -429,6 +429,11 @@ class ExternalServer:
         user = f":{password}@" if password else ""
         return f"unix://{user}{self._server.address('').socket}"
 
+    def pid(self) -> int:
+        pid = self._server.pid()
+        assert pid is not None
+        return pid
+
     def set_password(self, password: str) -> None:
         """Ask every client for this password from now on; empty for none."""
         with StoreConnection(StoreAddress("", url=self.url)) as connection:
