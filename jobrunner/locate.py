@@ -20,7 +20,7 @@ from jobrunner.errors import ManifestError, UsageError
 from jobrunner.manifest.naming import NAME_RULE, default_name, is_valid_name
 from jobrunner.manifest.trust import TRUST_VARIABLE, Guard, open_guarded
 from jobrunner.runner.withheld import whole_environment
-from jobrunner.state import state_folder, state_home
+from jobrunner.state import expanded, state_folder, state_home
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.private import read_private, write_private
 
@@ -159,13 +159,13 @@ def _noted(manifest: Path, environ: Mapping[str, str], guard: Guard) -> Located 
         if not _version(manifest, guard).items() <= fields.items():
             return None
         return _embedded(manifest, fields["name"], Path(fields["state_folder"]))
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, UsageError):
         return None
 
 
 def _note_of(manifest: Path, environ: Mapping[str, str]) -> Path:
     if own := environ.get("JOBRUNNER_STATE"):
-        return Path(own).expanduser() / "endpoint.json"
+        return expanded(own) / "endpoint.json"
     digest = sha1(os.fsencode(manifest.absolute()), usedforsecurity=False).hexdigest()
     return state_home(environ) / ".endpoints" / f"{digest[:16]}.json"
 
@@ -196,8 +196,17 @@ def _read(manifest: Path, environ: Mapping[str, str], guard: Guard) -> Located:
         )
     url = _filled_in(top.url, ("store", "url"), environ)
     if url:
-        return Located(manifest, name, state_folder(name, environ), StoreAddress(name, url=url))
+        folder = _folder_if_any(name, environ)
+        return Located(manifest, name, folder, StoreAddress(name, url=url))
     return _embedded(manifest, name, _folder_in_use(name, environ))
+
+
+def _folder_if_any(name: str, environ: Mapping[str, str]) -> Path:
+    """The state folder; for a user without a home, one that nobody has: a client needs none."""
+    try:
+        return state_folder(name, environ)
+    except UsageError:
+        return Path("/nonexistent", name)
 
 
 def _embedded(manifest: Path, name: str, folder: Path) -> Located:

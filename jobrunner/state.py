@@ -21,7 +21,7 @@ from typing import Self
 import msgspec
 
 from jobrunner.clock import rfc3339
-from jobrunner.errors import IllegalTransition
+from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.store.private import make_private, open_private
 
 LOCK_FILE = "daemon.lock"
@@ -43,10 +43,11 @@ def state_folder(name: str, environ: Mapping[str, str]) -> Path:
     """Where the state of a namespace is kept; the folder may not exist yet.
 
     `$JOBRUNNER_STATE` is the folder itself. Under systemd it is in `$STATE_DIRECTORY`,
-    otherwise in `$XDG_STATE_HOME/jobrunner` or `~/.local/state/jobrunner`.
+    otherwise in `$XDG_STATE_HOME/jobrunner` or `~/.local/state/jobrunner`. Raises UsageError when
+    none of them says where, and the user has no home.
     """
     if own := environ.get("JOBRUNNER_STATE"):
-        return Path(own).expanduser().absolute()
+        return expanded(own).absolute()
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         folder = Path(given)
         return folder if folder.name == name else folder / name
@@ -54,11 +55,30 @@ def state_folder(name: str, environ: Mapping[str, str]) -> Path:
 
 
 def state_home(environ: Mapping[str, str]) -> Path:
-    """The folder of all namespaces of this user."""
+    """The folder of all namespaces of this user. Raises UsageError for one without a home."""
     if base := environ.get("XDG_STATE_HOME"):
         return Path(base, "jobrunner")
-    home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    try:
+        home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise _homeless() from None
     return Path(home, ".local", "state", "jobrunner")
+
+
+def expanded(path: str) -> Path:
+    """The path with `~` at its begin filled in. Raises UsageError for a user without a home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise _homeless() from None
+
+
+def _homeless() -> UsageError:
+    return UsageError(
+        "there is no place for the state: this user has no home",
+        why=f"HOME is not set, and uid {os.getuid()} has no entry in passwd",
+        fix="set JOBRUNNER_STATE to a folder of this user",
+    )
 
 
 def prepare_state_folder(folder: Path, environ: Mapping[str, str] | None = None) -> str | None:

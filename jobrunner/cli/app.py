@@ -1,5 +1,6 @@
 """The CLI's entry and its one error boundary: an error becomes a message and an exit code."""
 
+import errno
 import os
 import sys
 import traceback
@@ -10,18 +11,29 @@ from typer._click import Command
 
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import build_group
+from jobrunner.cli.streams import open_streams, output_file
 from jobrunner.cli.usage import translated
 from jobrunner.errors import ExitCode, JobrunnerError, UsageError
 
+# What a machine may lack, and what helps.
+WANTS = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room within this user's quota",
+    errno.EROFS: "name a folder that can be written to, e.g. by JOBRUNNER_STATE",
+    errno.EACCES: "give this user the right to it",
+    errno.EPERM: "give this user the right to it",
+    errno.EMFILE: "raise the limit of open files: `ulimit -n`",
+    errno.ENFILE: "close files: the whole machine is at its limit",
+    errno.ENOMEM: "free some memory",
+    errno.EAGAIN: "end some processes or threads: this user is at its limit",
+    errno.EIO: "look at the disk or terminal: it fails",
+}
 COMPLETION_VARIABLE = "_JOBRUNNER_COMPLETE"  # set by the shells' completion scripts
 
 
 def main() -> None:
     """The console script `jobrunner`."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A terminal that is not UTF-8 shows a '?', and the command still works.
-            stream.reconfigure(errors="replace")
+    open_streams()
     sys.exit(run(sys.argv[1:], CliContext()))
 
 
@@ -35,6 +47,23 @@ def run(args: Sequence[str], cli: CliContext) -> int:
         return ExitCode.DONE  # the reader, e.g. `head`, has all it wants
     finally:
         cli.close()
+    return _told(code, cli)
+
+
+def _told(code: int, cli: CliContext) -> int:
+    """The exit code, once it is said what stdout did not take.
+
+    What was done stays done: a job that was made must not be made again because of that.
+    """
+    file = output_file(cli.stdout)
+    if file is None or file.failure is None or not file.unwritten:
+        return code
+    what = f"cannot write to stdout: {file.failure.strerror}"
+    if code == ExitCode.DONE and not cli.has_acted:
+        fix = "give it a stdout with room; /dev/null is one"
+        return _report(JobrunnerError(what, fix=fix), cli)
+    text = file.unwritten.decode(errors="replace").rstrip()
+    cli.note(f"warning: {what}. It is done; the output was:\n{text}")
     return code
 
 
@@ -54,7 +83,7 @@ def _exit_code(args: Sequence[str], cli: CliContext) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # the boundary: whatever else happens is a bug, and is told as one
-        strange = _strange_data(error)
+        strange = _strange_data(error) or _want(error)
         return _report(strange, cli) if strange else _report_bug(cli)
 
 
@@ -102,6 +131,18 @@ def _strange_data(error: Exception) -> JobrunnerError | None:
         fix="give the daemon a namespace of its own by `name` in the manifest, or delete the key: "
         "`valkey-cli --scan --pattern 'jr:*'` lists them, TYPE tells their kind",
     )
+
+
+def _want(error: Exception) -> JobrunnerError | None:
+    """What it means that the machine refuses: no fault of the command, and no bug."""
+    if not isinstance(error, OSError):
+        return None
+    has_no_folder = "temporary directory" in str(error)  # what `tempfile` says
+    if error.errno not in WANTS and not has_no_folder:
+        return None
+    where = f": {error.filename}" if error.filename else ""
+    fix = "let this user write to /tmp, or set TMPDIR" if has_no_folder else WANTS[error.errno or 0]
+    return JobrunnerError(f"the system refuses: {error.strerror or error}{where}", fix=fix)
 
 
 def _not_text() -> UsageError:

@@ -46,7 +46,13 @@ def read_batch(
 
 def _lines(cli: CliContext, source: str) -> Iterator[str]:
     if source == STDIN:
-        yield from cli.stdin
+        try:
+            yield from cli.stdin
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise UsageError(
+                f"cannot read the batch from stdin: {reason}", fix="redirect a file or pipe to it"
+            ) from error
         return
     try:
         with Path(source).open(encoding="utf-8") as file:

@@ -37,6 +37,7 @@ class CliContext:
     json: bool = False  # --json
     debug: bool = False  # --debug
     is_trusted: bool = False  # --trust
+    has_acted: bool = False  # what it does stands, even if nobody can read what it says
     _store: "OpenStore | None" = None
 
     def write(self, text: str) -> None:

@@ -1,13 +1,20 @@
 """`jobrunner doctor`: is everything fit to run jobs? `--repair` mends what the store has lost."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import cli_of
-from jobrunner.errors import ExitCode, IllegalTransition, ManifestError, StoreUnavailable
+from jobrunner.errors import (
+    ExitCode,
+    IllegalTransition,
+    ManifestError,
+    StoreUnavailable,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,10 +122,12 @@ def _units(cli: CliContext, plan: "Plan | None") -> "list[tuple[Path, str]]":
     if plan is None:
         return []
     name = unit_name(plan.manifest.name)
-    return [
-        (unit_folder(is_user, cli.environ) / name, unit_text(unit_settings(plan.manifest, is_user)))
-        for is_user in (False, True)
-    ]
+    units = []
+    for is_user in (False, True):
+        with suppress(UsageError):  # a user without a home
+            file = unit_folder(is_user, cli.environ) / name
+            units.append((file, unit_text(unit_settings(plan.manifest, is_user))))
+    return units
 
 
 def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
@@ -135,6 +144,7 @@ def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
     if not is_confirmed and not cli.confirm(f"Mend these {len(orphans)}?"):
         raise IllegalTransition("nothing was mended", fix="answer y, or use --yes")
     mended = store.run(mend(store.keys, orphans))
+    cli.has_acted = True
     left = {orphan.what for orphan in orphans} - {orphan.what for orphan in mended}
     note = f"; {len(left)} came right by then, or must be left to a worker" if left else ""
     cli.note(f"mended {len(mended)}{note}")

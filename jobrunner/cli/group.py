@@ -41,6 +41,9 @@ class CommandGroup(TyperGroup):
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
             raise unknown_command(args[0])
+        entry = find_command(args[0])
+        if entry is not None and not ctx.resilient_parsing:
+            cli_of(ctx).has_acted = entry.acts
         return args[0], command, args[1:]
 
     def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:

@@ -56,6 +56,7 @@ def _break_lock(cli: CliContext, name: str, is_confirmed: bool) -> ExitCode:
     ):
         raise IllegalTransition(f"lock '{name}' was not broken", fix="answer y, or use --yes")
     freed = store.run(break_lock(store.keys, name))
+    cli.has_acted = True
     if cli.json:
         cli.write_json({"name": name, "holders": freed})
     else:

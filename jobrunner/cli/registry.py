@@ -15,6 +15,7 @@ class CommandEntry:
     help: str
     examples: tuple[str, ...]
     takes_rest: bool = False  # words after the first argument are the user's, even with dashes
+    acts: bool = False  # it changes something, whatever it prints
 
 
 MANIFEST = (
@@ -23,6 +24,7 @@ MANIFEST = (
         "init:init",
         "Write a commented jobs.yaml that validates and runs.",
         ("jobrunner init", "jobrunner init --file /etc/jobrunner/jobs.yaml"),
+        acts=True,
     ),
     CommandEntry(
         "validate",
@@ -60,12 +62,14 @@ DAEMON = (
         "reload:reload",
         "Make the running daemon read its manifest again; a bad one changes nothing.",
         ("jobrunner reload",),
+        acts=True,
     ),
     CommandEntry(
         "stop",
         "stop:stop",
         "Stop the daemon after a drain: running jobs finish, or are given back.",
         ("jobrunner stop", "jobrunner stop --now"),
+        acts=True,
     ),
     CommandEntry(
         "systemd",
@@ -85,6 +89,7 @@ JOBS = (
             "jobrunner submit warm-cache region=eu --in 5m",
             "jobrunner submit --batch jobs.jsonl",
         ),
+        acts=True,
     ),
     CommandEntry(
         "exec",
@@ -92,6 +97,7 @@ JOBS = (
         "Submit a command that no task declares; the manifest must say adhoc: true.",
         ("jobrunner exec -- tar czf /backups/etc.tar.gz /etc",),
         takes_rest=True,
+        acts=True,
     ),
     CommandEntry(
         "list",
@@ -139,18 +145,21 @@ JOBS = (
         "cancel:cancel",
         "Cancel waiting or running jobs; returns when they have stopped.",
         ("jobrunner cancel k3f9x2mq7pab", "jobrunner cancel @last:backup"),
+        acts=True,
     ),
     CommandEntry(
         "retry",
         "retry:retry",
         "Queue ended jobs again, under the same id.",
         ("jobrunner retry k3f9x2mq7pab", "jobrunner retry --failed --task backup"),
+        acts=True,
     ),
     CommandEntry(
         "delete",
         "delete:delete",
         "Delete the record and the output of ended jobs.",
         ("jobrunner delete k3f9x2mq7pab",),
+        acts=True,
     ),
 )
 
@@ -166,12 +175,14 @@ CRONS = (
         "pause:pause",
         "Pause a cron: its fire times make no jobs until it is resumed.",
         ("jobrunner pause nightly-backup",),
+        acts=True,
     ),
     CommandEntry(
         "resume",
         "pause:resume",
         "Resume a paused cron.",
         ("jobrunner resume nightly-backup",),
+        acts=True,
     ),
     CommandEntry(
         "backfill",
@@ -181,12 +192,14 @@ CRONS = (
             "jobrunner backfill nightly-backup --from 2026-11-01 --to 2026-11-08 --dry-run",
             "jobrunner backfill nightly-backup --from 2026-11-01T00:00:00Z --priority low",
         ),
+        acts=True,
     ),
     CommandEntry(
         "trigger",
         "trigger:trigger",
         "Submit the job of a cron now, with the cron's parameters.",
         ("jobrunner trigger nightly-backup",),
+        acts=True,
     ),
 )
 

@@ -12,6 +12,7 @@ import typer
 from jobrunner.cli.context import CliContext
 from jobrunner.cli.group import cli_of
 from jobrunner.errors import IllegalTransition, UsageError
+from jobrunner.state import expanded
 from jobrunner.systemd import UnitSettings, unit_name, unit_text
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def systemd(
     if install:
         file = unit_folder(user, cli.environ) / unit_name(settings.name)
         install_unit(file, text, force=force)
+        cli.has_acted = True
     _tell(cli, settings, text, file)
 
 
@@ -74,7 +76,7 @@ def unit_folder(is_user: bool, environ: Mapping[str, str]) -> Path:
     if not is_user:
         return SYSTEM_UNITS
     config = environ.get("XDG_CONFIG_HOME")
-    return (Path(config) if config else Path.home() / ".config") / "systemd" / "user"
+    return (Path(config) if config else expanded("~") / ".config") / "systemd" / "user"
 
 
 def install_unit(file: Path, text: str, *, force: bool) -> None:

@@ -19,7 +19,7 @@ from jobrunner.daemon.stopping import find_patience, short_patience
 from jobrunner.daemon.supervisor import DaemonSettings, Supervisor
 from jobrunner.embedded.binary import AUTO
 from jobrunner.embedded.server import EmbeddedServer, Start
-from jobrunner.errors import StoreUnavailable
+from jobrunner.errors import StoreUnavailable, UsageError
 from jobrunner.locate import Located, note_endpoint
 from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
@@ -54,7 +54,7 @@ def run_daemon(settings: DaemonSettings, environ: MutableMapping[str, str]) -> N
         settings = _prepare_groups(settings, folder)
         stack.callback(give_up, settings.cgroups)
         address, watch = _open_store(plan, folder, settings, clock, stack)
-        note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
+        _note_endpoint(Located(settings.manifest, plan.manifest.name, folder, address), environ)
         _check(address, clock)
         _warn_of_short_patience(plan, environ)
         for remark in plan.remarks.warnings:
@@ -130,6 +130,14 @@ def _have_temporary_folder(folder: Path, environ: MutableMapping[str, str]) -> N
         why="tasks with `user` cannot give results back through it",
         fix="let the daemon write to /tmp, or set TMPDIR",
     )
+
+
+def _note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
+    """For a quick start of the CLI; it does without where the note cannot be left."""
+    try:
+        note_endpoint(located, environ)
+    except (OSError, UsageError) as error:
+        EventLog().debug("could not note where the store is", error=error)
 
 
 def _open_store(

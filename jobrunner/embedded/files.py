@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from jobrunner.errors import IllegalTransition
+from jobrunner.errors import IllegalTransition, StoreUnavailable
 from jobrunner.store.private import (
     is_private_folder,
     open_private,
@@ -133,7 +133,15 @@ def _private_runtime_folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     is_short = len(os.fsencode(runtime)) < LONGEST_RUNTIME_FOLDER
     base = runtime if is_short and is_private_folder(Path(runtime or ".")) else "/tmp"
-    return Path(tempfile.mkdtemp(prefix=f"jobrunner-{os.getuid()}-", dir=base))
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"jobrunner-{os.getuid()}-", dir=base))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the embedded server's socket has no place: {base} cannot be written to",
+            why="the state folder's own path is too long for a socket, which may have "
+            f"{LONGEST_SOCKET_PATH} bytes",
+            fix="set JOBRUNNER_STATE to a folder with a shorter path, or XDG_RUNTIME_DIR",
+        ) from error
 
 
 def _message(line: str) -> str:

@@ -24,7 +24,10 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from jobrunner import log
+
 FAILED = 1
+LAST_WORDS_S = 1.0  # for what an ending child has printed
 HANDLED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})  # of which we have handlers
 EXECUTOR = "concurrent.futures.thread"  # its threads wait for more to do, for ever in a child
 AWAITED = (
@@ -61,6 +64,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
         code = _exit_code(error)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        log.flush(LAST_WORDS_S)  # a worker's streams write in a thread
     os._exit(code)
 
 

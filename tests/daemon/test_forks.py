@@ -220,6 +220,9 @@ def test_a_forked_child_ends_by_its_exit_code_and_its_parent_gives_the_result(
     assert found == [["parent", code] for code in ENDS.values()]
     assert_others_are_right(started)
     assert len(started.workers()) == 1
+    # What the child of an async function says goes where the worker's own goes.
+    is_in_log = "ValueError: the child broke" in started.daemons[0].log()
+    assert is_in_log == (task == "aforks")
 
 
 @pytest.mark.parametrize("task", ["forks_in_a_thread", "forks_in_a_pool", "aforks_in_a_pool"])
@@ -249,7 +252,7 @@ def test_pools_of_processes_and_programs_work_in_functions(started: Project) -> 
     assert results(started, "amaps", [{}]) == [[9, True]]  # at full speed: nothing traces them
     assert results(started, "aruns", [{}]) == [-signal.SIGTERM]
     assert len(started.workers()) == 1
-    assert "WARNING" not in started.daemons[0].log()
+    assert "Traceback" not in started.daemons[0].log()
 
 
 def test_what_was_printed_before_a_fork_is_printed_once(started: Project) -> None:

@@ -197,3 +197,16 @@ def test_locating_a_store_loads_no_heavy_library(manifest: Path, environ: dict[s
     )
 
     assert found.stdout == "[]\n"
+
+
+def test_a_user_without_a_home_reaches_a_store_by_its_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_no_entry(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", has_no_entry)
+    manifest = tmp_path / "jobs.yaml"
+    manifest.write_text("name: shop\nstore: {url: redis://localhost/0}\n")
+
+    assert find_store(manifest, {}).address.url == "redis://localhost/0"

@@ -12,7 +12,7 @@ from socket import gethostname
 import pytest
 
 from jobrunner.clock import SystemClock
-from jobrunner.errors import IllegalTransition
+from jobrunner.errors import IllegalTransition, UsageError
 from jobrunner.state import (
     DaemonLock,
     RunningDaemon,
@@ -178,3 +178,16 @@ def test_a_moved_manifest_keeps_its_folder(folder: Path, manifest: Path, tmp_pat
 
     assert running is not None
     assert running.manifest == moved
+
+
+def test_a_user_without_a_home_is_told_to_name_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def has_no_entry(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", has_no_entry)
+    monkeypatch.delenv("HOME", raising=False)
+
+    for environ in ({}, {"JOBRUNNER_STATE": "~/state"}):
+        with pytest.raises(UsageError, match="no home") as caught:
+            state_folder("shop", environ)
+        assert "JOBRUNNER_STATE" in (caught.value.fix or "")
