@@ -60,7 +60,7 @@ from jobrunner.store.lookup import count_live
 from jobrunner.store.parking import BELIEVED_FOR, know
 from jobrunner.store.published import is_published, publish
 from jobrunner.store.scripts import load_scripts
-from jobrunner.store.subscription import Subscription
+from jobrunner.store.subscription import on_each_message
 from jobrunner.worker.settings import WorkerSettings
 
 ONCE_TICK_S = 0.1  # how often `run --once` looks whether everything is done
@@ -188,7 +188,8 @@ class Supervisor:
             self._rescuer.run(self._stopping),
             self._pruner.run(self._stopping),
             self._scheduler.run(self._stopping),
-            self._listen_for_due_jobs(),
+            # A job has arrived that is due before all others.
+            on_each_message(self._address, self._keys.wake_channel(), self._wake_scheduler.set),
         ]
         if self._settings.is_once:
             loops.append(self._stop_when_done())
@@ -371,20 +372,6 @@ class Supervisor:
             f"{len(self._pool.living())} workers, {len(manifest.tasks)} tasks, "
             f"{len(manifest.crons)} crons"
         )
-
-    async def _listen_for_due_jobs(self) -> None:
-        """Wake the scheduler when a job arrives that is due before all others."""
-        backoff = Backoff()
-        while True:
-            try:
-                async with Subscription(self._address, [self._keys.wake_channel()]) as messages:
-                    backoff.reset()
-                    self._wake_scheduler.set()  # one may have been missed
-                    while True:
-                        await messages.next_message()
-                        self._wake_scheduler.set()
-            except StoreUnavailable:
-                await asyncio.sleep(backoff.next_delay())
 
     async def _stop_when_done(self) -> None:
         while not await self._is_done():

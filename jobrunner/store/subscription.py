@@ -5,11 +5,12 @@ one again looks first at what they would have said.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.backoff import Backoff
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.failures import BrokenReply, outage
 from jobrunner.store.patience import Patience
@@ -103,6 +104,26 @@ class Subscription:
     def _receive(self, push: Any) -> None:
         if push[0] == b"message":
             self._messages.put_nowait(push[2])
+
+
+async def on_each_message(address: StoreAddress, channel: str, call: Callable[[], object]) -> None:
+    """Call at each message, and as often as a connection begins: one may have been missed.
+
+    Until cancelled; an outage is waited out.
+    """
+    import asyncio
+
+    backoff = Backoff()
+    while True:
+        try:
+            async with Subscription(address, [channel]) as messages:
+                backoff.reset()
+                call()
+                while True:
+                    await messages.next_message()
+                    call()
+        except StoreUnavailable:
+            await asyncio.sleep(backoff.next_delay())
 
 
 def _subscribe(channels: Sequence[str]) -> Pipeline:
