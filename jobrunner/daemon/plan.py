@@ -43,7 +43,7 @@ def make_plan(path: Path, environ: Mapping[str, str], guard: Guard = Guard.NONE)
     `guard` says who may write what is read. Raises ManifestError with all problems.
     """
     rules: KnownRules = {}  # read once, though they are looked at three times
-    check = partial(check_expressions, rules=rules)
+    check = partial(_check, rules=rules)
     loaded = load_manifest(path, environ, check, guard)
     _check_env_files(loaded, guard)
     loaded = with_found_tasks(loaded, _found(loaded, guard), check)
@@ -69,14 +69,6 @@ def _with_adhoc(loaded: LoadedManifest) -> Manifest:
     manifest = loaded.manifest
     if not manifest.adhoc:
         return manifest
-    if ADHOC_TASK in manifest.tasks:
-        problem = Problem(
-            loaded.locate(("tasks", ADHOC_TASK)),
-            f"task {ADHOC_TASK!r} has the name of ad-hoc commands",
-            why="`adhoc: true` makes a task of this name for `jobrunner exec`",
-            fix="rename the task, or remove `adhoc`",
-        )
-        raise ManifestError([problem])
     tasks = {**manifest.tasks, ADHOC_TASK: adhoc_task(manifest)}
     return manifest.model_copy(update={"tasks": tasks})
 
@@ -114,6 +106,17 @@ def _found(loaded: LoadedManifest, guard: Guard) -> list[FoundTask]:
     if discovery.problems:
         raise ManifestError(discovery.located(loaded.locate))
     return discovery.found
+
+
+def _check(draft: Draft, rules: KnownRules) -> Iterator[Problem]:
+    yield from check_expressions(draft, rules)
+    if draft.file.adhoc and ADHOC_TASK in draft.declared["tasks"]:
+        yield Problem(
+            draft.places.locate_key(("tasks", ADHOC_TASK)),
+            f"task {ADHOC_TASK!r} has the name of ad-hoc commands",
+            why="`adhoc: true` makes a task of this name for `jobrunner exec`",
+            fix="rename the task, or remove `adhoc`",
+        )
 
 
 def check_expressions(draft: Draft, rules: KnownRules) -> Iterator[Problem]:

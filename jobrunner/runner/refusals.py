@@ -16,6 +16,32 @@ from jobrunner.runner.failures import NOT_EXECUTABLE, NOT_FOUND, CannotStart
 
 FIRST_BYTES = 4096  # of a program: its interpreter line, or the name of its loader
 _LONGEST_STRING = 128 << 10  # of one argument or variable: MAX_ARG_STRLEN, execve(2)
+# What people put in front of a command, and no program answers to.
+OF_SHELLS = frozenset(
+    [
+        "cd",
+        ".",
+        "source",
+        "export",
+        "unset",
+        "set",
+        "shopt",
+        "alias",
+        "eval",
+        "exec",
+        "ulimit",
+        "if",
+        "for",
+        "while",
+        "until",
+        "case",
+        "function",
+        "[[",
+        "{",
+        "(",
+        "!",
+    ]
+)
 _LOADER = re.compile(rb"/[\w./-]*/ld[\w.-]*\.so[\w.]*")
 _BOM = b"\xef\xbb\xbf"
 
@@ -74,12 +100,14 @@ def _refused(what: str, cause: Cause, exit_code: int = NOT_EXECUTABLE) -> Cannot
 
 
 def _not_found(program: str, env: Mapping[str, str]) -> CannotStart:
-    return CannotStart(
-        f"command not found: {program!r}",
-        why=f"PATH is {env.get('PATH', '')!r}" if "/" not in program else None,
-        fix="correct the name, or install the program",
-        exit_code=NOT_FOUND,
-    )
+    why = f"PATH is {env.get('PATH', '')!r}" if "/" not in program else None
+    fix = "correct the name, or install the program"
+    if program in OF_SHELLS:
+        why = "it is a word of shells, and no shell reads a command"
+        fix = "write `shell:` instead of `command:`" + (" or use `cwd`" if program == "cd" else "")
+    elif " " in program:
+        fix = "write each word as an item of its own, e.g. [echo, hello]"
+    return CannotStart(f"command not found: {program!r}", why=why, fix=fix, exit_code=NOT_FOUND)
 
 
 def file_of(program: str, env: Mapping[str, str], cwd: Path) -> Path | None:

@@ -119,6 +119,21 @@ def test_an_argument_or_variable_that_is_too_long_is_named_but_not_shown(tmp_pat
     assert "xxx" not in by_argument + by_variable + by_all
 
 
+@pytest.mark.parametrize(
+    ("program", "fix"),
+    [
+        ("cd", "write `shell:` instead of `command:` or use `cwd`"),
+        ("export", "write `shell:` instead of `command:`"),
+        ("echo hello", "write each word as an item of its own, e.g. [echo, hello]"),
+        ("no-such-program", "correct the name, or install the program"),
+    ],
+)
+def test_a_word_that_is_no_program_is_told_with_what_was_meant(
+    tmp_path: Path, program: str, fix: str
+) -> None:
+    assert started(tmp_path, program).error.message.endswith(fix)
+
+
 def test_a_cr_behind_env_explains_the_exit(tmp_path: Path) -> None:
     written(tmp_path / "crlf", "#!/usr/bin/env python3\r\nprint()\r\n")
     written(tmp_path / "lf", "#!/usr/bin/env python3\nprint()\n")
