@@ -63,6 +63,10 @@ class StoreFull(StoreUnavailable):
     """The store has no room for more jobs; what ends jobs goes on."""
 
 
+class NotPermitted(StoreUnavailable):
+    """The store's user may not do this; other things it may."""
+
+
 class IllegalTransition(JobrunnerError):
     """The state of the thing does not allow what was asked."""
 

@@ -12,6 +12,7 @@ from jobrunner.errors import (
     ExitCode,
     IllegalTransition,
     ManifestError,
+    NotPermitted,
     StoreUnavailable,
     UsageError,
 )
@@ -94,7 +95,7 @@ class _Examination:
         from jobrunner.daemon.plan import published
         from jobrunner.doctor.diagnosis import diagnose_server, diagnose_store
         from jobrunner.doctor.store import read_server, read_store
-        from jobrunner.doctor.store_checks import judge_keys
+        from jobrunner.doctor.store_checks import judge_keys, not_looked_at
         from jobrunner.store.connection import StoreConnection
         from jobrunner.store.keys import Keys
         from jobrunner.store.keyspace import read_strange_keys
@@ -104,9 +105,13 @@ class _Examination:
         on_disk = published(self._plan) if self._plan else None
         patience = self._cli.patience_with(self._located.address)
         with StoreConnection(self._located.address, patience=patience) as connection:
-            server = read_server(connection, self._cli.clock, host, settings)
+            try:
+                server = read_server(connection, self._cli.clock, host, settings)
+                findings = diagnose_server(server)
+            except NotPermitted as error:
+                findings = [not_looked_at("reachable", error.why or error.what)]
             strange = connection.run(read_strange_keys(keys))
-            findings = [*diagnose_server(server), judge_keys(strange)]
+            findings.append(judge_keys(strange))
             if strange:
                 return findings
             store = connection.run(read_store(keys, on_disk))

@@ -95,3 +95,4 @@ class StoreReport(msgspec.Struct, frozen=True):
     on_disk: Published | None  # what it would publish now; None: the manifest is invalid
     orphans: list[Orphan] = msgspec.field(default_factory=list)
     is_counted: bool = True  # False: too many jobs for the counts to be checked
+    hidden: str = ""  # why the store's user could not look for orphans

@@ -9,7 +9,7 @@ from jobrunner.clock import Clock, from_ms
 from jobrunner.doctor.facts import HostFacts, ServerReport, StoreReport
 from jobrunner.embedded.binary import AUTO
 from jobrunner.embedded.server import EmbeddedServer, Standing
-from jobrunner.errors import StoreUnavailable
+from jobrunner.errors import NotPermitted, StoreUnavailable
 from jobrunner.manifest.parts import Store
 from jobrunner.runner.proctable import pid_space, started_at
 from jobrunner.store.audit import audit
@@ -81,6 +81,10 @@ def read_store(keys: Keys, on_disk: Published | None) -> Operation[StoreReport]:
     seconds, micros = yield Command(("TIME",))
     workers = yield from read_workers(keys)
     live = yield from _live_by_task(keys)
+    try:
+        orphans, hidden = (yield from audit(keys)), ""
+    except NotPermitted as error:
+        orphans, hidden = [], error.why or error.what
     return StoreReport(
         now=from_ms(int(seconds) * 1000 + int(micros) // 1000),
         daemons=(yield from read_daemons(keys)),
@@ -90,7 +94,8 @@ def read_store(keys: Keys, on_disk: Published | None) -> Operation[StoreReport]:
         live_by_task=live,
         running=(yield from read_published(keys)),
         on_disk=on_disk,
-        orphans=(yield from audit(keys)),
+        orphans=orphans,
+        hidden=hidden,
         is_counted=sum(live.values()) <= MOST_COUNTED,
     )
 

@@ -129,7 +129,9 @@ def _read_place(keys: Keys, job: Job) -> Operation[Place | None]:
     levels = levels[: levels.index(job.priority) + 1]
     own = [keys.queue(job.queue, level) for level in levels]
     names = [keys.job(job.id), *own, *(yield from read_streams(keys))]
-    worker, ahead, above, claims = yield Script("place", names, [GROUP, COUNTED, len(own)])
+    worker, ahead, above, claims = yield Script(
+        "place", names, [GROUP, COUNTED, len(own)], reads_only=True
+    )
     numbers = zip(claims[::2], claims[1::2], strict=True)
     return Place(text_of(worker) or None, ahead, above, {text_of(w): n for w, n in numbers})
 

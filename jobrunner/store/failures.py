@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from jobrunner.errors import StoreFull, StoreUnavailable
+from jobrunner.errors import NotPermitted, StoreFull, StoreUnavailable
 from jobrunner.store.address import StoreAddress
 
 TIMEOUTS = (TimeoutError, BlockingIOError)  # of Python's sockets, of the kernel's
@@ -29,14 +29,15 @@ class BrokenReply(Exception):
     """The server did not answer in the protocol of Redis, or closed the connection."""
 
 
+_NO_RIGHT = (
+    "refuses this to its user",
+    "give the user the rights of its role, as docs/acl.md lists them",
+)
 # By the code of the reply: what the server does, and how to mend it.
 _REFUSALS = {
     "NOAUTH": ("asks for a password", "put it into store.url: redis://:password@host:6379/0"),
     "WRONGPASS": ("refuses the user or password", "correct them in store.url"),
-    "NOPERM": (
-        "refuses a command to this user",
-        "give the user the commands by ACL SETUSER … ~jr:* &jr:* +@all -@admin",
-    ),
+    "NOPERM": _NO_RIGHT,
     "LOADING": ("is still loading its data", "wait until it has started, then try again"),
     "OOM": (
         "is full",
@@ -63,6 +64,7 @@ _ERR_REFUSALS = {
     "ERR unknown command": _UNKNOWN_COMMAND,
     "ERR Unknown Redis command": _UNKNOWN_COMMAND,
     "ERR unknown subcommand": _UNKNOWN_COMMAND,
+    "ERR ACL failure in script": _NO_RIGHT,
     "ERR max number of clients": (
         "has too many clients",
         "raise maxclients at the server, or close other clients",
@@ -76,6 +78,9 @@ _ERR_REFUSALS = {
 STALE_CODES = frozenset({"READONLY", "UNBLOCKED", "MASTERDOWN", "NOAUTH"})
 
 
+_KINDS = {"OOM": StoreFull}
+
+
 def refusal(error: ReplyError, address: StoreAddress) -> StoreUnavailable | None:
     """The outage that an error reply tells of; None for a mistake of ours."""
     text = str(error)
@@ -85,7 +90,7 @@ def refusal(error: ReplyError, address: StoreAddress) -> StoreUnavailable | None
     if found is None:
         return None
     what, fix = found
-    kind = StoreFull if error.code == "OOM" else StoreUnavailable
+    kind = NotPermitted if found is _NO_RIGHT else _KINDS.get(error.code, StoreUnavailable)
     return kind(f"the store at {address} {what}", why=f"it says: {text}", fix=fix)
 
 

@@ -136,7 +136,7 @@ def _types(keys: Keys) -> dict[str, list[str]]:
             *(keys.scheduled(), keys.blocked(), keys.running(), keys.parked(), keys.results()),
             *(keys.workers(), keys.daemons(), keys.knowers(), keys.locks()),
         ],
-        "hash": [keys.counts(), keys.folds(), keys.manifest(), keys.last_job()],
+        "hash": [keys.counts(), keys.folds(), keys.manifest(), keys.last_job(), keys.server()],
         "set": [keys.queues(), keys.cancelling()],
         "list": [keys.tally()],
         "string": [keys.tokens()],

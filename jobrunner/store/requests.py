@@ -32,6 +32,7 @@ class Script(msgspec.Struct, frozen=True):
     name: str
     keys: list[str]
     args: list[Argument]
+    reads_only: bool = False  # sent as EVALSHA_RO: a user that may only read can call it
 
 
 class Pipeline(msgspec.Struct, frozen=True):

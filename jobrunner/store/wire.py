@@ -59,7 +59,8 @@ def _pack_one(request: Command | Script) -> bytes:
         return _packed(request.args)
     keys = request.keys
     sha = lua_script(request.name).sha
-    return _packed((b"EVALSHA", sha, len(keys), *keys, *request.args))
+    call = b"EVALSHA_RO" if request.reads_only else b"EVALSHA"
+    return _packed((call, sha, len(keys), *keys, *request.args))
 
 
 def _packed(args: tuple[Argument, ...]) -> bytes:
