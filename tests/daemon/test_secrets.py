@@ -1,6 +1,7 @@
 """Secrets of the daemon and of tasks: who gets them, and where they must not be seen."""
 
 import os
+import signal
 import stat
 import sys
 from collections.abc import Callable
@@ -185,6 +186,24 @@ def test_a_secret_as_a_file_is_removed_when_its_worker_was_killed(project: Proje
     os.kill(made.worker_pid(job), 9)
 
     eventually(lambda: not Path(path).parent.exists())
+
+
+def test_a_secret_as_a_file_is_removed_by_the_next_daemon_when_all_were_killed(
+    project: Projects,
+) -> None:
+    made = project(FILES)
+    daemon = made.start(environ={"THE_KEY": "sesame-open"})
+    job = made.running(made.submit("hold"))
+    [path] = made.wait_for_lines(1, "path")
+    worker = made.worker_pid(job)
+    os.kill(daemon.pid, signal.SIGSTOP)  # so that it cannot clear away
+    os.kill(worker, signal.SIGKILL)
+    daemon.kill()
+    assert Path(path).exists()
+
+    made.start(environ={"THE_KEY": "sesame-open"})
+
+    eventually(lambda: not Path(path).parent.exists(), within=30)
 
 
 @needs_root
