@@ -10,7 +10,7 @@ import pytest
 from jobrunner.errors import ManifestError
 from jobrunner.manifest.gather import MOST_FILES
 from jobrunner.manifest.load import load_manifest, read_manifest
-from tests.unit.manifest.reading import problems, read
+from tests.unit.manifest.reading import place, problems, read
 
 WITHIN_S = 8.0  # of processor time; before, each of these took from half a minute to hours
 
@@ -37,10 +37,6 @@ MANIFESTS = {
     + lines(7000, lambda n: f"  c{n}: {{task: x, every: 5m, params: {{p: c{n}}}}}\n"),
     "merge keys": "tasks:\n  a:\n    command: x\n"
     + lines(15_000, lambda n: f"    <<: {{k{n}: 1}}\n"),
-    "a text by many aliases": "tasks:\n  a: {command: &a ["
-    + "x" * 500_000
-    + "]}\n"
-    + lines(20_000, lambda n: f"  b{n}: {{command: *a}}\n"),
     "many params": "tasks: {x: {command: ["
     + lines(20_000, lambda n: f'"{{p{n}}}", ')
     + "], params: {"
@@ -102,3 +98,13 @@ def test_included_files_are_bounded_together(tmp_path: Path) -> None:
 
     whats = [problem.what for problem in caught.value.problems]
     assert "'include' names too many files" in whats
+
+
+def test_the_text_behind_aliases_counts_as_often_as_it_is_used() -> None:
+    words = "x " * 250_000
+    aliases = lines(1000, lambda n: f"  b{n}: {{command: *a}}\n")
+
+    (problem,) = problems(f"tasks:\n  a: {{command: &a '{words}'}}\n{aliases}")
+
+    assert problem.what == "the file cannot be read: it has too much text"
+    assert place(problem) == "18:18"
