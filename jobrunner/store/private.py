@@ -6,6 +6,7 @@ or written; and no folder is closed to others that is not a state folder of ours
 
 import errno
 import os
+import pwd
 import re
 import socket
 import stat
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobrunner.errors import IllegalTransition
-from jobrunner.manifest.trust import user_name
+from jobrunner.manifest.trust import Guard, Untrusted, open_guarded, user_name
 
 PRIVATE = 0o700
 LARGEST_NOTE = 65536  # bytes
@@ -35,7 +36,7 @@ def make_private(folder: Path, own_file: str, environ: Mapping[str, str]) -> str
     `own_file` is what a state folder of ours holds. Raises IllegalTransition, OSError.
     """
     folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    with _opened_folder(folder) as opened:
+    with _opened_through_own_links(folder) as opened:
         status = os.fstat(opened)
         _refuse_others(folder, status)
         _refuse_shared(folder, status, environ)
@@ -133,6 +134,18 @@ def peer_uid(sock: socket.socket, path: str) -> int:
 
 
 @contextmanager
+def _opened_through_own_links(folder: Path) -> Iterator[int]:
+    try:
+        opened = open_guarded(folder, Guard.FILES)
+    except Untrusted as error:
+        raise _planted(folder, "it is a link of another user's") from error
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
 def _opened_folder(folder: Path) -> Iterator[int]:
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -152,10 +165,10 @@ def _refuse_others(folder: Path, status: os.stat_result) -> None:
 
 def _refuse_shared(folder: Path, status: os.stat_result, environ: Mapping[str, str]) -> None:
     """Not a home, a folder of the system, or one that many users share."""
-    home = environ.get("HOME")
+    homes = [environ.get("HOME"), _home_of(os.geteuid())]
     if status.st_mode & stat.S_ISVTX:
         why = "it is shared: its sticky bit lets many users keep files there"
-    elif home and _is_same(home, status):
+    elif any(home and _is_same(home, status) for home in homes):
         why = "it is the home folder"
     elif SYSTEM_FOLDERS.fullmatch(os.path.realpath(folder)):
         why = "it is a folder of the system"
@@ -166,6 +179,13 @@ def _refuse_shared(folder: Path, status: os.stat_result, environ: Mapping[str, s
         why=f"{why}, and a state folder is closed to others",
         fix="name a folder of its own with JOBRUNNER_STATE; jobrunner makes it",
     )
+
+
+def _home_of(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return None
 
 
 def _is_same(path: str, status: os.stat_result) -> bool:

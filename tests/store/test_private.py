@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,6 +114,30 @@ def test_a_folder_of_the_system_is_never_closed(path: str, monkeypatch: pytest.M
         prepare_state_folder(Path(path), {"HOME": "/root"})
 
     assert closed == []
+
+
+@as_root
+def test_a_state_folder_is_not_found_through_a_link_of_another_user(
+    folder: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert prepare_state_folder(link, {}) is None
+
+    os.chown(link, NOBODY, -1, follow_symlinks=False)
+
+    with pytest.raises(IllegalTransition, match="a link of another user's"):
+        prepare_state_folder(link, {})
+
+
+def test_the_home_of_the_user_is_no_state_folder_also_without_a_variable_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = SimpleNamespace(pw_dir=str(folder))
+    monkeypatch.setattr("jobrunner.store.private.pwd.getpwuid", lambda uid: entry)  # noqa: ARG005
+
+    with pytest.raises(IllegalTransition, match="cannot be the state folder"):
+        prepare_state_folder(folder, {})
 
 
 def test_a_state_folder_of_ours_that_was_open_is_closed_with_a_warning(folder: Path) -> None:

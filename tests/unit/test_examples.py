@@ -32,6 +32,14 @@ def run_script(task: str, **variables: str) -> str:
     return subprocess.check_output(["/bin/sh", "-eu", "-c", script], env=environ, text=True)
 
 
+def test_the_examples_write_to_no_folder_that_others_can_enter(own_folder: Path) -> None:
+    own_folder.mkdir()
+    own_folder.chmod(0o777)
+
+    with pytest.raises(PermissionError, match="remove it"):
+        example_folder()
+
+
 def test_the_example_manifest_has_no_problem() -> None:
     plan = make_plan(EXAMPLE, {})
 

@@ -108,6 +108,20 @@ def test_a_program_that_others_can_replace_is_not_even_asked(path: Path, whose: 
     assert not asked.exists()
 
 
+@as_root
+def test_a_program_of_the_users_own_is_not_taken_for_the_systems(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = put(path, "valkey-server", "Valkey server v=99.1.0 sha=0")
+    os.chown(program, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+    choice = find_binary(AUTO)
+
+    assert choice.path == bundled_binary()
+    assert "it is not root's" in choice.passed_over[0]
+
+
 @pytest.mark.parametrize(
     ("program", "file", "can_read"),
     [

@@ -166,6 +166,18 @@ def test_a_name_that_cannot_stand_in_a_line_is_not_offered(
     assert offered("jobrunner locks --break ") == ["good"]
 
 
+def test_fish_is_offered_no_name_that_it_would_take_for_a_home(
+    store: Store, invoke: Invoke
+) -> None:
+    for name in ("~root", "a~root"):
+        store.running(lock=structs.replace(A_LOCK, name=name))
+    line = "jobrunner locks --break "
+
+    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "offers_fish", "_JOBRUNNER_LINE": line})
+
+    assert [each.partition("\t")[0] for each in outcome.stdout.splitlines()] == ["a~root"]
+
+
 def test_a_description_is_told_in_one_line_without_control_characters(
     store: Store, invoke: Invoke
 ) -> None:
