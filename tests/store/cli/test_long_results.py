@@ -58,14 +58,13 @@ def test_they_are_not_read_for_a_completion(
     invoke: Invoke,
     declared: Store,
     ended: list[str],
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = sent_by_server(declared)
 
     line = "jobrunner show "
-    invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line})
+    outcome = invoke(environ={"_JOBRUNNER_COMPLETE": "complete_bash", "_JOBRUNNER_LINE": line})
 
-    assert set(ended) <= set(capsys.readouterr().out.split())
+    assert set(ended) <= set(outcome.stdout.split())
     assert sent_by_server(declared) - before < LONG / 4
 
 
