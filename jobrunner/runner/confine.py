@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from jobrunner.log import EventLog
 from jobrunner.manifest.parts import Limits
 from jobrunner.runner.cgroups.groups import JobGroup, WorkerGroups
-from jobrunner.runner.failures import CannotStart
+from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.spawn import Launch
 from jobrunner.runner.tree import Held
 
@@ -65,7 +65,8 @@ def _entering(launch: Launch, group: JobGroup) -> Launch:
         try:
             group.enter(pid)
         except OSError as error:
-            raise CannotStart(f"cannot move it into its control group: {error}") from error
+            what = f"cannot move it into its control group: {error}"
+            raise no_room(error) or CannotStart(what) from error
 
     return _rlimited(replace(launch, enter=enter))
 

@@ -39,10 +39,13 @@ class _Account:
 def identity_of(task: Task) -> Identity | None:
     """Whom the task asks for; None when that is the daemon's own user and group.
 
-    Raises CannotStart for an unknown name, and for another user when the daemon may not become one.
+    Raises CannotStart for an unknown name, and for another user when the daemon may not become one;
+    OSError when no descriptor is free to look.
     """
     if task.user is None and task.group is None:
         return None
+    # Without one the system says that there is no such user, and that a user has no groups.
+    os.close(os.open(os.devnull, os.O_RDONLY))
     account = _account(task.user) if task.user is not None else None
     uid = account.uid if account else os.geteuid()
     own_gid = account.gid if account else os.getegid()

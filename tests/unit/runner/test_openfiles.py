@@ -153,13 +153,14 @@ async def test_the_host_of_a_function_gets_the_limit_from_before(
     await pool.close()
 
 
+@pytest.mark.parametrize("task", [{}, {"user": "nobody"}, {"user": "54321"}], ids=str)
 async def test_a_command_that_finds_no_free_descriptor_is_not_tried(
-    own_limit: int, make_attempt: MakeAttempt, output: Output
+    task: dict[str, str], own_limit: int, make_attempt: MakeAttempt, output: Output
 ) -> None:
     runner = a_runner()
     before = len(os.listdir("/proc/self/fd"))
     with none_to_spare(own_limit):
-        outcome = await run(runner, make_attempt(shell="true"), output)
+        outcome = await run(runner, make_attempt(shell="true", **task), output)
 
     assert (outcome.ended, outcome.reason) == (Ended.ABANDONED, None)
     assert outcome.error is not None
