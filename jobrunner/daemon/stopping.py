@@ -19,6 +19,7 @@ from pathlib import Path
 from jobrunner.errors import StoreUnavailable
 from jobrunner.manifest.units import format_duration
 from jobrunner.store.connection import AsyncStoreConnection
+from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import note_stopping
 
@@ -52,7 +53,7 @@ async def note_stop(
     """
     await stopping.wait()
     while True:
-        with suppress(StoreUnavailable):
+        with suppress(StoreUnavailable, ReplyError):  # away, or something else wrote to `workers`
             await connection.run(note_stopping(keys, list(workers())))
         await asyncio.sleep(NOTE_EVERY_S)
 

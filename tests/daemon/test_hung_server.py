@@ -27,19 +27,36 @@ tasks:
 crons:
   yearly: {task: quick, cron: "0 0 1 1 *"}
 """
-# Of a machine on which thirty interpreters start at once, and other tests run.
-START_S = 30
-BOUND_S = 10
+START_S = 60  # of a machine on which thirty interpreters start at once, and other tests run
+SILENT_S = 7 + 6  # between the telling and the end; the machine is loaded
 BEARS_S = 30  # who waits for jobs bears an outage for so long
 
 
 @dataclass
 class Run:
-    """One command under way."""
+    """One command under way; times are monotonic seconds."""
 
     process: "subprocess.Popen[str]"
     began_at: float
     err: Path
+    told_at: float | None = None
+    ended_at: float | None = None
+
+    def look(self) -> bool:
+        """Note what has happened; whether it has ended."""
+        now = time.monotonic()
+        has_ended = self.process.poll() is not None
+        if self.told_at is None and self.told():
+            self.told_at = now
+        if self.ended_at is None and has_ended:
+            self.ended_at = now
+        return has_ended
+
+    def gave_up_in_time(self) -> bool:
+        """Whether it told what it waits for, and then did not wait for longer than its bound."""
+        if self.told_at is None or self.ended_at is None:
+            return False
+        return self.ended_at - self.told_at < SILENT_S
 
     def told(self) -> bool:
         return "waiting for the store at " in self.err.read_text()
@@ -103,31 +120,33 @@ def test_every_command_tells_what_it_waits_for_and_gives_up(demo: Project) -> No
     ]
 
     with hung(demo.server_pid()), commands(demo, lines) as runs:
+        eventually(lambda: not sum(not run.look() for run in runs.values()), within=START_S)
         for line, run in runs.items():
-            code, out, err = run.ended(START_S + BOUND_S)
+            code, out, err = run.ended(1)
             assert code == 4, line
-            assert run.told(), line
+            assert run.gave_up_in_time(), line
             assert "Traceback" not in err, line
             told_of_it = out if line == "doctor" or line.startswith("why") else err
             assert "gives no answer in time" in told_of_it, line
             if "--json" in line:
                 assert out == "", line
-        took = time.monotonic() - min(run.began_at for run in runs.values())
 
-    assert took < START_S + BOUND_S
     eventually(lambda: demo.cli("status").code == 0)
 
 
 def test_alone_a_command_tells_within_three_seconds_and_ends_within_ten(demo: Project) -> None:
+    began_at = time.monotonic()
     demo.cli("status").ok()
+    usual_s = time.monotonic() - began_at  # a tenth of what else is asked for, but for the load
     with hung(demo.server_pid()), commands(demo, ["status"]) as runs:
         run = runs["status"]
-        eventually(run.told, within=3 + 1)  # the machine is loaded
-        code, _, _ = run.ended(START_S)
-        took = time.monotonic() - run.began_at
+        eventually(run.look, within=START_S)
 
-    assert code == 4
-    assert took < BOUND_S + 2
+    assert run.told_at is not None
+    assert run.ended_at is not None
+    assert run.told_at - run.began_at < 3 + 2 * usual_s
+    assert run.ended_at - run.began_at < 10 + 2 * usual_s
+    assert run.process.returncode == 4
 
 
 def test_who_waits_for_a_job_notices_that_the_server_hangs(demo: Project) -> None:
@@ -139,7 +158,7 @@ def test_who_waits_for_a_job_notices_that_the_server_hangs(demo: Project) -> Non
 
         with hung(demo.server_pid()):
             for line, run in runs.items():
-                eventually(run.told, within=3 + 2)
+                eventually(run.told, within=3 + 5)
                 code, _, err = run.ended(BEARS_S + START_S)
                 assert code == 4, line
                 assert "gives no answer in time" in err, line
@@ -181,7 +200,7 @@ def test_a_completion_offers_nothing_and_does_not_wait(demo: Project) -> None:
         took = time.monotonic() - began_at
 
     assert (done.stdout.strip(), done.stderr) == ("", "")
-    assert took < 5  # half a second, on a machine that is loaded
+    assert took < 8  # half a second, on a machine that is loaded
 
 
 def test_a_daemon_tells_that_the_store_it_needs_does_not_answer(
@@ -199,7 +218,7 @@ def test_a_daemon_tells_that_the_store_it_needs_does_not_answer(
             cwd=demo.folder,
             capture_output=True,
             text=True,
-            timeout=START_S + BOUND_S,
+            timeout=START_S,
             check=False,
         )
 

@@ -111,7 +111,11 @@ def test_a_stop_is_noted_of_workers_that_have_a_lease_and_stays_noted(store: Sto
     store.run(find_orphans(store.keys, QUEUES))
 
     assert store.run(note_stopping(store.keys, ["w1", "w3", "unknown"])) == 1
+    since = ("HGET", store.keys.worker("w1"), "stopping_since")
+    store.command("HSET", store.keys.worker("w1"), "stopping_since", int(store.command(*since)) - 9)
+    noted_at = store.command(*since)
     assert store.run(note_stopping(store.keys, ["w1"])) == 0
+    assert store.command(*since) == noted_at
 
     renew_worker(store)
     found = {w: store.run(read_worker(store.keys, w)) for w in ("w1", "w2", "w3")}
@@ -121,6 +125,20 @@ def test_a_stop_is_noted_of_workers_that_have_a_lease_and_stays_noted(store: Sto
         "w3": False,  # it died before the stop
     }
     assert store.run(read_worker(store.keys, "unknown")) is None
+
+
+def test_a_damaged_worker_does_not_keep_others_from_being_noted(store: Store) -> None:
+    for worker in ("w1", "w2"):
+        store.add_worker(worker)
+    store.command("DEL", store.keys.worker("w1"))
+    store.command("SET", store.keys.worker("w1"), "text")
+
+    assert store.run(note_stopping(store.keys, ["w1", "w2"])) == 1
+
+    noted = store.run(read_worker(store.keys, "w2"))
+    assert noted is not None
+    assert noted.is_stopping
+    store.command("DEL", store.keys.worker("w1"))
 
 
 def test_an_unknown_worker_is_none(store: Store) -> None:
