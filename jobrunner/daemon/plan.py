@@ -15,6 +15,7 @@ from pathlib import Path
 from jobrunner.crons import Cron, InvalidCron, KnownRules, describe, interval_cron, parse_cron
 from jobrunner.daemon.remarks import Remarks, remarks_on
 from jobrunner.discover import discover
+from jobrunner.embedded.binary import AUTO
 from jobrunner.errors import ManifestError, Problem
 from jobrunner.firing import ScheduledCron
 from jobrunner.manifest.draft import Draft
@@ -191,7 +192,7 @@ def raise_if_moved(running: Manifest, changed: Manifest) -> None:
     for what, before, after in (
         ("name", running.name, changed.name),
         ("store.url", running.store.url, changed.store.url),
-        ("store.server", running.store.server, changed.store.server),
+        ("store.server", running.store.server or AUTO, changed.store.server or AUTO),
     ):
         if before != after:
             problem = Problem(
