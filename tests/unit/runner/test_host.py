@@ -103,6 +103,21 @@ async def test_dependencies_of_taskiq_and_handlers_of_its_events_work(
     assert [outcome.result for outcome in outcomes] == [b"42", b"42"]
 
 
+async def test_a_forked_child_does_not_end_the_dependencies_of_its_parent(
+    settings: HostSettings, output: Output, make_attempt: MakeAttempt, tmp_path: Path
+) -> None:
+    ends = tmp_path / "ends"
+    pool = HostPool(replace(settings, environ={**settings.environ, "TEST_PATH": str(ends)}), 1)
+    attempt = make_attempt(python="tests.unit.runner.demo_taskiq:sync_forks")
+
+    outcome = await pool.run(attempt, output, Stop())
+    await pool.close()
+
+    host, code = msgspec.json.decode(outcome.result or b"")
+    assert code == 0
+    assert ends.read_text() == f"{host}\n"
+
+
 async def test_the_context_and_its_progress_cross_the_processes(
     run: Run, progress: list[tuple[str, bytes]]
 ) -> None:
