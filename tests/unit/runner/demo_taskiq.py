@@ -29,10 +29,10 @@ def log_of_ends(path: str = TaskiqDepends(_path)) -> Iterator[str]:
         file.write(f"{os.getpid()}\n")
 
 
-def sync_forks(path: str = TaskiqDepends(log_of_ends)) -> tuple[int, int]:
+def sync_forks(path: str = TaskiqDepends(log_of_ends)) -> tuple[int, int]:  # type: ignore[assignment]
     pid = os.fork()
     if not pid:
-        return 0, 0
+        return 0, len(path)
     return os.getpid(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
