@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def doctor(
     ctx: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend orphaned entries, after showing them.")
+        bool, typer.Option("--repair", help="Mend what is orphaned or damaged, after showing it.")
     ] = False,
     is_confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> ExitCode:
@@ -95,10 +95,9 @@ class _Examination:
         from jobrunner.daemon.plan import published
         from jobrunner.doctor.diagnosis import diagnose_server, diagnose_store
         from jobrunner.doctor.store import read_server, read_store
-        from jobrunner.doctor.store_checks import judge_keys, not_looked_at
+        from jobrunner.doctor.store_checks import not_looked_at
         from jobrunner.store.connection import StoreConnection
         from jobrunner.store.keys import Keys
-        from jobrunner.store.keyspace import read_strange_keys
 
         keys = Keys(self._located.name)
         settings = self._plan.manifest.store if self._plan else None
@@ -110,10 +109,6 @@ class _Examination:
                 findings = diagnose_server(server)
             except NotPermitted as error:
                 findings = [not_looked_at("reachable", error.why or error.what)]
-            strange = connection.run(read_strange_keys(keys))
-            findings.append(judge_keys(strange))
-            if strange:
-                return findings
             store = connection.run(read_store(keys, on_disk))
         self._orphans = store.orphans
         return [*findings, *diagnose_store(store)]
@@ -143,7 +138,7 @@ def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
     store = cli.store()
     orphans = store.run(audit(store.keys))
     if not orphans:
-        cli.note("nothing is orphaned")
+        cli.note("nothing is orphaned or damaged")
         return []
     cli.note(orphans_text(orphans))
     if not is_confirmed and not cli.confirm(f"Mend these {len(orphans)}?"):

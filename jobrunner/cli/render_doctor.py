@@ -14,7 +14,7 @@ WORDS: dict[Kind, str] = {
     Kind.NO_ENTRY: "is in no queue: will be queued again",
     Kind.NOT_INDEXED: "is missing in the index of its state: will be added",
     Kind.ASLEEP: "waits for what will not come: will be looked at now",
-    Kind.NO_STATE: "has no state or no message: is left, delete it by hand",
+    Kind.NO_STATE: "has no state or no message: will be kept aside",
     Kind.STALE_ENTRY: "has an entry in a queue that is not its own: will be removed",
     Kind.GHOST: "is claimed in a queue, and not there: the claim will be removed",
     Kind.STALE_MEMBER: "is in an index where it does not belong: will be removed",
@@ -22,6 +22,9 @@ WORDS: dict[Kind, str] = {
     Kind.STALE_WATCHERS: "did not tell who waits for its end: will tell",
     Kind.LEFTOVER: "is gone and left output or a key: will be deleted",
     Kind.WRONG_COUNT: "is a wrong count: will be corrected",
+    Kind.WRONG_TYPE: "will be deleted, or kept aside if nothing tells the same",
+    Kind.DAMAGED: "cannot be read: will be taken out",
+    Kind.AHEAD: "is ahead of the store's clock: will be set back",
 }
 
 

@@ -5,26 +5,54 @@ from collections.abc import Sequence
 
 from jobrunner.doctor.facts import StoreReport
 from jobrunner.doctor.finding import Finding, counted, listed, ok, problem, warning
-from jobrunner.store.keyspace import StrangeKey
 from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, WorkerEntry
 from jobrunner.store.orphan import Kind, Orphan
 
 RESCUE_TAKES = LEASE_TTL * RENEW_EVERY * 2  # a rescuer's tick, and one that it missed
 LOCKS = frozenset({Kind.STALE_LOCK})
 COUNTS = frozenset({Kind.WRONG_COUNT})
+DAMAGED = frozenset({Kind.WRONG_TYPE, Kind.DAMAGED})
 REPAIR = "`jobrunner doctor --repair` shows them and mends them"
 
 
-def judge_keys(strange: Sequence[StrangeKey]) -> Finding:
-    """Are the namespace's keys of the types that jobrunner writes? Asked before all else here."""
-    if not strange:
-        return ok("keys", "all keys are of the types that jobrunner writes")
-    told = [f"'{key.key}' is a {key.type}, not a {key.expected}" for key in strange]
+def keys(report: StoreReport) -> Finding:
+    """Is all that the namespace holds as jobrunner writes it?"""
+    damaged = [o for o in report.orphans if o.kind in DAMAGED]
+    if report.hidden:
+        return not_looked_at("keys", report.hidden)
+    if not damaged:
+        return ok("keys", "all keys are as jobrunner writes them")
+    told = [f"'{key}' {what}" for key, what in _damages(damaged).items()]
     return problem(
         "keys",
         f"something else has written to the store: {listed(told)}",
-        why="what reads such a key fails, and so nothing else of the store was checked",
-        fix=f"delete it with `valkey-cli DEL '{strange[0].key}'`, then ask again",
+        why="what depends on these keys does not work, or works as if they were not there",
+        fix=REPAIR,
+    )
+
+
+def _damages(orphans: Sequence[Orphan]) -> dict[str, str]:
+    """What is wrong with each key, in a few words."""
+    found: dict[str, str] = {}
+    for orphan in orphans:
+        is_type = orphan.kind is Kind.WRONG_TYPE
+        found.setdefault(orphan.key, orphan.detail if is_type else f"holds {orphan.id[:40]!r}")
+    return found
+
+
+def crons(report: StoreReport) -> Finding:
+    """Are crons silent since a clock was ahead?"""
+    ahead = [o for o in report.orphans if o.kind is Kind.AHEAD]
+    if report.hidden:
+        return not_looked_at("crons", report.hidden)
+    if not ahead:
+        return ok("crons", "no cron was handled ahead of the store's clock")
+    told = [f"'{orphan.id}' {orphan.detail}" for orphan in ahead]
+    return problem(
+        "crons",
+        f"{counted(len(ahead), 'cron')} handled ahead of the store's clock: {listed(told)}",
+        why="this clock was ahead, or was set back; until then the cron would not fire",
+        fix=f"start a daemon, which sets it back, or {REPAIR}",
     )
 
 
@@ -122,7 +150,7 @@ def locks(report: StoreReport) -> Finding:
 
 def records(report: StoreReport) -> Finding:
     """Do records, queues and indexes fit together?"""
-    found = [o for o in report.orphans if o.kind not in LOCKS | COUNTS]
+    found = [o for o in report.orphans if o.kind not in LOCKS | COUNTS | DAMAGED | {Kind.AHEAD}]
     return _orphaned(report, "records", "record, entry or member", found)
 
 
@@ -168,4 +196,4 @@ def _named(orphans: list[Orphan]) -> str:
     return listed(list(dict.fromkeys(orphan.job_id or orphan.id for orphan in orphans)))
 
 
-STORE_CHECKS = (daemons, reload, workers, served, tasks, locks, records, counts)
+STORE_CHECKS = (keys, daemons, reload, workers, served, tasks, crons, locks, records, counts)

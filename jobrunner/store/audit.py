@@ -13,10 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from jobrunner.store.audit_counts import check_counts
+from jobrunner.store.audit_crons import check_crons
 from jobrunner.store.audit_keys import check_leftovers, check_watchers
 from jobrunner.store.audit_members import INDEXES, check_index, check_members
 from jobrunner.store.audit_queues import Claimed, check_entries, check_queue
 from jobrunner.store.audit_records import check_records
+from jobrunner.store.audit_types import check_types, mend_types, set_aside
+from jobrunner.store.audit_values import check_values, mend_values
 from jobrunner.store.keys import Keys
 from jobrunner.store.keyspace import Family, Keyspace, read_keyspace
 from jobrunner.store.orphan import Kind, Orphan
@@ -24,6 +27,7 @@ from jobrunner.store.requests import Operation
 
 # In this order they are mended: counts last, when all else is where it belongs.
 RECORDS = frozenset({Kind.NO_ENTRY, Kind.NOT_INDEXED, Kind.ASLEEP, Kind.NO_STATE})
+DAMAGE = frozenset({Kind.WRONG_TYPE, Kind.DAMAGED, Kind.NO_STATE, Kind.AHEAD})
 ENTRIES = frozenset({Kind.STALE_ENTRY, Kind.GHOST})
 MEMBERS = frozenset({Kind.STALE_MEMBER, Kind.STALE_LOCK})
 
@@ -38,14 +42,39 @@ def audit(keys: Keys) -> Operation[list[Orphan]]:
     found = yield from _first_look(keys, space)
     again = yield from _look(keys, found, mends=False)
     seen = {orphan.what for orphan in found}
-    return [orphan for orphan in again if orphan.what in seen]
+    # Damage does not come right by the moving of jobs.
+    damaged = [orphan for orphan in found if orphan.kind in DAMAGE - RECORDS]
+    return [*damaged, *(orphan for orphan in again if orphan.what in seen)]
 
 
 def mend(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
     """Mend those that are still wrong; returns the mended ones.
 
-    Left alone are jobs that a worker with a lease has, and what cannot be mended (`NO_STATE`).
+    Left alone are jobs that a worker with a lease has. What is damaged comes first: after that
+    other things may be missing, which are looked for anew.
     """
+    mended = yield from _mend_damage(keys, orphans)
+    if mended:
+        orphans = yield from audit(keys)
+        mended += yield from _mend_damage(keys, orphans)
+    mended += yield from _mend_order(keys, [o for o in orphans if o.kind not in DAMAGE])
+    return mended
+
+
+def _mend_damage(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
+    """Keys of another type, what cannot be read, and what a clock that was ahead has left."""
+    mended = yield from mend_types(keys, [o for o in orphans if o.kind is Kind.WRONG_TYPE])
+    mended += yield from mend_values(keys, [o for o in orphans if o.kind is Kind.DAMAGED])
+    for orphan in orphans:
+        if orphan.kind is Kind.NO_STATE and (yield from set_aside(keys, orphan.key, "")):
+            mended.append(orphan)
+    ahead = [orphan.key for orphan in orphans if orphan.kind is Kind.AHEAD]
+    mended += yield from check_crons(ahead, mends=True)
+    return mended
+
+
+def _mend_order(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
+    """What is not where its record says."""
     others = [orphan for orphan in orphans if orphan.kind is not Kind.WRONG_COUNT]
     mended = yield from _look(keys, others, mends=True)
     left = yield from _look(keys, others, mends=False)
@@ -55,7 +84,10 @@ def mend(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]:
 
 
 def _first_look(keys: Keys, space: Keyspace) -> Operation[list[Orphan]]:
-    found = yield from check_records(keys, space.names(Family.RECORD), mends=False)
+    found = check_types(space)
+    found += yield from check_values(keys, space)
+    found += yield from check_crons(list(space.keys(Family.CRON)), mends=False)
+    found += yield from check_records(keys, space.names(Family.RECORD), mends=False)
     for key in space.keys(Family.QUEUE):
         found += yield from check_queue(keys, key)
     for key in space.keys(*INDEXES):

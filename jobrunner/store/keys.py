@@ -157,6 +157,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash task (and `*` for any) -> id of the job submitted last; serves `@last`."""
         return self._key("last")
 
+    def aside(self, key: str) -> str:
+        """What stood under another key, as `doctor --repair` has put it aside. Expires."""
+        return self._key(f"aside:{key.removeprefix(self._key(''))}")
+
     def wake_channel(self) -> str:
         """Channel: told that the earliest due time in `scheduled` has moved up."""
         return self._key("wake")

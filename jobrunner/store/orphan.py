@@ -18,6 +18,9 @@ class Kind(StrEnum):
     STALE_LOCK = "stale_lock"  # a lock held by, or a line with, a job that cannot have it
     STALE_WATCHERS = "stale_watchers"  # watchers of a job that has ended or is gone
     LEFTOVER = "leftover"  # output or idempotency key of a job that is gone
+    WRONG_TYPE = "wrong_type"  # a key of another type than jobrunner writes
+    DAMAGED = "damaged"  # a field, member or item that jobrunner cannot have written
+    AHEAD = "ahead"  # a cron that was handled ahead of the store's clock
     WRONG_COUNT = "wrong_count"  # `counts` differs from the records
 
 

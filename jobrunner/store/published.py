@@ -12,7 +12,7 @@ from jobrunner.message import MOST_ARGUMENTS, Message
 from jobrunner.model import Priority
 from jobrunner.params import ParamSpec, check_arguments, secret_names
 from jobrunner.store.damage import UNREADABLE
-from jobrunner.store.decoding import text_of
+from jobrunner.store.decoding import is_text, text_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Argument, Command, Operation, Script
 
@@ -107,6 +107,15 @@ def _published_of(fields: Mapping[bytes, bytes]) -> Published:
         fields.get(b"adhoc") == b"1",
         text_of(fields.get(b"digest")),
     )
+
+
+def is_readable(field: bytes, text: bytes) -> bool:
+    """Whether a field of the manifest's key can be read."""
+    if field.startswith(b"task:"):
+        return _decoded(_tasks, text) is not None
+    if field.startswith(b"cron:"):
+        return _decoded(_crons, text) is not None
+    return is_text(text)
 
 
 def read_published_task(keys: Keys, task: str) -> Operation[PublishedTask | None]:

@@ -37,6 +37,11 @@ def read_tally(text: str) -> Tally:
     return found
 
 
+def is_tally(text: str) -> bool:
+    """Whether all of a text can be read."""
+    return not text or all(_PART.fullmatch(part) for part in text.split(","))
+
+
 def tally_text(tally: Tally) -> str:
     """As `read_tally` reads it. A 1 is not written, as in tally.lua."""
     return ",".join(what if by == 1 else f"{what}={by}" for what, by in tally.items())

@@ -25,7 +25,7 @@ from jobrunner.store.attempts import (
     finish,
     start,
 )
-from jobrunner.store.audit import audit
+from jobrunner.store.audit import audit, mend
 from jobrunner.store.connection import StoreConnection
 from jobrunner.store.due import promote
 from jobrunner.store.keys import GROUP, Keys
@@ -252,9 +252,15 @@ def _fields_of_any(flat: Sequence[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
+def mend_all(store: Store) -> None:
+    """What a test has damaged on purpose."""
+    store.run(mend(store.keys, store.run(audit(store.keys))))
+
+
 def check_indexes(store: Store) -> None:
     """All that the store holds fits together, and nothing waits for a promotion to drop it."""
-    assert store.run(audit(store.keys)) == []
+    orphans = store.run(audit(store.keys))
+    assert orphans == [], orphans
     records = store.records()
     scheduled = store.texts("ZRANGE", store.keys.scheduled(), 0, -1)
     assert {records[i]["state"] for i in scheduled} <= {JobState.SCHEDULED, JobState.BLOCKED}

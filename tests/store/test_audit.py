@@ -222,15 +222,18 @@ def test_a_job_that_its_dead_worker_was_running_is_queued_with_one_loss_more(sto
     assert again.fence > entry.fence
 
 
-def test_a_record_that_says_nothing_is_found_and_left_to_a_person(store: Store) -> None:
+def test_a_record_that_says_nothing_is_kept_aside(store: Store) -> None:
     store.command("HSET", store.keys.job("x"), "progress", "1")
 
     orphans = found(store)
     mended = store.run(mend(store.keys, orphans))
-    store.command("DEL", store.keys.job("x"))
 
     assert [(orphan.kind, orphan.id) for orphan in orphans] == [(Kind.NO_STATE, "x")]
-    assert mended == []
+    assert mended == orphans
+    aside = store.keys.aside(store.keys.job("x"))
+    assert store.command("HGET", aside, "progress") == b"1"
+    assert store.command("TTL", aside) > 0
+    assert found(store) == []
 
 
 def test_an_entry_that_is_no_job_is_left_to_the_workers(store: Store) -> None:

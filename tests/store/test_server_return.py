@@ -8,7 +8,7 @@ from jobrunner.store.attempts import StartedAs
 from jobrunner.store.locks import wake_free_locks
 from jobrunner.store.parking import BELIEVED_FOR, is_known, know
 from jobrunner.store.rescue import Orphan, find_orphans
-from tests.store.factories import A_LOCK, A_WAITED_LOCK, QUEUES, Store
+from tests.store.factories import A_LOCK, A_WAITED_LOCK, QUEUES, Store, mend_all
 
 W1 = Orphan("w1", "default", "normal")
 LEASE = timedelta(seconds=15)
@@ -132,3 +132,4 @@ def test_a_damaged_note_leaves_leases_to_the_clock(store: Store) -> None:
     store.command("SET", store.keys.server(), "x")
 
     assert orphans(store) == [W1]
+    mend_all(store)

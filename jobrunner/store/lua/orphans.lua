@@ -22,6 +22,10 @@ if ARGV[2] ~= '' then
   redis.call('ZREM', KEYS[1], ARGV[2])
 end
 local now = now_ms()
+-- A clock that was ahead has left leases that would not end for as long as it was.
+for _, worker in ipairs(redis.call('ZRANGE', KEYS[1], now + 4 * ARGV[5], '+inf', 'BYSCORE')) do
+  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[5], worker)
+end
 -- Asked each time: to know a return, the run before it must have been noted.
 if ms_since_return(KEYS[2], now) >= tonumber(ARGV[4]) and ARGV[3] ~= '' then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)

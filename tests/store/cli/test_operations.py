@@ -153,9 +153,9 @@ def test_an_unreachable_store_is_told_and_exits_4(invoke: Invoke, tmp_path: Path
         assert (outcome.stdout, outcome.code) == ("", 4)
 
 
-@pytest.mark.parametrize("command", ["list", "history demo", "show ab"])
-def test_a_key_of_another_program_is_told_without_a_traceback(
-    invoke: Invoke, store: Store, command: str
+@pytest.mark.parametrize(("command", "code"), [("list", 0), ("history demo", 3), ("show ab", 3)])
+def test_a_key_of_another_program_is_told_and_hides_nothing_else(
+    invoke: Invoke, store: Store, caplog: pytest.LogCaptureFixture, command: str, code: int
 ) -> None:
     strange = [store.keys.done("completed"), store.keys.task_done("demo")]
     for key in strange:
@@ -164,6 +164,20 @@ def test_a_key_of_another_program_is_told_without_a_traceback(
     outcome = invoke(*command.split())
     store.command("DEL", *strange)
 
-    assert outcome.stderr.startswith("error: the store has a key that jobrunner did not write")
-    assert "WRONGTYPE" in outcome.stderr
+    assert outcome.code == code
+    assert "Traceback" not in outcome.stderr
+    assert set(caplog.messages) & {f"found a damaged key: {key}" for key in strange}
+
+
+def test_a_command_that_needs_a_key_of_another_program_is_refused(
+    invoke: Invoke, declared: Store
+) -> None:
+    queue = declared.keys.queue("default", "normal")
+    declared.command("SET", queue, "not a stream")
+
+    outcome = invoke("submit", "backup")
+    declared.command("DEL", queue)
+
     assert outcome.code == 4
+    assert "is damaged" in outcome.stderr
+    assert "`jobrunner doctor`" in outcome.stderr

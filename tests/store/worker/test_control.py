@@ -117,3 +117,4 @@ async def test_a_mistake_of_ours_is_not_tried_again(
 
     with pytest.raises(ReplyError):
         await until_done(async_connection, lambda: add_one(store.keys), "add")
+    store.command("DEL", store.keys.tokens())

@@ -14,16 +14,26 @@ local function instant_of(text)
   return ms and ms >= 0 and ms <= LATEST and math.floor(ms) or nil
 end
 
+-- Whether it must be set back; and whether what lies between has had its jobs.
+local function must_go_back(now, handled, since)
+  if handled <= now + LARGEST_SKEW_MS then
+    return false
+  end
+  local were_made = since and since < handled and handled <= now + LONGEST_MADE_MS
+  -- When all that come until then have had their jobs, there is nothing to go back for.
+  return not (were_made and since <= now), were_made
+end
+
 -- By the texts of these two fields. Returns it, nil where none is known; and from which instant it was
 -- set back, if it was.
 local function handled_of(cron, now, handled, since)
   handled, since = instant_of(handled), instant_of(since)
-  if not handled or handled <= now + LARGEST_SKEW_MS then
-    return handled
+  if not handled then
+    return nil
   end
-  local were_made = since and since < handled and handled <= now + LONGEST_MADE_MS
-  if were_made and since <= now then
-    return handled -- all that come until then have had their jobs: there is nothing to go back for
+  local is_ahead, were_made = must_go_back(now, handled, since)
+  if not is_ahead then
+    return handled
   end
   redis.call('HSET', cron, 'handled', now, 'since', now, 'set_back_at', now,
     'set_back_from', handled)
