@@ -16,10 +16,12 @@ from jobrunner.explain.model import (
 )
 from jobrunner.explain.words import state_words
 from jobrunner.model import Job, JobState
+from jobrunner.store.crons import LARGEST_SKEW
 from jobrunner.store.facts import CronFacts
 
 LATE_AFTER = timedelta(seconds=2)  # a daemon that lives handles a fire time in far less
 AT_BOOT = "@reboot"
+TOLD_FOR = timedelta(days=1)  # after a cron was set back
 
 
 def explain_cron(facts: CronFacts) -> Explanation:
@@ -30,7 +32,12 @@ def explain_cron(facts: CronFacts) -> Explanation:
         answer = without_daemon(answer)
     name = facts.cron.name
     sentence = joined(
-        [(f"cron '{name}' (task {facts.cron.task}) ", *answer.sentence), _last(facts), _wait(facts)]
+        [
+            (f"cron '{name}' (task {facts.cron.task}) ", *answer.sentence),
+            _ahead(facts),
+            _last(facts),
+            _wait(facts),
+        ]
     )
     known = {**_schedule(facts), **_jobs(facts)}
     return Explanation(name, Kind.CRON, answer.code, sentence, known, facts.around.now, answer.fix)
@@ -99,6 +106,22 @@ def _without_next(facts: CronFacts) -> Answer:
     return Answer(Code.NEVER_FIRES, sentence, fix=fix)
 
 
+def _ahead(facts: CronFacts) -> Sentence:
+    """What a clock that was ahead has to do with it."""
+    record, now = facts.record, facts.around.now
+    if record.handled is not None and record.handled > now + LARGEST_SKEW:
+        why = "had their jobs before their time" if facts.around.daemons else "count as handled"
+        return (
+            "its fire times up to ",
+            record.handled,
+            f" {why}: the store's clock was ahead",
+        )
+    if record.set_back_at is None or not timedelta(0) <= now - record.set_back_at < TOLD_FOR:
+        return ()
+    was: Sentence = (" from ", record.set_back_from) if record.set_back_from else ()
+    return ("it was set back at ", record.set_back_at, *was, ", since the store's clock was ahead")
+
+
 def _last(facts: CronFacts) -> Sentence:
     """How its last end was, be it a skip; nothing before the first."""
     record = facts.record
@@ -145,6 +168,8 @@ def _schedule(facts: CronFacts) -> Mapping[str, object]:
         "paused": record.is_paused,
         "next_fire_at": record.next_fire_at,
         "last_handled": record.handled,
+        "set_back_at": record.set_back_at,
+        "set_back_from": record.set_back_from,
     }
 
 

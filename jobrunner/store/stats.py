@@ -218,7 +218,8 @@ class _Reader:
     def __init__(self, span: _Span, items: Sequence[_Item], since_ms: int) -> None:
         self._span = span
         first_ms = since_ms or min((item.at_ms for item in items), default=span.now_ms)
-        self._since_ms = min(first_ms, span.now_ms)
+        # One in the future was noted by a clock that was ahead: then nobody knows since when.
+        self._since_ms = first_ms if first_ms <= span.now_ms else 0
         self._unfolded = _sum_up(items)
 
     def answer(self, query: Query, replies: Iterator[Sequence[bytes | None]]) -> Iterator[Stats]:
