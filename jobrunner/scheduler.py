@@ -293,7 +293,8 @@ class Scheduler:
         moved, left = await self._fire(fires)
         for name, decision in decisions.items():
             if name in left:
-                continue  # a later tick decides
+                moved.pop(name, None)  # what follows it in its row; a later tick decides
+                continue
             handled = decision.fire[-1] if decision.is_partial else now
             progress = self._progress[name]
             progress.reach(moved.get(name) or max(progress.handled, handled))

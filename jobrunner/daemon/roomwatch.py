@@ -7,7 +7,7 @@ from jobrunner.log import EventLog
 from jobrunner.store.connection import AsyncStoreConnection
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.keys import Keys
-from jobrunner.store.room import note_room, read_room
+from jobrunner.store.room import has_stray_note, note_room, read_room
 
 LOOK_EVERY_S = 1.0  # a tenth of a small maxmemory is filled in some seconds
 # Without a maxmemory, which somebody may set at any time.
@@ -37,7 +37,8 @@ class RoomWatch:
         """Look once; returns seconds to the next look."""
         room = await self._connection.run(read_room())
         was_full, self._is_full = self._is_full, room.is_full(self._is_full)
-        if self._is_full or was_full:
+        is_stray = not self._is_full and await self._connection.run(has_stray_note(self._keys))
+        if self._is_full or was_full or is_stray:
             await self._connection.run(note_room(self._keys, is_full=self._is_full))
         if self._is_full and not was_full:
             EventLog().error(

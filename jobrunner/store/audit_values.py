@@ -18,6 +18,7 @@ from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.orphan import Kind, Orphan
 from jobrunner.store.published import is_readable
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
+from jobrunner.store.room import NO_END
 from jobrunner.store.tallies import is_tally
 
 PAGE = 200  # keys or members per step
@@ -94,6 +95,7 @@ _FIELDS: Mapping[Family, Mapping[str, Check]] = {
         "created_at": _instant,
         "priority": _word(Priority),
         "queue": is_text,
+        "task": is_text,
         "reason": _word(Reason),
         **dict.fromkeys(("cron", "worker", "lock", "detail", "after", "key", "entry"), is_text),
         "error": _json,
@@ -101,7 +103,12 @@ _FIELDS: Mapping[Family, Mapping[str, Check]] = {
     },
 }
 # What a record must have, where something else has taken it away.
-_STANDING_IN: Mapping[str, Argument] = {"created_at": 0, "priority": "normal", "queue": "default"}
+_STANDING_IN: Mapping[str, Argument] = {
+    "created_at": 0,
+    "priority": "normal",
+    "queue": "default",
+    "task": "?",
+}
 
 
 def check_values(keys: Keys, space: Keyspace) -> Operation[list[Orphan]]:
@@ -162,6 +169,9 @@ def _damaged_in(key: str, family: Family) -> Operation[list[_Part]]:
         items = yield Command(("LRANGE", key, 0, -1))
         is_sound = _is_item if family is Family.TALLY else is_text
         return [_Part(item) for item in dict.fromkeys(items) if not is_sound(item)]
+    if family is Family.FULL:
+        life = yield Command(("PTTL", key))
+        return [_Part(b"", (yield Command(("GET", key))) or b"")] if life == NO_END else []
     if family is Family.TOKENS:
         value = yield Command(("GET", key))
         return [] if value is None or _number(value) else [_Part(b"", value, 1)]

@@ -17,6 +17,7 @@ from jobrunner.store.requests import Command, Operation, Script
 NEARLY_FULL = 0.9  # of maxmemory
 HAS_ROOM_AGAIN = 0.85  # less than at the note: else jobs would be let in one by one
 NOTE_LIFE = timedelta(seconds=15)  # several looks
+NO_END = -1  # what PTTL replies for a key that does not expire
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -37,6 +38,11 @@ def read_room() -> Operation[Room]:
     info = info_fields((yield Command(("INFO", "memory"))))
     spared = int(info.get("mem_not_counted_for_evict", 0))
     return Room(int(info.get("used_memory", 0)) - spared, int(info.get("maxmemory", 0)))
+
+
+def has_stray_note(keys: Keys) -> Operation[bool]:
+    """Whether something else has written the note: ours expires, that one would refuse for ever."""
+    return bool((yield Command(("PTTL", keys.full()))) == NO_END)
 
 
 def note_room(keys: Keys, *, is_full: bool) -> Operation[bool]:

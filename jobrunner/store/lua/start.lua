@@ -93,6 +93,11 @@ for _ = 1, tonumber(ARGV[4]) do
   local state, current = unpack(redis.call('HMGET', record, 'state', 'entry'))
   if current ~= entry or (state ~= 'queued' and state ~= 'running') then
     what = 'stale'
+    if not state then
+      -- It is nobody's: no rescue and no finish would ever take it out of the queue.
+      redis.call('XACK', stream, ARGV[1], entry)
+      redis.call('XDEL', stream, entry) -- without a record
+    end
   elseif redis.call('SISMEMBER', KEYS[3], id) == 1 then
     what = 'cancelled'
   elseif slots > 0 then

@@ -12,7 +12,7 @@ local function tell_watchers(watchers, id, scheduled, now, woken)
       -- NX: a job that was cancelled and now waits for a retry keeps its own due time.
       redis.call('ZADD', scheduled, 'NX', now, name)
       woken[#woken + 1] = name
-    else
+    elseif name then
       redis.call('PUBLISH', name, id)
     end
   end
