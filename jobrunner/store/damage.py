@@ -70,13 +70,13 @@ MOST_TOLD = 1000  # keys that are remembered
 NOT_REPLACED: Any = object()
 # What a read of a key that is not there replies, by command.
 _NOTHING: Mapping[str, Any] = {
-    **dict.fromkeys(("HGET", "GET", "ZSCORE"), None),
-    **dict.fromkeys(
-        ("ZCARD", "SISMEMBER", "HEXISTS", "ZREM", "HDEL", "SREM", "XACK", "XDEL", "LLEN"), 0
-    ),
+    **dict.fromkeys(("HGET", "GET", "ZSCORE", "XREAD"), None),
+    **dict.fromkeys(("ZCARD", "SISMEMBER", "HEXISTS", "XLEN"), 0),
+    **dict.fromkeys(("ZREM", "HDEL", "SREM", "XACK", "XDEL"), 0),
     **dict.fromkeys(("HGETALL", "SMEMBERS", "ZRANGE", "XRANGE", "XREVRANGE", "LRANGE"), ()),
     **dict.fromkeys(("XINFO", "XPENDING"), ()),
 }
+_KEY_AT = {"XINFO": 2, "XREAD": -2}  # among the words of a command, if not the first after its name
 _OF_EACH = {"HMGET", "ZMSCORE"}  # a reply per field
 
 
@@ -85,7 +85,7 @@ def in_place_of(error: ReplyError, request: Command | Script) -> Any:
     if error.code != "WRONGTYPE" or not isinstance(request, Command):
         return NOT_REPLACED
     name = str(request.args[0])
-    key = str(request.args[2 if name == "XINFO" else 1])
+    key = str(request.args[_KEY_AT.get(name, 1)])
     if name in _OF_EACH:
         told.tell(key)
         return [None] * (len(request.args) - 2)
