@@ -99,12 +99,11 @@ def portions() -> list[list[Damage]]:
         return [[damage] for damage in found]
     wrong = [damage for damage in found if damage.what == "wrong type"]
     rest = [damage for damage in found if damage.what != "wrong type"]
-    sample = rest[::9]  # of each kind of key some
-    # What says that the store is full stops all that is new, until a daemon looks: by itself.
-    full, wrong = [d for d in wrong if d.method == "full"], [d for d in wrong if d.method != "full"]
+    sample = [damage for damage in rest if damage.method != "full"][::9]  # of each kind some
+    # What says that the store is full stops all that is new until a daemon looks, 15 s later.
     return [
         kind[start : start + AT_ONCE]
-        for kind in (full, wrong, [damage for damage in sample if damage.method != "full"])
+        for kind in ([d for d in wrong if d.method != "full"], sample)
         for start in range(0, len(kind), AT_ONCE)
     ]
 

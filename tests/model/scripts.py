@@ -53,6 +53,7 @@ def steps() -> dict[str, Step]:
 
 # The audit's, which only look here; what they find and mend is tested in tests/store/test_audit*.
 CHECKS = (
+    "check_crons",
     "check_entries",
     "check_leftovers",
     "check_members",
