@@ -18,6 +18,7 @@ from jobrunner.runner.tree import Held
 
 # What the group alone keeps. An rlimit for `cpu` stays: it ends a single process to the moment.
 BY_GROUP_ALONE = ("memory", "pids")
+BY_ENVIRONMENT = Held()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ class Confined:
 
     @property
     def held(self) -> Held:
-        return Held(self.group, self.is_kept)
+        return Held(self.group, self.is_kept) if self.group or self.is_kept else BY_ENVIRONMENT
 
 
 def confine(launch: Launch, job_id: str, groups: WorkerGroups | None) -> Confined:
     """Prepare a command's start."""
-    is_limited = any(getattr(launch.limits, name) is not None for name in ("memory", "cpu", "pids"))
+    limits = launch.limits
+    is_limited = not (limits.memory is None and limits.cpu is None and limits.pids is None)
     if launch.identity is None and not is_limited:
         return Confined(launch)
     group = _group(launch, job_id, groups)

@@ -205,7 +205,7 @@ class Host:
             with contextlib.suppress(OSError):  # it has just died
                 self._socket.shutdown(socket.SHUT_RDWR)  # the end it waits for
             await asyncio.wait([self._exited], timeout=grace_s)
-        await self._tree.stop(0)
+        _tell_of(await self._tree.stop(0))
 
     def kill(self) -> None:
         """End the host and its children at once."""
@@ -215,7 +215,8 @@ class Host:
     async def _stop(self, call: HostedCall, cause: Cause) -> None:
         self._pipes.watch(True)
         grace_s = call.attempt.task.kill_grace.total_seconds()
-        await self._tree.stop(0 if cause is StopReason.LEASE_LOST else grace_s)
+        survivors = await self._tree.stop(0 if cause is StopReason.LEASE_LOST else grace_s)
+        _tell_of(survivors, job_id=call.attempt.job_id)
         if not self._exited.done():
             await asyncio.wait([self._exited], timeout=UNKILLABLE_S)
         self._pipes.drain()
@@ -367,3 +368,8 @@ class Host:
         self._socket.close()
         self._tokens.close()
         self._pipes.close()
+
+
+def _tell_of(survivors: Sequence[int], job_id: str = NO_JOB) -> None:
+    if survivors:
+        EventLog().error("could not kill processes of a function", job_id=job_id, pids=survivors)

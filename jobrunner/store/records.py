@@ -91,8 +91,16 @@ def _milliseconds(text: str) -> timedelta:
 
 def usage_text(usage: Usage) -> str:
     """`12,1048576,,0`: as short as can be, since every command's record has one."""
-    counts = (usage.cpu_ms, usage.memory_bytes, usage.read_bytes, usage.write_bytes)
-    return ",".join("" if count is None else str(count) for count in counts)
+    cpu, memory, read, written = (
+        usage.cpu_ms,
+        usage.memory_bytes,
+        usage.read_bytes,
+        usage.write_bytes,
+    )
+    return (
+        f"{'' if cpu is None else cpu},{'' if memory is None else memory},"
+        f"{'' if read is None else read},{'' if written is None else written}"
+    )
 
 
 def _usage(text: str) -> Usage:

@@ -9,7 +9,8 @@ import contextlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+
+from msgspec.structs import asdict, replace
 
 from jobrunner.manifest.parts import Limits
 from jobrunner.model import Usage
