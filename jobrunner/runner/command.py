@@ -19,7 +19,7 @@ from typing import NamedTuple
 from jobrunner.clock import Clock
 from jobrunner.log import EventLog
 from jobrunner.manifest.interpreter import script_argv
-from jobrunner.model import JobError, LeftProcess, Reason, Usage
+from jobrunner.model import JobError, Reason
 from jobrunner.params import substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.child import Child, Surroundings
@@ -68,8 +68,6 @@ class _End(NamedTuple):
     reason: Reason | None = None
     exit_code: int | None = None
     was_killed: bool = False
-    usage: Usage | None = None
-    left: list[LeftProcess] | None = None
 
 
 class CommandRunner:
@@ -119,9 +117,9 @@ class CommandRunner:
         """
         began_at = self._clock.monotonic()
 
-        def tell(end: _End) -> None:
+        def tell(end: _End, child: Child | None = None) -> None:
             duration = timedelta(seconds=self._clock.monotonic() - began_at)
-            ended(_outcome(end, duration, output))
+            ended(_outcome(end, duration, output, child))
 
         try:
             running = self._start(attempt, output, stop, tell)
@@ -141,7 +139,7 @@ class CommandRunner:
             self._readers.close()
 
     def _start(
-        self, attempt: Attempt, output: Output, stop: Stop, tell: Callable[[_End], None]
+        self, attempt: Attempt, output: Output, stop: Stop, tell: Callable[[_End, Child], None]
     ) -> "_Running":
         identity = identity_of(attempt.task)
         processes = self._surroundings.processes
@@ -165,7 +163,7 @@ class CommandRunner:
         return _Running(attempt, output, stop, child, launch, self._results, place, secrets, tell)
 
 
-def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
+def _outcome(end: _End, duration: timedelta, output: Output, child: Child | None) -> Outcome:
     return Outcome(
         end.ended,
         duration,
@@ -173,8 +171,8 @@ def _outcome(end: _End, duration: timedelta, output: Output) -> Outcome:
         masked_error(end.error, output) if end.error else None,
         end.reason,
         end.exit_code,
-        usage=end.usage,
-        left=end.left,
+        usage=None if child is None else child.usage,
+        left=None if child is None else child.left or None,
         was_killed=end.was_killed,
     )
 
@@ -241,7 +239,7 @@ class _Running:
     results: ResultFiles
     place: str  # of its result
     secrets: SecretFolder
-    tell: Callable[[_End], None]
+    tell: Callable[[_End, Child], None]
     timer: asyncio.TimerHandle | None = None
     cpu_timer: asyncio.TimerHandle | None = None
     ending: asyncio.Task[None] | None = None  # from when it has to wait for its end
@@ -316,7 +314,7 @@ class _Running:
                 await asyncio.sleep(TRY_AGAIN_S)
                 return await self._end(cause, tries - 1)
             self._let_go()
-            self._tell(self._could_not(error))
+            self.tell(self._could_not(error), self.child)
         else:
             self._finish(cause)
 
@@ -335,10 +333,7 @@ class _Running:
                 loop.call_later(TRY_AGAIN_S, self._tell_end, cause, tries - 1)
                 return
             end = self._could_not(error)
-        self._tell(end)
-
-    def _tell(self, end: _End) -> None:
-        self.tell(end._replace(usage=self.child.usage, left=self.child.left or None))
+        self.tell(end, self.child)
 
     def _let_go(self) -> None:
         self.is_over = True
