@@ -83,6 +83,7 @@ def commands(demo: Project, lines: list[str]) -> Iterator[dict[str, Run]]:
                 env=demo.environ,
                 cwd=demo.folder,
             )
+            stack.enter_context(process)  # closes its stdout in the end
             stack.callback(process.kill)
             runs[line] = Run(process, time.monotonic(), err)
         yield runs
