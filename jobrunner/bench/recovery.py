@@ -1,19 +1,24 @@
-"""How soon work goes on: after a worker was killed, and after the daemon was started."""
+"""How soon work goes on: after a worker or the server was killed, and after a daemon's start."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from jobrunner.bench.extent import Extent
 from jobrunner.bench.figures import Sample
 from jobrunner.bench.stage import NOOP, PATIENCE_S, WORK, Stage
 from jobrunner.chaos.site import until
 from jobrunner.chaos.tasks import Kind
+from jobrunner.errors import StoreUnavailable
 from jobrunner.model import Job, JobState
 from jobrunner.store.leases import read_workers
 
 LINGER = "linger"
 LINGER_S = 2.0  # longer than a recovery takes
 KILLS = 5
+RECORDS = 50_000  # jobs that have ended: what the server reads at its start
 TASKS = {
     NOOP: Kind({"python": f"{WORK}:noop"}),
     LINGER: Kind({"python": f"{WORK}:linger", "record": "eager"}),
@@ -30,6 +35,32 @@ def measure_recovery(extent: Extent) -> Iterator[Sample]:
     with Stage(extent.url, is_embedded=extent.url is None) as stage:
         yield Sample("daemon's start", "first job has ended", _start(stage) * 1000, "ms")
         stage.check()
+    if extent.url is None:
+        with Stage(None, is_embedded=True) as stage:
+            yield from _kill_server(stage, extent.scaled(RECORDS))
+            stage.check()
+
+
+def _kill_server(stage: Stage, records: int) -> Iterator[Sample]:
+    """The embedded server reads at its start what these jobs have written."""
+    stage.warm_up(NOOP, records)
+    info = stage.info("persistence")
+    written = int(info["aof_current_size"])
+    pid = int(stage.info("server")["process_id"])
+    begun = time.perf_counter()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: _serves_another(stage, pid), PATIENCE_S, "the server serves again")
+    taken = time.perf_counter() - begun
+    stage.warm_up(NOOP, 1)
+    yield Sample("killed server", "serves again", taken * 1000, "ms")
+    yield Sample("killed server", "its file", written / 1e6, "MB")
+
+
+def _serves_another(stage: Stage, pid: int) -> bool:
+    with suppress(StoreUnavailable):  # away, or loading
+        stage.size(stage.keys.running())
+        return int(stage.info("server")["process_id"]) != pid
+    return False
 
 
 def _kill_worker(stage: Stage) -> float:
