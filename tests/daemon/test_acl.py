@@ -146,7 +146,7 @@ def test_a_reader_reads_and_changes_nothing(shop: Shop) -> None:
 def test_doctor_says_what_a_reader_may_not_look_at(shop: Shop) -> None:
     _, told = shop.cli("reader", "doctor")
 
-    assert told.count("not looked at: the store's user may not") == 3
+    assert told.count("not looked at: the store's user may not") == 5
     assert re.search(r"^ok +daemons", told, re.MULTILINE)
     assert re.search(r"^ok +version", told, re.MULTILINE)
 
