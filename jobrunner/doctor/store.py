@@ -24,6 +24,7 @@ from jobrunner.store.leases import WorkerEntry, read_daemons, read_workers
 from jobrunner.store.overview import read_queues
 from jobrunner.store.published import Published, read_published
 from jobrunner.store.requests import Command, Operation
+from jobrunner.store.rewinding import read_far_off
 
 ROUND_TRIPS = 21  # of which the median counts: one slow one is no slow store
 
@@ -94,6 +95,7 @@ def read_store(keys: Keys, on_disk: Published | None) -> Operation[StoreReport]:
         live_by_task=live,
         running=(yield from read_published(keys)),
         on_disk=on_disk,
+        far_off=(yield from read_far_off(keys)),
         orphans=orphans,
         hidden=hidden,
         is_counted=sum(live.values()) <= MOST_COUNTED,

@@ -143,6 +143,18 @@ def tasks(report: StoreReport) -> Finding:
     )
 
 
+def times(report: StoreReport) -> Finding:
+    """Do jobs wait for a time that a wrong clock may have given them?"""
+    if not report.far_off:
+        return ok("times", "no job is due later than in a year, or was made in the future")
+    return warning(
+        "times",
+        f"{counted(len(report.far_off), 'job')} due absurdly late: {listed(report.far_off)}",
+        why="a clock that was ahead has made them, or they are due later than in a year",
+        fix="if that is not meant: `jobrunner cancel` them, and submit them again",
+    )
+
+
 def locks(report: StoreReport) -> Finding:
     """Are locks held by jobs that cannot have them?"""
     return _orphaned(report, "locks", "lock", [o for o in report.orphans if o.kind in LOCKS])
@@ -196,4 +208,4 @@ def _named(orphans: list[Orphan]) -> str:
     return listed(list(dict.fromkeys(orphan.job_id or orphan.id for orphan in orphans)))
 
 
-STORE_CHECKS = (keys, daemons, reload, workers, served, tasks, crons, locks, records, counts)
+STORE_CHECKS = (keys, daemons, reload, workers, served, tasks, crons, times, locks, records, counts)

@@ -27,12 +27,13 @@ from jobrunner.store.crons import LARGEST_SKEW
 from jobrunner.store.decoding import is_text, read_time, score_of, text_of, whole_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL
-from jobrunner.store.parking import BELIEVED_FOR
+from jobrunner.store.parking import BELIEVED_FOR, LONGEST_DELAY_MS
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
 
 BATCH = 200  # members per index and step
 MILLISECOND = timedelta(milliseconds=1)
 SKEW_MS = LARGEST_SKEW // MILLISECOND
+FAR_OFF = timedelta(days=366)  # a delay that is hardly meant
 
 
 class _Member(msgspec.Struct, frozen=True):
@@ -112,6 +113,26 @@ def _rewind_locks(keys: Keys, now_ms: int) -> Operation[int]:
     return moved
 
 
+def read_far_off(keys: Keys) -> Operation[list[str]]:
+    """Ids of scheduled jobs that are due later than in a year, or that were made in the future.
+
+    Of those that are due last, at most BATCH.
+    """
+    now_ms = to_ms((yield from read_time()))
+    ahead = yield from _read_ahead(keys.scheduled(), now_ms)
+    if not ahead:
+        return []
+    created = yield Pipeline(
+        [Command(("HGET", keys.job(job_id), "created_at")) for job_id, _ in ahead]
+    )
+    return [
+        job_id
+        for (job_id, due), raw in zip(ahead, created, strict=True)
+        if score_of(due) > now_ms + FAR_OFF // MILLISECOND
+        or (whole_of(raw, 0) or 0) > now_ms + SKEW_MS
+    ]
+
+
 _FIELDS = ("state", "reason", "attempt", "started_at", "duration_ms")
 
 
@@ -132,7 +153,6 @@ def _due_members(
     records: Sequence[Sequence[bytes | None]],
     now_ms: int,
 ) -> Iterator[_Member]:
-    longest_parking_ms = 10_000
     for (job_id, seen), (state, reason, attempt, started, duration) in zip(
         ahead, records, strict=True
     ):
@@ -140,7 +160,7 @@ def _due_members(
         if state == JobState.BLOCKED.encode():
             yield _Member(job_id, seen, now_ms, keys.job(job_id))
         elif reason == Reason.UNKNOWN_TASK.encode():
-            if due_ms > now_ms + longest_parking_ms + SKEW_MS:
+            if due_ms > now_ms + LONGEST_DELAY_MS + SKEW_MS:
                 yield _Member(job_id, seen, now_ms, keys.job(job_id))
         elif (whole_of(attempt, 0) or 0) > 0 and started_ms > now_ms + SKEW_MS:
             delay_ms = max(0, due_ms - started_ms - (whole_of(duration, 0) or 0))

@@ -1,6 +1,7 @@
 """Damaged keys: what is read of them, what an audit says, and what is left once it has mended."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -15,7 +16,7 @@ from jobrunner.store.leases import read_workers, renew
 from jobrunner.store.orphan import Kind
 from jobrunner.store.published import is_published
 from jobrunner.store.rescue import find_orphans, known_queues
-from jobrunner.store.rewinding import rewind
+from jobrunner.store.rewinding import read_far_off, rewind
 from tests.store.factories import A_LOCK, QUEUES, Store, mend_all
 
 YEAR_MS = 365 * 86_400_000
@@ -289,3 +290,10 @@ def test_leases_in_the_future_end_as_if_renewed_now(store: Store) -> None:
     assert end <= store.now_ms() + A_LOCK.ttl_ms
     assert int(store.command("ZSCORE", store.keys.workers(), "w1")) <= store.now_ms() + 20_000
     store.finish(entry, lock=A_LOCK)
+
+
+def test_a_job_that_is_due_absurdly_late_is_told_by_doctor(store: Store) -> None:
+    job_id = store.submit(delay=timedelta(days=400))
+    store.submit(delay=timedelta(days=300))
+
+    assert store.run(read_far_off(store.keys)) == [job_id]
