@@ -93,9 +93,7 @@ class StoreReport(msgspec.Struct, frozen=True):
     live_by_task: Mapping[str, int]
     running: Published  # what the daemon has published
     on_disk: Published | None  # what it would publish now; None: the manifest is invalid
-    far_off: list[str] = msgspec.field(
-        default_factory=list
-    )  # ids of jobs that are due absurdly late
+    far_off: list[str] = msgspec.field(default_factory=list)  # ids of jobs due absurdly late
     orphans: list[Orphan] = msgspec.field(default_factory=list)
     is_counted: bool = True  # False: too many jobs for the counts to be checked
     hidden: str = ""  # why the store's user could not look for orphans
