@@ -1,5 +1,6 @@
 """What a cron's fire times are to the store: which job each makes, or the record of why none."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from jobrunner import message
 from jobrunner.clock import rfc3339, to_ms
-from jobrunner.crons import Cron, FireSpan
+from jobrunner.crons import Cron, FireSpan, NeverFires, next_fire
 from jobrunner.errors import InvalidArguments
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import CronSpec, Task
@@ -126,3 +127,17 @@ def fire_for_boot(keys: Keys, item: ScheduledCron, boot_id: str, now: datetime) 
     if not record.is_paused:
         yield from submit(keys, [item.boot_job(boot_id, now)])
     yield from note_boot(keys, item.name, boot_id)
+
+
+def unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, ScheduledCron]) -> set[str]:
+    """Names of the crons that keep their schedule."""
+    both = before.keys() & after.keys()
+    return {name for name in both if before[name].schedule == after[name].schedule}
+
+
+def due_after(item: ScheduledCron, handled: datetime) -> datetime | None:
+    """The fire time that comes next; None when none does."""
+    try:
+        return next_fire(item.cron, handled) if item.spec.enabled else None
+    except NeverFires:
+        return None

@@ -26,9 +26,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from jobrunner.clock import Clock, StoreClock, from_ms, rfc3339
-from jobrunner.crons import NeverFires, next_fire
 from jobrunner.errors import IllegalTransition, JobNotFound, StoreFull, StoreUnavailable
-from jobrunner.firing import ScheduledCron, fire_for_boot
+from jobrunner.firing import ScheduledCron, due_after, fire_for_boot, unchanged
 from jobrunner.lateness import LateFires
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Overlap
@@ -119,7 +118,7 @@ class Scheduler:
 
     async def _see_off(self, coming: Mapping[str, ScheduledCron]) -> None:
         """Fire what a schedule that goes still asked for: its successor begins now."""
-        now, staying = self._clock.now(), _unchanged(self._crons, coming)
+        now, staying = self._clock.now(), unchanged(self._crons, coming)
         self._look_ahead(len(self._fired), now)
         while leaving := {name for at, _, name in self._due if at <= now} - staying:
             portion = set(sorted(leaving)[:FIRES_PER_TICK])
@@ -135,7 +134,7 @@ class Scheduler:
             enrolled = await self._connection.run(enrol(self._keys, enrolments))
             records = await self._connection.run(read_crons(self._keys, [i.name for i in portion]))
             for item, record, begin in zip(portion, records, enrolled, strict=True):
-                due = _due_after(item, begin.since)
+                due = due_after(item, begin.since)
                 progress[item.name] = _Progress(begin.since, record.job or "", due)
                 if begin.set_back_from is not None:
                     self._tell_set_back(item.name, begin.set_back_from)
@@ -309,7 +308,7 @@ class Scheduler:
         names, self._fired = self._fired[:most], self._fired[most:]
         for name in names:
             progress = self._progress[name]
-            progress.due = _due_after(self._crons[name], progress.handled)
+            progress.due = due_after(self._crons[name], progress.handled)
             self._push(name, now)
         return names
 
@@ -392,20 +391,6 @@ class Scheduler:
         except (IllegalTransition, JobNotFound):
             return  # it has ended meanwhile, which is what was wanted
         self._log.info("replaced job", job_id=job_id)
-
-
-def _unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, ScheduledCron]) -> set[str]:
-    """Names of the crons that keep their schedule."""
-    both = before.keys() & after.keys()
-    return {name for name in both if before[name].schedule == after[name].schedule}
-
-
-def _due_after(item: ScheduledCron, handled: datetime) -> datetime | None:
-    """The fire time that comes next; None when none does."""
-    try:
-        return next_fire(item.cron, handled) if item.spec.enabled else None
-    except NeverFires:
-        return None
 
 
 def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

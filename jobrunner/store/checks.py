@@ -192,6 +192,6 @@ def _clock_offset(offset_s: float) -> ServerFinding:
         "clock",
         Level.WARNING,
         f"the server's clock is {abs(offset_s):.1f} s {direction} this machine's",
-        why="crons, due times and locks go by the server's clock, what people see by this machine's",
+        why="crons, due times and locks go by the server's clock, not by this machine's",
         fix="synchronise both by NTP",
     )
