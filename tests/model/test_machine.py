@@ -88,7 +88,7 @@ REFUSALS = FENCES | {
 }
 MANY = 1000  # examples
 # What no job's way depends on: they have tests of their own.
-UNDRIVEN = {"clean", "foresee", "full", "publish", "rewind", "set_aside"}
+UNDRIVEN = {"clean", "drain", "foresee", "full", "publish", "rewind", "set_aside"}
 # A short run parks no job that is still parked when its worker comes, and none of an unknown task.
 SELDOM = {"since_return", "unpark"}
 
