@@ -148,3 +148,9 @@ def test_numbers_are_written_without_an_exponent(store: Store) -> None:
     store.command("DEL", store.keys.manifest(), store.keys.running())
 
     assert reply == [b"1790000000000", b"1000000000000000", b"1790000000000"]
+
+
+def test_a_full_server_lets_all_scripts_through_but_those_that_make_jobs_or_only_read() -> None:
+    refused = {path.stem for path in FILES if "-- flags: allow-oom" not in header(path)}
+
+    assert refused == {"fire", "place", "retry", "submit", "unrenewed"}
