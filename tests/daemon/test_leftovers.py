@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobrunner.model import Job, JobState, LeftProcess, Reason
-from jobrunner.runner.cgroups.discovery import find_places
+from jobrunner.runner.cgroups.discovery import find_places, folder_name
 from tests.daemon.harness import Daemon, Project, eventually, is_alive
 
 Projects = Callable[..., Project]
@@ -191,19 +191,21 @@ def test_limits_niceness_and_umask_hold_for_another_user(demo: Project) -> None:
 def test_no_group_is_left_by_a_daemon_that_has_stopped_or_was_killed(demo: Project) -> None:
     daemon = demo.start()
     left_of(demo, "lasts")
-    before = _groups()
+    before = _groups(demo)
     assert before or demo.prefix[0] == "unshare"
 
     daemon.kill()
 
-    eventually(lambda: not (_groups() & before), within=5)
+    eventually(lambda: not _groups(demo), within=5)
 
 
-def _groups() -> set[str]:
-    """Folders of daemons, also those of tests beside this one."""
+def _groups(demo: Project) -> set[str]:
+    """Folders of the daemon's jobs."""
     texts = (Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
     places = [Path(place.folder) for place in find_places(*texts)]
-    return {str(found) for place in places for found in place.glob("jobrunner-*/*/*.*")}
+    return {
+        str(found) for place in places for found in place.glob(f"{folder_name(demo.state)}/*/*.*")
+    }
 
 
 LIMITED = """
