@@ -4,7 +4,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -246,9 +246,8 @@ COMMANDS = (
 OF_A_JOB = ("show", "why", "logs", "wait", "status")
 
 
-def all_that_is_shown(made: Project, job_ids: list[str]) -> str:
+def all_that_is_shown(made: Project, lines: Iterable[str]) -> str:
     """What each command prints, for people and as JSON, and what the daemon has logged."""
-    lines = [*COMMANDS, *(f"{command} {job}" for command in OF_A_JOB for job in job_ids)]
     told = [made.cli(*line.split(), *more) for line in lines for more in ([], ["--json"])]
     logs = [daemon.log() for daemon in made.daemons]
     return "\n".join([*(f"{each.out}{each.err}" for each in told), *logs])
@@ -266,7 +265,8 @@ def test_no_secret_is_shown_by_any_command_and_none_of_the_manifest_is_in_the_st
     job_ids = [by_cli.out.strip(), made.submit("t"), triggered]
     made.all_ended(job_ids)
 
-    shown = all_that_is_shown(made, job_ids)
+    by_job = [*(f"{command} {job_ids[0]}" for command in OF_A_JOB), f"show {triggered}"]
+    shown = all_that_is_shown(made, [*COMMANDS, *by_job])
 
     for secret in SECRETS:
         assert secret not in f"{shown}{by_cli.out}{by_cli.err}{refused.out}{refused.err}"
@@ -282,7 +282,7 @@ def test_no_secret_is_shown_by_any_command_and_none_of_the_manifest_is_in_the_st
     made.cli("reload").ok()
     daemon.wait_for_log("reloaded")
 
-    shown = all_that_is_shown(made, job_ids)
+    shown = all_that_is_shown(made, ["list", "history t", *(f"show {job}" for job in job_ids)])
 
     assert "arguments  tok=*** pin=fail" in shown
     for secret in SECRETS:

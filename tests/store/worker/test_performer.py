@@ -11,6 +11,7 @@ import pytest
 from jobrunner import message
 from jobrunner.message import Message
 from jobrunner.model import JobState, Reason
+from jobrunner.runner.results import ResultFiles
 from jobrunner.store.attempts import StartedAs
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
@@ -284,16 +285,31 @@ async def test_a_job_that_we_fail_to_perform_ends_as_failed_and_not_never(
 
 
 async def test_a_command_whose_start_goes_wrong_in_an_unknown_way_fails_its_job(
-    worker: Performing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Performing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No folder for results can be made: that is nothing a task did wrong.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    def break_down(*_: object) -> str:
+        raise LookupError("odd")
+
+    monkeypatch.setattr(ResultFiles, "place", break_down)
 
     job = await worker.perform("shell")
 
     assert job.state is JobState.FAILED
     assert job.error is not None
-    assert job.error.message.startswith("jobrunner could not perform it: FileNotFoundError")
+    assert job.error.message.startswith("jobrunner could not perform it: LookupError('odd')")
+    assert worker.performer.busy == 0
+
+
+async def test_a_command_without_a_place_for_its_result_is_tried_again_as_its_task_says(
+    worker: Performing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    job = await worker.perform("shell")
+
+    assert (job.state, job.attempt) == (JobState.SCHEDULED, 1)
+    assert job.error is not None
+    assert job.error.message.startswith("there is no place for its result: No such file")
     assert worker.performer.busy == 0
 
 
