@@ -1,18 +1,21 @@
 """Damaged keys: what is read of them, what an audit says, and what is left once it has mended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from jobrunner.clock import from_ms
 from jobrunner.model import JobState
+from jobrunner.store.attempts import Requeued, requeue
 from jobrunner.store.audit import audit, mend
 from jobrunner.store.audit_types import check_types
 from jobrunner.store.crons import Enrolment, enrol, read_crons
+from jobrunner.store.failures import DamagedKey
 from jobrunner.store.keys import GROUP
 from jobrunner.store.keyspace import read_keyspace
-from jobrunner.store.leases import read_workers, renew
+from jobrunner.store.leases import LEASE_TTL, read_workers, renew
 from jobrunner.store.orphan import Kind
 from jobrunner.store.published import is_published
 from jobrunner.store.rescue import find_orphans, known_queues
@@ -84,6 +87,51 @@ def test_leases_that_are_lost_are_no_burial(store: Store) -> None:
     assert worker.lease_ends_at is not None
     assert worker.lease_ends_at > from_ms(store.now_ms())
     store.finish(entry)
+
+
+def test_leases_that_are_lost_are_given_for_as_long_as_a_lease_lasts(store: Store) -> None:
+    store.add_worker()
+    entry = store.running()
+    store.command("DEL", store.keys.workers())
+    store.command("SET", store.keys.workers(), "x")
+
+    assert store.run(find_orphans(store.keys, QUEUES, after_return=timedelta(0))) == []
+
+    end = int(store.command("ZSCORE", store.keys.workers(), "w1"))
+    assert end > store.now_ms() + LEASE_TTL // timedelta(milliseconds=2)
+    store.finish(entry)
+
+
+@contextmanager
+def exhausted(store: Store, entry_id: str) -> Iterator[None]:
+    """The queue, whose last entry this is, has the last id that there is: it takes no more."""
+    stream = store.keys.queue("default", "normal")
+    store.command("XSETID", stream, f"{2**64 - 1}-{2**64 - 1}")
+    yield
+    store.command("XSETID", stream, entry_id)
+
+
+def test_a_job_keeps_its_entry_while_its_queue_takes_no_more(store: Store) -> None:
+    store.add_worker()
+    entry = store.running()
+
+    with exhausted(store, entry.entry_id):
+        assert store.run(requeue(store.keys, [entry], is_lost=True)) == [Requeued.STALE]
+
+        assert store.state(entry.job_id) is JobState.RUNNING
+        assert store.command("XPENDING", store.keys.queue("default", "normal"), GROUP)[0] == 1
+
+    assert store.run(requeue(store.keys, [entry], is_lost=True)) == [Requeued.QUEUED]
+
+
+def test_a_submit_to_a_queue_that_takes_no_more_leaves_its_key_free(store: Store) -> None:
+    store.add_worker()
+    entry = store.claimed()
+
+    with exhausted(store, entry.entry_id), pytest.raises(DamagedKey):
+        store.submit(key="mine")
+
+    assert store.state(store.submit(key="mine")) is JobState.QUEUED
 
 
 def test_a_lock_that_cannot_be_recorded_is_given_to_nobody(store: Store) -> None:

@@ -41,5 +41,14 @@ def test_a_reload_replaces_everything(store: Store) -> None:
     assert store.run(read_published_task(store.keys, "backup")) is None
 
 
+def test_a_manifest_of_more_tasks_than_one_command_takes_is_published_whole(store: Store) -> None:
+    names = [f"task{number}" for number in range(4500)]
+    published = Published({name: PublishedTask(name, "command") for name in names}, {})
+
+    store.run(publish(store.keys, published))
+
+    assert store.run(read_published(store.keys)) == published
+
+
 def test_before_the_first_daemon_nothing_is_published(store: Store) -> None:
     assert store.run(read_published(store.keys)) == Published({}, {})

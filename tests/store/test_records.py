@@ -30,7 +30,7 @@ def test_the_parts_of_a_row_are_as_in_the_whole_record(store: Store) -> None:
 
     for row, whole in zip(rows, store.run(read_jobs(store.keys, ids)), strict=True):
         assert whole.arguments is not None
-        short = replace(whole, result=None, error=None, arguments=None)
+        short = replace(whole, result=None, error=None, arguments=None, unmarked=None)
         assert row == replace(short, worker=None, key=None)
 
 

@@ -137,3 +137,13 @@ def test_no_ended_lease_is_judged_while_the_clock_is_in_doubt(store: Store) -> N
     assert store.run(find_orphans(store.keys, QUEUES, bury_ended=False)) == []
     assert store.finish(entry, worker="w1").states == [JobState.COMPLETED]
     assert store.claim("w1") == []
+
+
+def test_a_look_for_orphans_makes_no_lease_longer(store: Store) -> None:
+    store.add_worker()
+    end = store.now_ms() + 9000
+    store.command("ZADD", store.keys.workers(), end, "w1")
+
+    orphans(store)
+
+    assert int(store.command("ZSCORE", store.keys.workers(), "w1")) == end

@@ -132,4 +132,5 @@ def test_a_damaged_note_leaves_leases_to_the_clock(store: Store) -> None:
     store.command("SET", store.keys.server(), "x")
 
     assert orphans(store) == [W1]
+    assert not store.run(is_known(store.keys, "gone"))
     mend_all(store)

@@ -4,21 +4,31 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobrunner import message
 from jobrunner.clock import to_ms
-from jobrunner.errors import JobNotFound, UsageError
+from jobrunner.errors import MASK, JobNotFound, UsageError
+from jobrunner.message import Message
 from jobrunner.model import JobState, Priority
 from jobrunner.store.submission import BATCH, Submission, submit
 from tests.store.factories import MESSAGE, Store, minutes
 
 
 def test_a_submitted_job_is_queued_with_its_record_and_one_entry(store: Store) -> None:
-    job_id = store.submit(id="k3f9", queue="web", priority=Priority.HIGH)
+    body = message.encode(Message("demo", {"n": 1}, secrets=[]))
+    job_id = store.submit(id="k3f9", queue="web", priority=Priority.HIGH, message=body)
 
     job = store.job(job_id)
     assert (job.id, job.task, job.state) == ("k3f9", "demo", JobState.QUEUED)
     assert (job.queue, job.priority, job.attempt) == ("web", Priority.HIGH, 0)
     assert job.arguments == {"n": 1}
-    assert store.entry_of(job_id) == {"id": "k3f9", "m": MESSAGE.decode()}
+    assert store.entry_of(job_id) == {"id": "k3f9", "m": body.decode()}
+
+
+def test_arguments_are_masked_where_nobody_said_which_are_secret(store: Store) -> None:
+    job = store.job(store.submit(message=MESSAGE))
+
+    assert job.arguments == {"n": MASK}
+    assert job.unmarked == {"n": 1}  # for who knows the task
 
 
 def test_more_jobs_than_fit_into_one_call_are_all_queued_in_order(store: Store) -> None:

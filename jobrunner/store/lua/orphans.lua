@@ -14,7 +14,7 @@ if type(redis.pcall('ZCARD', KEYS[1])) == 'table' then
   for index = 3, #KEYS do
     local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[index], ARGV[1])
     for _, consumer in ipairs(consumers.err and {} or consumers) do
-      redis.call('ZADD', KEYS[1], now_ms() + ARGV[4], consumer[2])
+      redis.call('ZADD', KEYS[1], now_ms() + ARGV[5], consumer[2])
     end
   end
 end

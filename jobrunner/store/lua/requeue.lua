@@ -5,8 +5,9 @@
 -- KEYS per entry: record hash, queue stream
 -- ARGV[1] group         ARGV[2] 1 if the attempts count as lost, else 0   ARGV[3] number of entries
 -- ARGV per entry: id, entry, message, attempts before, lost before, fence, base
--- Returns per entry: 'queued'; 'stale' when the job has another entry by now, or none; 'cancelling' when nothing was
---   done since the user cancels it: the caller finishes it as cancelled.
+-- Returns per entry: 'queued'; 'stale' when the job has another entry by now, or none, or its queue
+--   is damaged: then nothing was done; 'cancelling' when nothing was done since the user cancels it:
+--   the caller finishes it as cancelled.
 local lost = tonumber(ARGV[2])
 local replies = {}
 local key_at, arg_at = 4, 4
@@ -20,11 +21,15 @@ for _ = 1, tonumber(ARGV[3]) do
   if redis.call('SISMEMBER', KEYS[3], id) == 1 then
     reply = 'cancelling'
   else
-    redis.call('XACK', stream, ARGV[1], entry)
-    redis.call('XDEL', stream, entry)
     local before, task, current = unpack(redis.call('HMGET', record, 'state', 'task', 'entry'))
-    local added = current == entry and (before == 'queued' or before == 'running')
+    local is_own = current == entry and (before == 'queued' or before == 'running')
+    -- First: in a queue that takes no more, the job keeps the entry that it has.
+    local added = is_own
       and add_again(stream, id, message, attempts + lost, losses + lost, fence + 1, base)
+    if added or not is_own then
+      redis.call('XACK', stream, ARGV[1], entry)
+      redis.call('XDEL', stream, entry)
+    end
     if added then
       reply = 'queued'
       if before == 'running' then
