@@ -1,0 +1,102 @@
+"""Damaged keys on the way of a job: it costs what depends on them, and nothing is lost."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobrunner.store.attempts import ensure_groups
+from jobrunner.store.failures import DamagedKey
+from jobrunner.store.rescue import find_orphans
+from tests.store.factories import QUEUES, Store, mend_all
+from tests.store.fires import ONE, a_fire, send
+
+
+def spoil(store: Store, key: str) -> None:
+    """Something else has written there."""
+    store.command("DEL", key)
+    store.command("SET", key, "x")
+
+
+def mend_queue(store: Store, queue: str) -> None:
+    store.command("DEL", store.keys.queue(queue, "normal"))
+    store.run(ensure_groups(store.keys, QUEUES))
+
+
+def test_a_worker_whose_lease_is_lost_claims_on(store: Store) -> None:
+    store.add_worker()
+    job_id = store.submit()
+    spoil(store, store.keys.workers())
+
+    [entry] = store.claim()
+
+    assert entry.job_id == job_id
+    store.run(find_orphans(store.keys, QUEUES))
+    store.finish(entry)
+
+
+def test_a_damaged_queue_keeps_no_worker_from_the_others(store: Store) -> None:
+    store.add_worker()
+    spoil(store, store.keys.queue("default", "normal"))
+    job_id = store.submit(queue="web")
+
+    assert [entry.job_id for entry in store.claim()] == [job_id]
+    assert store.claim() == []
+    mend_queue(store, "default")
+
+
+def test_a_damaged_cron_keeps_no_other_from_its_fire_times(store: Store) -> None:
+    spoil(store, store.keys.cron("nightly"))
+
+    assert send(store, a_fire(ONE), a_fire(ONE, cron="other")) == ["damaged", "queued"]
+
+    store.command("DEL", store.keys.cron("nightly"))
+    assert send(store, a_fire(ONE)) == ["queued"]
+
+
+def test_a_fire_time_whose_queue_is_damaged_is_made_once_that_is_mended(store: Store) -> None:
+    store.add_worker()
+    spoil(store, store.keys.queue("default", "normal"))
+    before = store.snapshot()
+
+    assert send(store, a_fire(ONE)) == ["damaged"]
+    assert store.snapshot() == before
+    assert send(store, a_fire(ONE, cron="other", queue="web")) == ["queued"]
+
+    mend_queue(store, "default")
+    assert send(store, a_fire(ONE)) == ["queued"]
+
+
+def test_an_id_whose_record_is_of_another_type_is_refused(store: Store) -> None:
+    spoil(store, store.keys.job("mine"))
+
+    with pytest.raises(DamagedKey):
+        store.submit(id="mine")
+
+    assert store.entries() == {}
+    mend_all(store)
+
+
+def test_a_due_job_waits_for_its_damaged_queue(store: Store) -> None:
+    store.add_worker()
+    job_id = store.retrying()
+    store.make_due(job_id)
+    spoil(store, store.keys.queue("default", "normal"))
+
+    assert store.promote(job_id) == 0
+
+    due = int(store.command("ZSCORE", store.keys.scheduled(), job_id))
+    assert 0 < due - store.now_ms() <= 5000
+    mend_queue(store, "default")
+    store.make_due(job_id)
+    assert store.promote(job_id) == 1
+
+
+def test_a_due_job_without_a_message_is_not_looked_at_for_ever(store: Store) -> None:
+    job_id = store.submit(delay=timedelta(minutes=1))
+    store.command("HDEL", store.keys.job(job_id), "message")
+    store.make_due(job_id)
+
+    assert store.promote(job_id) == 0
+
+    assert store.due_jobs() == []
+    mend_all(store)
