@@ -99,12 +99,16 @@ def _submitted(submission: Submission, reply: bytes | list[bytes]) -> Submitted:
     if state == b"no_upstream":
         raise job_not_found(submission.after or "")
     if state == b"damaged":
-        raise DamagedKey(
-            f"cannot submit to task {submission.task!r}: what its job needs is damaged",
-            why=f"something else has written to queue {submission.queue!r} or the job's record",
-            fix=FIX,
-        )
+        raise _damaged(f"cannot submit to task {submission.task!r}", submission.queue)
     return Submitted(text_of(job_id), submission.task, STATES.get(state), is_new=False)
+
+
+def _damaged(what: str, queue: str) -> DamagedKey:
+    return DamagedKey(
+        f"{what}: what it needs is damaged",
+        why=f"something else has written to queue {queue!r} or the job's record",
+        fix=FIX,
+    )
 
 
 def _submit_script(keys: Keys, batch: Sequence[Submission]) -> Script:
@@ -135,7 +139,7 @@ def _add(keys: Keys, item: Submission, names: list[str], args: list[Argument]) -
 def retry_job(keys: Keys, job_id: str) -> Operation[Job]:
     """Queue a finished job again; its retry policy starts anew. Returns the job as it was.
 
-    Raises JobNotFound, and IllegalTransition for a job that has not ended.
+    Raises JobNotFound, IllegalTransition for a job that has not ended, and DamagedKey.
     """
     job = yield from read_job(keys, job_id)
     state: str = job.state
@@ -143,6 +147,8 @@ def retry_job(keys: Keys, job_id: str) -> Operation[Job]:
         state = (yield _retry_script(keys, job)).decode()
     if not state:
         raise job_not_found(job_id)
+    if state == "damaged":
+        raise _damaged(f"cannot retry job {job_id}", job.queue)
     if state == "unreadable":
         raise IllegalTransition(
             f"cannot retry job {job_id}: what it was asked to do could not be read",

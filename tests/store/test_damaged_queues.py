@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 
 from jobrunner.store.attempts import ensure_groups
-from jobrunner.store.failures import DamagedKey
+from jobrunner.store.crons import pause_cron
+from jobrunner.store.failures import DamagedKey, ReplyError
 from jobrunner.store.rescue import find_orphans
+from jobrunner.store.submission import retry_job
 from tests.store.factories import QUEUES, Store, mend_all
 from tests.store.fires import ONE, a_fire, send
 
@@ -99,4 +101,26 @@ def test_a_due_job_without_a_message_is_not_looked_at_for_ever(store: Store) -> 
     assert store.promote(job_id) == 0
 
     assert store.due_jobs() == []
+    mend_all(store)
+
+
+def test_a_retry_into_a_damaged_queue_changes_nothing(store: Store) -> None:
+    store.add_worker()
+    job_id = store.finished()
+    spoil(store, store.keys.queue("default", "normal"))
+    before = store.snapshot()
+
+    with pytest.raises(DamagedKey):
+        store.run(retry_job(store.keys, job_id))
+
+    assert store.snapshot() == before
+    mend_queue(store, "default")
+
+
+def test_who_pauses_a_damaged_cron_is_told(store: Store) -> None:
+    spoil(store, store.keys.cron("nightly"))
+
+    with pytest.raises(ReplyError, match="WRONGTYPE"):
+        store.run(pause_cron(store.keys, "nightly"))
+
     mend_all(store)

@@ -1,4 +1,4 @@
-"""`know.lua`, `park.lua`: jobs that wait for a worker that knows their task."""
+"""`know.lua`, `park.lua`, `unpark.lua`: jobs that wait for a worker that knows their task."""
 
 import pytest
 
@@ -16,7 +16,8 @@ from jobrunner.store.parking import (
     park,
     wake_parked,
 )
-from tests.store.factories import Store, check_indexes
+from jobrunner.store.requests import Script
+from tests.store.factories import LONG_AGO, Store, check_indexes
 
 
 def knows(store: Store, task: str) -> bool:
@@ -204,6 +205,33 @@ def test_a_job_that_is_parked_again_after_it_was_woken_waits_for_a_moment_only(
     put_aside(store, entry)
 
     assert delay_ms(store, job_id) <= FIRST_DELAY_MS
+
+
+def unpark(store: Store, job_id: str) -> int:
+    """The half of `wake_parked` that another caller may come after."""
+    names = [store.keys.scheduled(), store.keys.parked(), store.keys.job(job_id)]
+    return int(store.connection.execute(Script("unpark", names, [job_id])))
+
+
+def test_a_job_that_was_claimed_meanwhile_is_not_due_again(store: Store) -> None:
+    store.add_worker()
+    entry = claimed_again(store, parked(store))
+
+    unpark(store, entry.job_id)
+
+    assert store.command("ZSCORE", store.keys.scheduled(), entry.job_id) is None
+
+
+def test_a_job_that_is_due_already_keeps_its_place(store: Store) -> None:
+    store.add_worker()
+    job_id = parked(store)
+    store.make_due(job_id)
+
+    assert unpark(store, job_id) == 1
+
+    assert int(store.command("ZSCORE", store.keys.scheduled(), job_id)) == LONG_AGO
+    assert store.command("ZSCORE", store.keys.parked(), job_id) is None
+    assert unpark(store, job_id) == 0
 
 
 def test_who_is_due_is_parked_no_more(store: Store) -> None:

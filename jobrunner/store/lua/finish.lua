@@ -12,8 +12,8 @@
 -- ARGV[4] number of jobs   ARGV[5] number of lots
 -- ARGV per lot, which is jobs in a row that end alike: state, attempt, number of jobs
 -- ARGV per job of it: id, entry, duration ms, number of what else there is to tell; then the name
---   and value of each: reason, result, error, detail, stderr, retry_delay (ms), result_life (ms), cron (1),
---   lock (its name) with slots, usage, left. A short function that completed has none of them.
+--   and value of each: reason, result, error, detail, stderr, retry_delay (ms), result_life (ms),
+--   cron (1), lock (its name) with slots, usage, left. A short function that completed has none.
 -- Returns {list of results per job, list of woken job ids}; a result is the state written,
 --   or '' when the attempt no longer belongs to the caller.
 local now = now_ms()

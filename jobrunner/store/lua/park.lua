@@ -5,8 +5,8 @@
 -- KEYS[5] record hash     KEYS[6] queue stream
 -- ARGV[1] group           ARGV[2] wake channel   ARGV[3] id              ARGV[4] entry
 -- ARGV[5] first delay ms  ARGV[6] longest ms     ARGV[7] reason          ARGV[8] detail
--- Returns 'parked'; 'stale' when the job has another entry by now, or none; 'cancelling' when nothing was
---   done since the user cancels it: the caller finishes it as cancelled.
+-- Returns 'parked'; 'stale' when the job has another entry by now, or none; 'cancelling' when nothing
+--   was done since the user cancels it: the caller finishes it as cancelled.
 if redis.call('SISMEMBER', KEYS[4], ARGV[3]) == 1 then
   return 'cancelling'
 end
