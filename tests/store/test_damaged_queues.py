@@ -1,12 +1,15 @@
-"""Damaged keys on the way of a job: it costs what depends on them, and nothing is lost."""
+"""Damaged keys on the way of a job: they cost what depends on them, and nothing is lost."""
 
 from datetime import timedelta
 
 import pytest
 
+from jobrunner.model import JobState
 from jobrunner.store.attempts import ensure_groups
+from jobrunner.store.audit import audit, mend
 from jobrunner.store.crons import pause_cron
 from jobrunner.store.failures import DamagedKey, ReplyError
+from jobrunner.store.requests import Script
 from jobrunner.store.rescue import find_orphans
 from jobrunner.store.submission import retry_job
 from tests.store.factories import QUEUES, Store, mend_all
@@ -124,3 +127,49 @@ def test_who_pauses_a_damaged_cron_is_told(store: Store) -> None:
         store.run(pause_cron(store.keys, "nightly"))
 
     mend_all(store)
+
+
+@pytest.mark.parametrize(
+    ("type_", "write", "name", "held"),
+    [
+        ("hash", ("HSET", "state", "queued"), "state", "odd"),
+        ("zset", ("ZADD", 5, "job1"), "job1", "nan"),
+        ("string", ("SET", "7"), "", "odd"),
+    ],
+)
+def test_a_part_that_came_right_by_itself_is_not_taken_out(
+    store: Store, type_: str, write: tuple[str | int, ...], name: str, held: str
+) -> None:
+    key = store.keys.job("job1") + "x"
+    store.command(write[0], key, *write[1:])
+    before = store.command("DUMP", key)
+
+    replies = store.connection.execute(Script("clean", [key], [type_, "", name, held, ""]))
+
+    assert replies == [0]
+    assert store.command("DUMP", key) == before
+    store.command("DEL", key)
+
+
+def test_a_member_that_was_renewed_meanwhile_is_not_set_back(store: Store) -> None:
+    index = store.keys.daemons()
+    store.command("ZADD", index, 7000, "d1")
+
+    moved = store.connection.execute(Script("rewind", [index, index], ["", "", "d1", "9000", 1]))
+
+    assert moved == 0
+    assert store.command("ZSCORE", index, "d1") == b"7000"
+
+
+def test_a_job_whose_queue_is_damaged_is_queued_again_once_that_is_mended(store: Store) -> None:
+    store.add_worker()
+    job_id = store.submit()
+    spoil(store, store.keys.queue("default", "normal"))
+    [lost] = [orphan for orphan in store.run(audit(store.keys)) if orphan.job_id == job_id]
+
+    assert store.run(mend(store.keys, [lost])) == []
+
+    assert store.state(job_id) is JobState.QUEUED
+    mend_queue(store, "default")
+    mend_all(store)
+    assert [entry.job_id for entry in store.claim()] == [job_id]

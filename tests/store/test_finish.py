@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from jobrunner.clock import to_ms
-from jobrunner.model import TERMINAL, JobError, JobState, Reason
+from jobrunner.model import TERMINAL, JobError, JobState, LeftProcess, Reason, Usage
 from jobrunner.store.attempts import StartedAs, finish, requeue
 from jobrunner.store.cancelling import cancel
 from jobrunner.store.crons import read_crons
@@ -28,6 +28,19 @@ def test_a_finished_job_is_in_the_history_and_in_no_queue(store: Store, state: J
     assert job.finished_at is not None
     assert job.started_at is not None
     assert store.entries() == {}
+
+
+def test_what_an_attempt_said_used_and_left_is_on_record(store: Store) -> None:
+    store.add_worker()
+    entry = store.claimed()
+
+    left = b'[{"pid":7,"name":"sleep","is_gone":false}]'
+    store.finish(entry, stderr="2 rows were odd", usage="12,1048576,,0", left=left)
+
+    job = store.job(entry.job_id)
+    assert job.last_stderr == "2 rows were odd"
+    assert job.usage == Usage(12, 1_048_576, None, 0)
+    assert job.left == [LeftProcess(7, "sleep", is_gone=False)]
 
 
 def test_the_start_of_a_job_without_a_start_record_is_reckoned_back(store: Store) -> None:

@@ -9,6 +9,8 @@ from jobrunner.model import TERMINAL, JobState, Reason
 from jobrunner.store.submission import retry_job
 from tests.store.factories import MESSAGE, Store, minutes
 
+LEFT = b'[{"pid":7,"name":"sleep"}]'
+
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
 def test_a_job_that_has_ended_is_queued_again(store: Store, state: JobState) -> None:
@@ -121,9 +123,10 @@ def test_a_retried_job_that_is_given_back_keeps_what_its_policy_does_not_count(
 def test_a_retried_job_forgets_what_its_success_said(store: Store) -> None:
     store.add_worker()
     entry = store.claimed()
-    store.finish(entry, JobState.COMPLETED, stderr="2 rows were odd")
+    store.finish(entry, JobState.COMPLETED, stderr="2 rows were odd", usage="12,,,", left=LEFT)
     assert store.job(entry.job_id).last_stderr == "2 rows were odd"
 
     store.run(retry_job(store.keys, entry.job_id))
 
-    assert store.job(entry.job_id).last_stderr is None
+    job = store.job(entry.job_id)
+    assert (job.last_stderr, job.usage, job.left) == (None, None, None)

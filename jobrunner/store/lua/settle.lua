@@ -49,7 +49,7 @@ if was_holder or (was_in_line and (was_due or state == 'queued')) then
   end
 end
 -- What an attempt before left must not be read as this outcome.
-redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail', 'usage', 'left')
+redis.call('HDEL', KEYS[1], 'reason', 'result', 'error', 'detail')
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'finished_at', now)
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'reason', ARGV[4])
