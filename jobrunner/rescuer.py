@@ -101,8 +101,9 @@ class Rescuer:
         asked_at = self._clock.monotonic()
         queues, at = await self._connection.run(known_queues(self._keys))
         can_judge = self._jumps.can_judge(at, asked_at, self._clock.monotonic())
+        lease = self._lease_ttl
         finding = find_orphans(
-            self._keys, queues, bury_ended=can_judge, after_return=self._lease_ttl
+            self._keys, queues, bury_ended=can_judge, after_return=lease, lease=lease
         )
         with passing_over("rescue jobs of dead workers"):
             await self._rescue(finding)
@@ -127,7 +128,7 @@ class Rescuer:
         await self._kill_leftovers(worker)
         await self._end(worker, ends)
         queues, _ = await self._connection.run(known_queues(self._keys))
-        finding = find_orphans(self._keys, queues, worker, bury_ended=False)
+        finding = find_orphans(self._keys, queues, worker, bury_ended=False, lease=self._lease_ttl)
         await self._rescue(finding, worker, has_crashed=has_crashed)
 
     async def _rescue(

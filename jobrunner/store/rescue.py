@@ -15,7 +15,6 @@ from jobrunner.store.leases import LEASE_TTL
 from jobrunner.store.requests import Command, Operation, Pipeline, Script
 
 BATCH = 200  # entries per step
-_LEASE_MS = LEASE_TTL // timedelta(milliseconds=1)
 AT_ONCE = 50  # of them per reply: each may have megabytes of arguments
 
 
@@ -43,17 +42,20 @@ def find_orphans(
     *,
     bury_ended: bool = True,
     after_return: timedelta = LEASE_TTL,
+    lease: timedelta = LEASE_TTL,
 ) -> Operation[list[Orphan]]:
     """Bury workers whose lease has ended, and `dead`, known to be so; list what the buried held.
 
     No lease has ended before the server is back for `after_return`: each worker that lives has
-    renewed by then.
+    renewed by then. `lease` is how long one lasts; what ends later than in four of them was given
+    by a clock that was ahead.
     """
     streams = queue_streams(keys, queues)
     names = [keys.workers(), keys.server(), *(key for _, _, key in streams)]
     wait_ms = after_return // timedelta(milliseconds=1)
     bury = 1 if bury_ended else ""
-    reply = yield Script("orphans", names, [GROUP, dead, bury, wait_ms, _LEASE_MS])
+    lease_ms = lease // timedelta(milliseconds=1)
+    reply = yield Script("orphans", names, [GROUP, dead, bury, wait_ms, lease_ms])
     return [
         Orphan(text_of(worker), streams[index][0], streams[index][1]) for index, worker in reply
     ]

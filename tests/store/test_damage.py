@@ -340,6 +340,16 @@ def test_leases_in_the_future_end_as_if_renewed_now(store: Store) -> None:
     store.finish(entry, lock=A_LOCK)
 
 
+def test_a_lease_that_is_long_on_purpose_is_left_alone(store: Store) -> None:
+    store.add_worker()
+    ends_at = store.now_ms() + 600_000
+    store.command("ZADD", store.keys.workers(), ends_at, "w1")
+
+    store.run(find_orphans(store.keys, QUEUES, lease=timedelta(minutes=10)))
+
+    assert int(store.command("ZSCORE", store.keys.workers(), "w1")) == ends_at
+
+
 def test_a_job_that_is_due_absurdly_late_is_told_by_doctor(store: Store) -> None:
     job_id = store.submit(delay=timedelta(days=400))
     store.submit(delay=timedelta(days=300))

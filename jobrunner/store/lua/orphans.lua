@@ -5,8 +5,8 @@
 -- ARGV[1] group         ARGV[2] worker known to be dead, or ''
 -- ARGV[3] 1 to bury the workers whose lease has ended: they cannot renew any more; else ''
 -- ARGV[4] for how long after the server's return no lease has ended, milliseconds
--- ARGV[5] ms of a lease: what a worker gets when all are lost, since their key is of another type, or
---   when its own would not end for longer than any lasts
+-- ARGV[5] how long a lease lasts, milliseconds: what workers get when all leases are lost, since their
+--   key is of another type, and when one would not end for longer than any lasts
 -- Returns a list of {index of the stream from 0, worker}.
 -- Leases that are lost are no reason to take anything from workers that live: all that have claimed
 -- get a new one. Who lives renews it; from the others their jobs are taken when it has ended.
