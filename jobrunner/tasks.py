@@ -168,6 +168,10 @@ class TaskFunction(Generic[P, R]):
         """taskiq's builder of a submit, for labels or another queue."""
         return self._decorated.kicker()
 
+    def undecorated(self) -> Callable[P, R]:
+        """The function that was noted; with its other decorators."""
+        return self.function
+
     def bind(self, decorated: "AsyncTaskiqDecoratedTask[P, R]") -> None:
         """Use this task of a broker from now on; for the broker that takes the function up."""
         self._taken_up = decorated

@@ -19,7 +19,6 @@ import msgspec
 from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
 from jobrunner.runner.forks import InThisProcess
-from jobrunner.tasks import TaskFunction
 
 PLAIN = (str, int, float, bool, list, dict, Any, type(None))  # what JSON gives by itself
 Converter = Callable[[Any], Any]
@@ -83,7 +82,10 @@ def load_callee(target: str) -> Callee:
     with InThisProcess():
         imported = importlib.import_module(module)
     found = operator.attrgetter(name)(imported)
-    return callee_of(found.function if isinstance(found, TaskFunction) else found)
+    # Asked of the class, since decorators copy the attributes of what they wrap. And not by
+    # isinstance: what `@task` returns knows the broker, which is far above.
+    undecorated = getattr(type(found), "undecorated", None)
+    return callee_of(found if undecorated is None else undecorated(found))
 
 
 def callee_of(function: Callable[..., Any]) -> Callee:

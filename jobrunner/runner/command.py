@@ -46,7 +46,7 @@ from jobrunner.runner.refusals import cause_of_exit
 from jobrunner.runner.results import BadResult, ResultFiles
 from jobrunner.runner.secretfiles import SecretFolder
 from jobrunner.runner.spawn import KEEP_UMASK, Launch
-from jobrunner.runner.verdict import fault_of, output_error
+from jobrunner.runner.verdict import output_error, stderr_fault
 from jobrunner.runner.waiting import Cause, TimedOut
 
 # Of an interpreter that was given the CR of a line that ends as on Windows: as part of an option,
@@ -373,7 +373,7 @@ class _Running:
             reached = "; ".join(limit_text(name, task.limits) for name in self.child.reached)
             end = _failed(exit_error(code, self._said(code), reached))
             return end._replace(was_killed=code in KILLED and not reached)
-        if (what := fault_of(self.output, task.fail_when)) is not None:
+        if (what := self._fault_of_output()) is not None:
             return _failed(output_error(code, what))
         try:
             result = self.results.read(self.place)
@@ -381,3 +381,10 @@ class _Running:
             return _failed(JobError(type="result", message=str(error)))
         masked = None if result is None else self.output.masked_json(result)
         return _End(Ended.COMPLETED, result=masked, exit_code=code)
+
+    def _fault_of_output(self) -> str | None:
+        """What of the complete output the task takes for a failure."""
+        output, watch = self.output, self.output.watch
+        if watch is not None and watch.found is not None:
+            return watch.found
+        return stderr_fault(self.attempt.task.fail_when, output.has_stderr, output.last_stderr)

@@ -1,7 +1,5 @@
 """Output that a task takes for a failure (`fail_when`), though the exit code is a success."""
 
-from typing import TYPE_CHECKING
-
 from jobrunner.manifest.parts import FailWhen
 from jobrunner.model import JobError
 from jobrunner.patterns import matches
@@ -9,9 +7,6 @@ from jobrunner.runner.failures import quoted_line
 from jobrunner.runner.lines import LineSplitter
 from jobrunner.runner.masking import Masker
 from jobrunner.store.logs import Stream
-
-if TYPE_CHECKING:
-    from jobrunner.runner.output import Output
 
 LONGEST_LINE = 64 << 10  # bytes matched as one; what is kept of the output has no say
 
@@ -52,12 +47,10 @@ class OutputWatch:
                 return
 
 
-def fault_of(output: "Output", fail_when: FailWhen) -> str | None:
-    """What of the complete output is a failure, to follow "exit code 0, but"."""
-    if output.watch is not None and output.watch.found is not None:
-        return output.watch.found
-    if fail_when.stderr and output.has_stderr:
-        return f"it wrote to its standard error{quoted_line(output.last_stderr)}"
+def stderr_fault(fail_when: FailWhen, has_stderr: bool, last_line: str) -> str | None:
+    """Whether anything on stderr is a failure, to follow "exit code 0, but"."""
+    if fail_when.stderr and has_stderr:
+        return f"it wrote to its standard error{quoted_line(last_line)}"
     return None
 
 
