@@ -25,6 +25,7 @@ from jobrunner.log import EventLog
 from jobrunner.notify import Notifier, take_notifier
 from jobrunner.runner.cgroups.discovery import folder_name, give_up, prepare
 from jobrunner.runner.descriptors import keep_descriptors
+from jobrunner.runner.forks import STRAY
 from jobrunner.runner.openfiles import DAEMON_NEEDS, limit, raise_limit
 from jobrunner.state import DaemonLock, RunningDaemon, prepare_state_folder, state_folder
 from jobrunner.store.address import StoreAddress
@@ -77,7 +78,10 @@ def _prepare_groups(settings: DaemonSettings, folder: Path) -> DaemonSettings:
 def _answer_early_signals() -> None:
     """Until the supervisor listens: TERM takes the start back; HUP asks for what is under way."""
     signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGQUIT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in STRAY:
+        signal.signal(number, lambda *_: None)  # a program that is started gets the default again
 
 
 def _leave(*_: object) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from jobrunner.model import new_job_id
 from jobrunner.notify import Notifier
 from jobrunner.rescuer import Rescuer
 from jobrunner.runner.cgroups.discovery import Cgroups
+from jobrunner.runner.forks import STRAY, tell_ignored
 from jobrunner.runner.leftovers import Ours
 from jobrunner.runner.prctl import become_subreaper
 from jobrunner.runner.proctable import boot_id
@@ -294,9 +296,11 @@ class Supervisor:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._on_stop_signal)
-        loop.add_signal_handler(signal.SIGINT, self._on_stop_signal)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):  # QUIT: of some containers
+            loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
+        for number in STRAY:
+            loop.add_signal_handler(number, partial(tell_ignored, number))
 
     def _on_stop_signal(self) -> None:
         self._stop_signals += 1

@@ -25,15 +25,24 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from jobrunner import log
+from jobrunner.log import EventLog
 
 FAILED = 1
 LAST_WORDS_S = 1.0  # for what an ending child has printed
-HANDLED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})  # of which we have handlers
+# Some tools send these to whatever runs, for their logs to be reopened, say. Nothing is meant.
+STRAY = (signal.SIGUSR1, signal.SIGUSR2)
+# Of which supervisor or workers have handlers.
+HANDLED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, *STRAY})
 EXECUTOR = "concurrent.futures.thread"  # its threads wait for more to do, for ever in a child
 AWAITED = (
     "jobrunner: a child that was forked in an asynchronous function has ended: it waited for "
     "something in the event loop, which belongs to its parent\n"
 )
+
+
+def tell_ignored(number: signal.Signals) -> None:
+    """Log a signal that by default would end the process, a loss for each job that runs in it."""
+    EventLog().warning("ignored a signal", pid=os.getpid(), signal=number.name)
 
 
 class InThisProcess:

@@ -29,6 +29,7 @@ from jobrunner.errors import InvalidArguments
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result, load_callee
 from jobrunner.runner.descriptors import keep_descriptors
+from jobrunner.runner.folders import enter_anew
 from jobrunner.runner.forks import ForkGuard, InThisProcess
 from jobrunner.runner.hostwire import (
     Call,
@@ -73,11 +74,14 @@ class _Failure:
 class FunctionHost:
     """Serves calls from the worker's socket."""
 
-    def __init__(self, worker: socket.socket, tokens: TokenTaker, most_result: int) -> None:
+    def __init__(
+        self, worker: socket.socket, tokens: TokenTaker, folder: str, most_result: int
+    ) -> None:
         """`most_result`: bytes of a result."""
         self._worker = worker
         self._most_result = most_result
         self._tokens = tokens
+        self._folder = folder
         self._frames = FrameReader()
         self._received: deque[Call] = deque()
         self._is_held = False  # until the worker has read the output of the last call
@@ -118,6 +122,7 @@ class FunctionHost:
     def _perform(self, call: Call) -> End:
         if signal.getsignal(signal.SIGTERM) != self._on_term:  # a function may have changed it
             signal.signal(signal.SIGTERM, self._on_term)
+        enter_anew(self._folder)
         began = time.monotonic()
         try:
             self._is_calling = True
@@ -245,7 +250,7 @@ def main() -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file here
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     with socket.socket(fileno=int(fd)) as worker:
-        host = FunctionHost(worker, TokenTaker(int(tokens)), int(most_result))
+        host = FunctionHost(worker, TokenTaker(int(tokens)), folder, int(most_result))
         ForkGuard(host.descriptors, before=host.flush).install()
         host.serve()
 

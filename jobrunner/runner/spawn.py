@@ -22,6 +22,7 @@ from pathlib import Path
 
 from jobrunner.manifest.parts import Limits
 from jobrunner.runner.failures import CannotStart, no_room
+from jobrunner.runner.folders import stands_in
 from jobrunner.runner.identity import Identity
 from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.programs import Programs
@@ -86,7 +87,7 @@ def _is_plain(launch: Launch) -> bool:
         sys.platform == "linux"
         and launch.identity is None
         and launch.umask == KEEP_UMASK
-        and str(launch.cwd) == os.getcwd()
+        and stands_in(launch.cwd)
     )
 
 

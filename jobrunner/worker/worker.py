@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -24,6 +24,8 @@ from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
 from jobrunner.runner.cgroups.groups import WorkerGroups
+from jobrunner.runner.folders import enter_anew
+from jobrunner.runner.forks import STRAY, tell_ignored
 from jobrunner.runner.openfiles import OpenFiles, files_for, limit, raise_limit
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import pid_space
@@ -44,6 +46,7 @@ from jobrunner.worker.reader import Reader
 from jobrunner.worker.runners import Runners
 from jobrunner.worker.settings import WorkerSettings
 
+LOOK_FOR_FOLDER_S = 2.0
 # After the drain, what is left has its kill_grace; this bounds the writing after it.
 GIVE_BACK_S = 10.0
 # Objects made and not yet dropped before the collector of cycles looks at them. By default it looks
@@ -164,16 +167,20 @@ class Worker:
         writing_logs = asyncio.create_task(self._runners.write_logs())
         reading = asyncio.create_task(self._reader.run())
         background.append(asyncio.create_task(self._wake_parked()))
+        background.append(asyncio.create_task(self._stay_in_folder()))
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if reading.done() and not self._stopping.is_set():
             self._note_end_of_reading(reading)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        giving_back: list[asyncio.Task[None]] = []
         if not self._is_lease_lost:
             # At once: what runs may go on for hours, and others are free.
-            background.append(asyncio.create_task(self._reader.give_back_unbegun()))
+            giving_back.append(asyncio.create_task(self._reader.give_back_unbegun()))
         await self._drain()
+        # What this has not come to is done below; it uses a connection that is closed before.
+        await _cancelled(giving_back)
         await self._leave(background, writing_logs)
         return LEASE_LOST_EXIT if self._is_lease_lost else 0
 
@@ -205,6 +212,8 @@ class Worker:
         self._loop.add_signal_handler(signal.SIGTERM, self._begin_drain)
         self._loop.add_signal_handler(signal.SIGINT, self._stop_now)
         self._loop.add_signal_handler(signal.SIGHUP, self._stopping.set)
+        for number in (*STRAY, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, tell_ignored, number)
 
     def _begin_drain(self) -> None:
         self._stopping.set()
@@ -238,6 +247,13 @@ class Worker:
         woken = await until_done(self._connections.writing, wake, "wake parked jobs")
         if woken:
             EventLog().info("woke jobs that other workers do not know", jobs=woken)
+
+    async def _stay_in_folder(self) -> None:
+        """A deploy may delete the manifest's folder, where functions run, and make it anew."""
+        while True:
+            if enter_anew(self._settings.folder):
+                EventLog().info("entered the manifest's folder anew", worker=self._id)
+            await asyncio.sleep(LOOK_FOR_FOLDER_S)
 
     def _begin(self, entry: Entry) -> None:
         self._performer.begin(entry)
@@ -314,9 +330,7 @@ class Worker:
         except TimeoutError:
             EventLog().error("left without writing everything", worker=self._id)
         self._heartbeat.stop()
-        for task in (*background, writing_logs):
-            task.cancel()
-        await asyncio.gather(*background, writing_logs, return_exceptions=True)
+        await _cancelled([*background, writing_logs])
         await self._connections.close()
         EventLog().info("stopped worker", worker=self._id)
 
@@ -330,6 +344,12 @@ class Worker:
             entries = [item for item in found if isinstance(item, Entry)]
             give_back = partial(requeue, self._keys, entries, is_lost=False)
             await until_done(writing, give_back, "give jobs back")
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _enter_groups(settings: WorkerSettings) -> WorkerGroups | None:

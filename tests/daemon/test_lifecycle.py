@@ -251,3 +251,55 @@ def test_the_host_of_a_daemon_is_told(demo: Project) -> None:
 
     assert (daemon["host"], daemon["pid"]) == (socket.gethostname(), demo.daemons[0].pid)
     assert daemon["state"] == "running"
+
+
+# Signals, folders.
+
+
+def test_a_signal_that_means_nothing_here_ends_neither_daemon_nor_worker(
+    project: Projects,
+) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    [worker] = demo.workers_ready(1)
+    job = demo.act(PATIENT)
+    eventually((demo.folder / "running").exists)
+
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        daemon.signal(number)
+        os.kill(worker.pid, number)
+    os.kill(worker.pid, signal.SIGQUIT)
+    eventually(lambda: daemon.log().count("ignored a signal") == 5)
+    (demo.folder / "running").unlink()
+
+    assert demo.ended(job).attempt == 1
+    daemon.signal(signal.SIGQUIT)
+    assert daemon.ended() == 0
+
+
+def test_an_ordinary_stop_warns_of_nothing(project: Projects) -> None:
+    demo = project(MANIFEST)
+    daemon = demo.start()
+    demo.ended(demo.act("true"))
+
+    assert daemon.stop() == 0
+
+    stopping = daemon.log().partition("stopping")[2]
+    assert [line for line in stopping.splitlines() if "WARNING" in line or "ERROR" in line] == []
+
+
+def test_jobs_run_in_the_folder_that_a_deploy_has_made_anew(project: Projects) -> None:
+    demo = project(MANIFEST.replace("tasks:", "tasks:\n  where: {python: 'mods:where'}", 1))
+    (demo.folder / "mods.py").write_text("import os\ndef where(): return os.getcwd()\n")
+    demo.start()
+    assert demo.ended(demo.submit("where")).result == str(demo.folder)
+    old = demo.folder.rename(f"{demo.folder}-old")
+    demo.folder.mkdir()
+    for name in os.listdir(old):
+        os.rename(old / name, demo.folder / name)  # the state is of the same daemon
+    old.rmdir()
+
+    job = demo.act("pwd >> witness")
+    assert demo.ended(job).state is JobState.COMPLETED
+    assert demo.lines()[-1:] == [str(demo.folder)]
+    assert demo.ended(demo.submit("where")).result == str(demo.folder)
