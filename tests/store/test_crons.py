@@ -419,6 +419,17 @@ def test_a_cron_that_was_handled_ahead_of_the_clock_is_set_back_to_now(
     assert enrolled(store) == Enrolled(found.since)
 
 
+def test_a_changed_cron_does_not_wait_until_what_its_old_schedule_had_made(store: Store) -> None:
+    ahead = handle(store, 3_600_000, -1_000)  # all until then have had their jobs
+    assert enrolled(store) == Enrolled(ahead)
+    before = from_ms(store.now_ms())
+
+    found = enrolled(store, "new")
+
+    assert found.set_back_from == ahead
+    assert before <= found.since <= from_ms(store.now_ms())
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "1e999", "-1", "9" * 400, "x", "", "0x10p999"])
 def test_what_is_no_instant_is_as_if_nothing_was_handled(store: Store, number: str) -> None:
     enrolled(store)

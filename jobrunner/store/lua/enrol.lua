@@ -9,7 +9,12 @@ local now = now_ms()
 local schedule, text, since = unpack(redis.call('HMGET', KEYS[1], 'schedule', 'handled', 'since'))
 local handled, set_back_from = handled_of(KEYS[1], now, text, since)
 if not handled or schedule ~= ARGV[1] then
-  -- Never back: a fire time that was handled under the old schedule must not be made again.
+  if handled and handled > now + LARGEST_SKEW_MS then
+    -- Its own times until then have had their jobs, those of the new schedule have not; the records
+    -- tell which are both.
+    handled, set_back_from = now, handled
+  end
+  -- Else never back: a fire time that was handled under the old schedule must not be made again.
   handled = math.max(now, handled or 0)
   redis.call('HSET', KEYS[1], 'schedule', ARGV[1], 'handled', handled, 'since', handled)
   redis.call('HDEL', KEYS[1], 'made_after', 'made_until')
