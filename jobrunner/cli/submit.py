@@ -26,7 +26,10 @@ Delay = Annotated[
     typer.Option("--in", parser=parse_duration, metavar="DURATION", help="After it, e.g. 5m."),
 ]
 At = Annotated[
-    str | None, typer.Option("--at", help="Not before it: RFC 3339, or a local date or time.")
+    str | None,
+    typer.Option(
+        "--at", help="Not before it: RFC 3339, a local date, with or without a time, or 03:00."
+    ),
 ]
 Key = Annotated[
     str | None, typer.Option("--key", help="With a known key the earlier job is given back.")
@@ -69,7 +72,7 @@ def submit(
         raise UsageError(
             "which task?", fix="give its name, e.g. `jobrunner submit backup`, or --batch FILE"
         )
-    from jobrunner.cli.instants import instant_option
+    from jobrunner.cli.instants import coming_instant
     from jobrunner.client.request import JobRequest
 
     store = cli.store()
@@ -77,7 +80,7 @@ def submit(
         task,
         parameters_of(pairs or []),
         delay=delay,
-        at=None if at is None else instant_option(at, cli.zone),
+        at=None if at is None else coming_instant(at, cli.clock.now(), cli.zone),
         key=key,
         queue=queue,
         priority=priority,

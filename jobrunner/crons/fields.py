@@ -47,6 +47,7 @@ _STEPPED = re.compile(r"(?P<base>[^/]*)(?:/(?P<step>[^/]*))?")
 _HASHED = re.compile(r"h(?:\((?P<low>\d+)-(?P<high>\d+)\))?", re.ASCII)
 _RANDOM = re.compile(r"r(?:\(.*\))?(?:/.*)?")
 _NEAREST = re.compile(r"(\d+)w", re.ASCII)
+_BEFORE_LAST = re.compile(r"l-\d+w?", re.ASCII)
 _LAST_WEEKDAY = re.compile(r"(\w+)l|l(\w+)", re.ASCII)
 
 
@@ -102,6 +103,12 @@ def _special_day(item: Token) -> str | None:
         return "l"
     if text == "lw":
         return "31w"  # croniter takes a day past the month's end as its last day
+    if _BEFORE_LAST.fullmatch(text):
+        raise item.refusal(
+            f"invalid day of month '{item.text}'",
+            why="days cannot be counted back from the last one; L is the last day itself",
+            fix="write L, or days that every month has, e.g. 25-28",
+        )
     if match := _NEAREST.fullmatch(text):
         return f"{_number(_part(item, match[1]), DAY)}w"
     return None
@@ -118,7 +125,13 @@ def _special_weekday(item: Token) -> str | None:
                 fix=f"write e.g. {weekday}#1 for the first, or {weekday}L for the last",
             )
         return f"{_weekday(_part(item, weekday))}#{nth}"
-    if text != "l" and (match := _LAST_WEEKDAY.fullmatch(text)):
+    if text == "l":
+        raise item.refusal(
+            f"'{item.text}' alone as day of week",
+            why="L is the last of one weekday in the month, which stands before it",
+            fix="write e.g. 5L for the last Friday, or 6 for every Saturday",
+        )
+    if match := _LAST_WEEKDAY.fullmatch(text):
         return f"l{_weekday(_part(item, match[1] or match[2]))}"
     return None
 

@@ -59,6 +59,7 @@ def parse_cron(expression: str, timezone: str, name: str, known: KnownRules | No
         raise InvalidCron(
             "a cron expression is empty", why="it has no fields", fix='write e.g. "0 2 * * *"'
         )
+    _refuse_zone(found[0])
     keyword = found[0].text.lower()
     if keyword == EVERY:
         return _parse_every(expression, timezone, name)
@@ -94,6 +95,17 @@ def interval_cron(interval: timedelta, timezone: str, name: str) -> Cron:
         fields = [parse_field(token, kind, name) for token, kind in _MIDNIGHT]
         rule = Rule(Fields(*fields), midnights_of(interval // ONE_DAY))
     return Cron(name, f"{EVERY} {text}", find_zone(timezone), rule, interval)
+
+
+def _refuse_zone(first: Token) -> None:
+    """Some programs take a zone before the fields."""
+    prefix, equals, zone = first.text.partition("=")
+    if equals and prefix.upper() in ("TZ", "CRON_TZ"):
+        raise first.refusal(
+            f"a time zone, {prefix}={zone[:64]},",
+            why="an expression holds no zone: the cron has a key of its own for it",
+            fix=f"remove it here, and give the cron `timezone: {zone[:64] or 'Europe/Berlin'}`",
+        )
 
 
 def _parse_every(expression: str, timezone: str, name: str) -> Cron:

@@ -28,9 +28,14 @@ _SYNTAX = re.compile(
     | (?P<sign>&&|\|\||>>|<<|[|&;<>()`])
     | (?P<variable>\$(?:\(|[A-Za-z_0-9@*\#?$!-]\w*))
     | (?P<comment>(?<!\S)\#)
+    | (?P<files>\*)
+    | (?P<home>(?<!\S)~(?=[\s/A-Za-z_]|\Z))
+    # Not `{name}`, a parameter; `${A,}` and `{{a,b}}` are not the shell's, either.
+    | (?P<braces>(?<![{$])\{(?:[^\s{}]*,[^\s{}]*|-?\w+\.\.-?\w+)\})
     """,
     re.VERBOSE | re.ASCII,
 )
+_QUOTED = "\0"  # stands for each character that a shell takes as it is
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 
 
@@ -65,19 +70,27 @@ def _refuse_syntax(text: str) -> None:
             f"it begins with an assignment of {name!r}, and no shell reads a command; "
             f"set {name!r} by `env`, or write `shell:` instead of `command:`"
         )
-    for piece in _PIECES.finditer(text):
-        # A line that is continued by a backslash is several lines, too.
-        if piece["open"] or piece[0] == "\\\n":
-            found = _SYNTAX.search(text, piece.start(), piece.end())
-            if found is not None:
-                raise ValueError(_refusal(found))
+    found = _SYNTAX.search(_PIECES.sub(_unquoted, text))
+    if found is not None:
+        raise ValueError(_refusal(found, text[found.start() : found.end()]))
 
 
-def _refusal(found: re.Match[str]) -> str:
+def _unquoted(piece: re.Match[str]) -> str:
+    # A line that is continued by a backslash is several lines, too.
+    return piece[0] if piece["open"] or piece[0] == "\\\n" else _QUOTED * len(piece[0])
+
+
+def _refusal(found: re.Match[str], written: str) -> str:
     if found["lines"]:
         what = "it has several lines"
     elif found["comment"]:
         what = "a '#' begins a comment for a shell"
+    elif found["files"]:
+        what = "'*' is for a shell to replace by names of files"
+    elif found["home"]:
+        what = "'~' at the start of a word is for a shell to replace by a home folder"
+    elif found["braces"]:
+        what = f"{_shown(written)} is for a shell to make several words of"
     elif found["variable"]:
         what = f"{found[0][:60]!r} is for a shell to replace"
     else:

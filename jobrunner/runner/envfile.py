@@ -2,7 +2,11 @@
 
 import re
 
-_NAME = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+_BLANKS = " \t\r\v\f"  # a form feed or a lone CR ends no line, nor does what only Unicode calls one
+_LINE_END = re.compile(r"\r?\n")
+_NAME = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL | re.ASCII)
+_COMMENT = re.compile(r"\s+#", re.ASCII)
+_NOTHING_MORE = re.compile(r"\s*(?:#.*)?", re.DOTALL | re.ASCII)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -10,13 +14,15 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 def parse_env_file(text: str) -> dict[str, str]:
     """The variables of a file.
 
-    Empty lines and lines that begin with `#` are left out, `export ` too. A value may stand in
-    single quotes (taken as it is) or double quotes (\\n, \\t, \\", \\\\ and \\$ are understood);
-    without quotes it ends before ` #`. Nothing is expanded.
+    A line ends at LF or CRLF. Empty lines and lines that begin with `#` are left out, `export `
+    too. A value may stand in single quotes (taken as it is) or double quotes (\\n, \\t,
+    \\", \\\\ and \\$ are understood); without quotes it ends before ` #`, and may be empty
+    there. Nothing is expanded.
     Raises ValueError with the number of a line that is none of these.
     """
     variables: dict[str, str] = {}
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+    for number, whole in enumerate(_LINE_END.split(text), 1):
+        line = whole.strip(_BLANKS)
         if not line or line.startswith("#"):
             continue
         match = _NAME.fullmatch(line)
@@ -26,12 +32,14 @@ def parse_env_file(text: str) -> dict[str, str]:
     return variables
 
 
-def _value(text: str, number: int) -> str:
+def _value(written: str, number: int) -> str:
+    text = written.lstrip(_BLANKS)
     quote = text[:1]
     if quote not in ("'", '"'):
-        return re.split(r"\s+#", text, maxsplit=1)[0]
+        # With the blanks before it: `A= # fill in` is empty.
+        return _COMMENT.split(written, maxsplit=1)[0].strip(_BLANKS)
     end = _closing(text, quote)
-    if end is None or not re.fullmatch(r"\s*(#.*)?", text[end + 1 :]):
+    if end is None or not _NOTHING_MORE.fullmatch(text, end + 1):
         raise ValueError(f"line {number} has a quote that is not closed, or text after it")
     inside = text[1:end]
     if quote == "'":

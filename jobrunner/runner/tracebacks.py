@@ -87,6 +87,9 @@ def _is_ours(filename: str) -> bool:
 
 
 def _message(error: BaseException) -> str:
+    if type(error) is SystemExit and (error.code is None or type(error.code) is int):
+        # Else it would be a bare number, or nothing.
+        return f"called sys.exit({'' if error.code is None else error.code})"
     try:
         return _plain(str(error))
     except HOSTILE as broken:

@@ -105,7 +105,7 @@ async def test_leaving_the_program_fails_the_attempt_only(run: Run) -> None:
     outcome = await run("leave")
 
     assert outcome.error is not None
-    assert outcome.error.type == "SystemExit"
+    assert (outcome.error.type, outcome.error.message) == ("SystemExit", "called sys.exit(3)")
 
 
 async def test_a_result_that_cannot_be_written_fails_the_attempt(run: Run) -> None:

@@ -115,3 +115,18 @@ def test_a_traceback_that_cannot_be_formatted_still_has_its_frames(
     assert text.startswith("Traceback (most recent call last):\n")
     assert "in raised" in text
     assert text.endswith("ValueError: deep\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (None, "called sys.exit()"),
+        (0, "called sys.exit(0)"),
+        (3, "called sys.exit(3)"),
+        ("no disk", "no disk"),
+    ],
+)
+def test_a_function_that_exits_is_told_by_its_call(code: str | int | None, message: str) -> None:
+    error = exception_error(SystemExit() if code is None else SystemExit(code))
+
+    assert (error.type, error.message) == ("SystemExit", message)
