@@ -128,8 +128,8 @@ def _strange_data(error: Exception) -> JobrunnerError | None:
     return StoreUnavailable(
         "the store has a key that jobrunner did not write like this",
         why=f"it says: {error}",
-        fix="give the daemon a namespace of its own by `name` in the manifest, or delete the key: "
-        "`valkey-cli --scan --pattern 'jr:*'` lists them, TYPE tells their kind",
+        fix="`jobrunner doctor` names the key and `jobrunner doctor --repair` mends it; if another "
+        "program writes there, give the daemon a namespace of its own by `name` in the manifest",
     )
 
 

@@ -133,11 +133,13 @@ class CliContext:
         command has patience, and tells what it waits for.
         """
         from jobrunner.cli.store import OpenStore
+        from jobrunner.store.damage import told
 
         if self._store is None:
             address = self.located(use).address
             patience = None if timeout else self.patience_with(address)
             self._store = OpenStore(address, timeout, patience)
+            told.hear(self._note_damage)
         return self._store
 
     def patience_with(self, address: "StoreAddress") -> "Patience":
@@ -158,4 +160,14 @@ class CliContext:
     def close(self) -> None:
         """Close what was opened."""
         if self._store is not None:
+            from jobrunner.store.damage import told
+
             self._store.close()
+            told.hear(None)
+
+    def _note_damage(self, key: str) -> None:
+        """What is read is not all there is: nobody may take that for nothing."""
+        self.note(
+            f"warning: the key '{key}' is damaged: something else has written it, so what it tells "
+            "is missing here\n  fix: `jobrunner doctor --repair` mends it"
+        )

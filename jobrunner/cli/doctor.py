@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from time import sleep
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jobrunner.doctor.finding import Finding
     from jobrunner.locate import Located
     from jobrunner.store.orphan import Orphan
+
+LOOK_EVERY_S = 0.2
 
 
 def doctor(
@@ -97,12 +100,14 @@ class _Examination:
         from jobrunner.doctor.store import read_server, read_store
         from jobrunner.doctor.store_checks import not_looked_at
         from jobrunner.store.connection import StoreConnection
+        from jobrunner.store.damage import told
         from jobrunner.store.keys import Keys
 
         keys = Keys(self._located.name)
         settings = self._plan.manifest.store if self._plan else None
         on_disk = published(self._plan) if self._plan else None
         patience = self._cli.patience_with(self._located.address)
+        told.hear(_pass_over)  # each has its finding
         with StoreConnection(self._located.address, patience=patience) as connection:
             try:
                 server = read_server(connection, self._cli.clock, host, settings)
@@ -110,8 +115,13 @@ class _Examination:
             except NotPermitted as error:
                 findings = [not_looked_at("reachable", error.why or error.what)]
             store = connection.run(read_store(keys, on_disk))
+        told.hear(None)
         self._orphans = store.orphans
         return [*findings, *diagnose_store(store)]
+
+
+def _pass_over(_key: str) -> None:
+    """Tell nothing."""
 
 
 def _units(cli: CliContext, plan: "Plan | None") -> "list[tuple[Path, str]]":
@@ -145,7 +155,29 @@ def _repair(cli: CliContext, is_confirmed: bool) -> "list[Orphan]":
         raise IllegalTransition("nothing was mended", fix="answer y, or use --yes")
     mended = store.run(mend(store.keys, orphans))
     cli.has_acted = True
+    _await_daemon(cli, mended)
     left = {orphan.what for orphan in orphans} - {orphan.what for orphan in mended}
     note = f"; {len(left)} came right by then, or must be left to a worker" if left else ""
     cli.note(f"mended {len(mended)}{note}")
     return mended
+
+
+def _await_daemon(cli: CliContext, mended: "Sequence[Orphan]") -> None:
+    """Until a daemon that lives has written anew what only daemons know, within its next beat."""
+    from jobrunner.store.keyspace import Family, KeyReader
+    from jobrunner.store.leases import LEASE_TTL, RENEW_EVERY, read_daemons, read_workers
+    from jobrunner.store.orphan import Kind
+    from jobrunner.store.published import is_published
+
+    store = cli.store()
+    away = {orphan.key for orphan in mended if orphan.kind in (Kind.WRONG_TYPE, Kind.DAMAGED)}
+    reader = KeyReader(store.keys)
+    families = {part.family for key in away if (part := reader.part(key))}
+    is_awaited = families & {Family.DAEMONS, Family.DAEMON, Family.MANIFEST}
+    if not is_awaited or not store.run(read_workers(store.keys)):
+        return
+    until = cli.clock.monotonic() + (LEASE_TTL * RENEW_EVERY).total_seconds() + 1
+    while cli.clock.monotonic() < until:
+        if store.run(is_published(store.keys)) and store.run(read_daemons(store.keys)):
+            return
+        sleep(LOOK_EVERY_S)

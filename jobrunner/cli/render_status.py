@@ -82,6 +82,9 @@ def _workers(overview: Overview) -> Text:
 
 
 def _daemon_line(daemon: DaemonEntry, now: datetime) -> Text:
+    if daemon.damaged_key:
+        told = f"  the key '{daemon.damaged_key}' is damaged; `jobrunner doctor --repair` mends it"
+        return Text.assemble((" daemon not known ", "bold yellow reverse"), one_line(told))
     up = duration_text(max(now - daemon.started_at, timedelta(0)))
     line = Text.assemble(
         "daemon ", (one_line(daemon.state), "" if daemon.state == "running" else "bold yellow")

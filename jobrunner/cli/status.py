@@ -41,7 +41,10 @@ def _status_once(cli: CliContext) -> ExitCode:
 
         cli.print(lambda width: status_screen(overview, width, cli.zone))
     # A monitor that only looks at the exit code must see that nothing fires or starts.
-    return ExitCode.DONE if overview.daemons else ExitCode.UNREACHABLE
+    if not overview.daemons:
+        return ExitCode.UNREACHABLE
+    is_known = any(not daemon.damaged_key for daemon in overview.daemons)
+    return ExitCode.DONE if is_known else ExitCode.FAILED
 
 
 def _watch(cli: CliContext) -> ExitCode:

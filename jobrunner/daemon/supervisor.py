@@ -326,11 +326,14 @@ class Supervisor:
             try:
                 with passing_over("tell that it is there"):
                     await self._announce()
+                with passing_over("publish its tasks"):
+                    # Who submits would be told that no daemon has run.
+                    if not await self._control.run(is_published(self._keys)):
+                        await self._control.run(publish(self._keys, published(self._plan)))
+                with passing_over("tell what its workers know"):
                     if self._clock.monotonic() >= say_at:
                         say_at = self._clock.monotonic() + SAY_EVERY_S
                         await self._say_what_it_knows()
-                        if not await self._control.run(is_published(self._keys)):
-                            await self._control.run(publish(self._keys, published(self._plan)))
             except StoreUnavailable as error:
                 EventLog().debug("could not announce", error=error)
             await asyncio.sleep((LEASE_TTL * RENEW_EVERY).total_seconds())

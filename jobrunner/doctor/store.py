@@ -65,7 +65,7 @@ def _fsync(connection: StoreConnection) -> str | None:
         reply = connection.execute(Command(("CONFIG", "GET", "appendfsync")))
     except (StoreUnavailable, ReplyError):
         return None  # CONFIG is forbidden, renamed or unknown there
-    return reply[1].decode() if len(reply) > 1 else None
+    return text_of(reply[1]) if len(reply) > 1 else None
 
 
 def _latency_ms(connection: StoreConnection, clock: Clock) -> float:

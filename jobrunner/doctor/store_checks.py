@@ -58,9 +58,17 @@ def crons(report: StoreReport) -> Finding:
 
 def daemons(report: StoreReport) -> Finding:
     """Does any daemon serve this store?"""
+    known = [daemon for daemon in report.daemons if not daemon.damaged_key]
+    if known:
+        hosts = sorted({daemon.host for daemon in known})
+        return ok("daemons", f"{counted(len(known), 'daemon')} on {listed(hosts)}")
     if report.daemons:
-        hosts = sorted({daemon.host for daemon in report.daemons})
-        return ok("daemons", f"{counted(len(report.daemons), 'daemon')} on {listed(hosts)}")
+        return warning(
+            "daemons",
+            f"not known: the key '{report.daemons[0].damaged_key}' is damaged",
+            why="it tells which daemons there are",
+            fix=REPAIR,
+        )
     return problem(
         "daemons",
         "no daemon serves this store",

@@ -7,6 +7,8 @@ beat, make it anew. What nobody can make anew is kept under another name for a m
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from jobrunner.clock import to_ms
+from jobrunner.store.decoding import time_of
 from jobrunner.store.keys import Keys
 from jobrunner.store.keyspace import TYPES, Family, KeyReader, Keyspace, read_keyspace
 from jobrunner.store.orphan import Kind, Orphan
@@ -39,7 +41,7 @@ def mend_types(keys: Keys, orphans: Sequence[Orphan]) -> Operation[list[Orphan]]
         if part is not None and (yield from _mend(keys, orphan.key, part.family)):
             mended.append(orphan)
     families = {part.family for o in mended if (part := KeyReader(keys).part(o.key))}
-    if families & {Family.QUEUES, Family.LOCKS, Family.QUEUE}:
+    if families & {Family.QUEUES, Family.LOCKS, Family.QUEUE, Family.DAEMONS}:
         yield from _name_again(keys, families)
     return mended
 
@@ -67,6 +69,8 @@ def _name_again(keys: Keys, families: Iterable[Family]) -> Operation[None]:
     queues, locks = space.names(Family.QUEUE), space.names(Family.LOCK)
     if queues:
         yield Command(("SADD", keys.queues(), *queues))
+    if Family.DAEMONS in families:
+        yield from _name_daemons(keys, space.names(Family.DAEMON))
     if Family.LOCKS in families and locks:
         ends = yield Pipeline(
             [Command(("ZRANGE", keys.lock(name), 0, 0, "WITHSCORES")) for name in locks]
@@ -74,3 +78,15 @@ def _name_again(keys: Keys, families: Iterable[Family]) -> Operation[None]:
         pairs = [(end[1], name) for name, end in zip(locks, ends, strict=True) if end]
         if pairs:
             yield Command(("ZADD", keys.locks(), *(item for pair in pairs for item in pair)))
+
+
+def _name_daemons(keys: Keys, ids: Sequence[str]) -> Operation[None]:
+    """Each for as long as its own key lives: that is how long it counts as there."""
+    if not ids:
+        return
+    now, *lives = yield Pipeline(
+        [Command(("TIME",)), *(Command(("PTTL", keys.daemon(i))) for i in ids)]
+    )
+    ends = [(to_ms(time_of(now)) + life, i) for i, life in zip(ids, lives, strict=True) if life > 0]
+    if ends:
+        yield Command(("ZADD", keys.daemons(), *(item for pair in ends for item in pair)))

@@ -8,6 +8,7 @@ import msgspec
 from jobrunner.clock import Clock
 from jobrunner.errors import StoreUnavailable
 from jobrunner.store.connection import StoreConnection
+from jobrunner.store.decoding import text_of
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.requests import Command
 
@@ -100,7 +101,7 @@ def _save_rule(connection: StoreConnection) -> str | None:
         reply = connection.execute(Command(("CONFIG", "GET", "save")))
     except (StoreUnavailable, ReplyError):
         return None  # CONFIG is forbidden, renamed or unknown there
-    return reply[1].decode() if len(reply) > 1 else None
+    return text_of(reply[1]) if len(reply) > 1 else None
 
 
 def _version(info: dict[str, str]) -> ServerFinding:

@@ -18,7 +18,7 @@ import msgspec
 from jobrunner.clock import from_ms, rfc3339, to_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
-from jobrunner.store.decoding import text_of
+from jobrunner.store.decoding import text_of, whole
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import fields_of, state_of
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
@@ -198,7 +198,7 @@ def _exact_record_of(name: str, fields: dict[str, str]) -> CronRecord:
         last_state=JobState(state) if state else None,
         last_reason=Reason(reason) if reason else None,
         last_finished_at=_instant(fields, "last_finished_at"),
-        last_duration=timedelta(milliseconds=int(duration)) if duration else None,
+        last_duration=timedelta(milliseconds=whole(duration)) if duration else None,
     )
 
 
@@ -208,13 +208,13 @@ def _instant(fields: dict[str, str], name: str) -> datetime | None:
 
 
 def _instant_of(text: str) -> datetime:
-    return from_ms(int(text))
+    return from_ms(whole(text))
 
 
 _READERS: Readers = {
     "last_state": JobState,
     "last_reason": Reason,
-    "last_duration_ms": lambda text: timedelta(milliseconds=int(text)),
+    "last_duration_ms": lambda text: timedelta(milliseconds=whole(text)),
     **dict.fromkeys(
         ("handled", "next", "last_finished_at", "set_back_at", "set_back_from"), _instant_of
     ),

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from jobrunner.log import EventLog
+from jobrunner.store.decoding import whole_of
 from jobrunner.store.failures import ReplyError
 from jobrunner.store.requests import Command, Script
 
@@ -58,10 +59,7 @@ def _can_read(read: Callable[[str], object], text: str) -> bool:
 
 def count_of(number: bytes | None) -> int:
     """A counter's value; 0 for one that is missing, or damaged: then nobody knows."""
-    try:
-        return int(number or 0)
-    except ValueError:
-        return 0
+    return whole_of(number) or 0
 
 
 FIX = "`jobrunner doctor` names all keys that something else has written, `--repair` mends them"
@@ -101,10 +99,20 @@ class Told:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._listener: Callable[[str], None] | None = None
+
+    def hear(self, listener: Callable[[str], None] | None) -> None:
+        """Tell this listener of damaged keys from now on, each anew; None: the log."""
+        self._listener = listener
+        self._until.clear()
 
     def tell(self, key: str) -> None:
         """Of a key of another type than jobrunner writes there."""
-        if self._is_news(key):
+        if not self._is_news(key):
+            return
+        if self._listener is not None:
+            self._listener(key)
+        else:
             EventLog().error(f"found a damaged key: {key}", fix=FIX)
 
     def tell_error(self, doing: str, error: ReplyError) -> None:

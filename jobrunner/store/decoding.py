@@ -1,7 +1,8 @@
 """What the store replies, as values: whatever stands there, an answer within bounds or None.
 
 Anybody who can write to the store may have written anything: no bytes that are no text, no number
-that is none, is infinite or has thousands of digits, raises here.
+that is none, is infinite or has thousands of digits, raises here; but in `whole`, which is for the
+readers of `store/damage.py`: those tell a damaged field by what is raised.
 """
 
 import math
@@ -44,6 +45,14 @@ def whole_of(raw: object, least: int = -LARGEST, most: int = LARGEST) -> int | N
     else:
         return None
     return number if least <= number <= most else None
+
+
+def whole(text: str) -> int:
+    """The whole number in a field, from 0 on. Raises ValueError for what is none."""
+    number = whole_of(text, 0)
+    if number is None:
+        raise ValueError(text[:MOST_DIGITS])
+    return number
 
 
 def score_of(raw: object) -> int:

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from jobrunner.clock import from_ms, to_ms
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
+from jobrunner.store.decoding import whole
 from jobrunner.store.keys import Keys
 from jobrunner.store.records import fields_of
 from jobrunner.store.requests import Argument, Command, Operation, Pipeline, Script
@@ -155,13 +157,13 @@ def _worker_of(worker: str, fields: dict[str, str], lease_end: bytes | None) -> 
     return WorkerEntry(
         id=worker,
         host=fields["host"],
-        pid=int(fields["pid"]),
+        pid=whole(fields["pid"]),
         started_at=datetime.fromtimestamp(float(fields["started_at"]), UTC),
         pid_space=fields["pid_space"],
-        slots=int(fields["slots"]),
+        slots=whole(fields["slots"]),
         queues=fields["queues"].split(","),
         daemon=fields["daemon"],
-        busy=int(fields.get("busy", 0)),
+        busy=whole(fields.get("busy", "0")),
         groups=fields.get("groups", "[]"),
         lease_ends_at=score_instant(lease_end) if lease_end else None,
         is_stopping="stopping_since" in fields,
@@ -181,10 +183,10 @@ def _mended(fields: dict[str, str], readers: Readers, needed: dict[str, str]) ->
 
 
 _READERS: Readers = {
-    **dict.fromkeys(("pid", "slots", "busy", "generation"), int),
+    **dict.fromkeys(("pid", "slots", "busy", "generation", "refused"), whole),
     "started_at": lambda text: datetime.fromtimestamp(float(text), UTC),
 }
-_READERS_OF_DAEMON: Readers = {**_READERS, "started_at": lambda text: from_ms(int(text))}
+_READERS_OF_DAEMON: Readers = {**_READERS, "started_at": lambda text: from_ms(whole(text))}
 # What stands in a list for what was damaged. No process has such a host: nobody kills by it.
 _NEEDED_OF_WORKER = {
     **dict.fromkeys(("host", "pid_space", "queues", "daemon"), "?"),
@@ -208,6 +210,7 @@ class DaemonEntry(msgspec.Struct, frozen=True):
     generation: int  # of the manifest: counts its reloads
     state: str  # starting, running, draining
     refused: int = 0  # reloads since the start that changed nothing
+    damaged_key: str = ""  # of another type, so nothing is known of this daemon, or of any
 
 
 def announce(keys: Keys, daemon: DaemonEntry, ttl: timedelta = LEASE_TTL) -> Operation[None]:
@@ -228,30 +231,43 @@ def withdraw(keys: Keys, daemon: str) -> Operation[None]:
 
 
 def read_daemons(keys: Keys) -> Operation[list[DaemonEntry]]:
-    """The daemons that are present."""
+    """The daemons that are present.
+
+    One whose key is of another type is there with this key; so is one, with the id `?`, where the
+    key that names them all is: that nothing can be read of daemons tells not that there is none.
+    """
     ids = _texts((yield Command(("ZRANGE", keys.daemons(), 0, -1))))
     if not ids:
-        return []
+        is_damaged = (yield Command(("TYPE", keys.daemons()))) not in (b"zset", b"none")
+        return [_unknown_daemon("?", keys.daemons())] if is_damaged else []
     hashes = yield Pipeline([Command(("HGETALL", keys.daemon(daemon))) for daemon in ids])
-    gone = [daemon for daemon, flat in zip(ids, hashes, strict=True) if not flat]
+    empty = [daemon for daemon, flat in zip(ids, hashes, strict=True) if not flat]
+    types = (yield Pipeline([Command(("TYPE", keys.daemon(i))) for i in empty])) if empty else []
+    gone = [daemon for daemon, type_ in zip(empty, types, strict=True) if type_ == b"none"]
     if gone:
         yield Command(("ZREM", keys.daemons(), *gone))
     return [
         _daemon_of(daemon, _mended(fields_of(flat), _READERS_OF_DAEMON, _NEEDED_OF_DAEMON))
-        for daemon, flat in zip(ids, hashes, strict=True)
         if flat
+        else _unknown_daemon(daemon, keys.daemon(daemon))
+        for daemon, flat in zip(ids, hashes, strict=True)
+        if daemon not in gone
     ]
+
+
+def _unknown_daemon(daemon: str, key: str) -> DaemonEntry:
+    return replace(_daemon_of(daemon, _NEEDED_OF_DAEMON), damaged_key=key)
 
 
 def _daemon_of(daemon: str, fields: dict[str, str]) -> DaemonEntry:
     return DaemonEntry(
         id=daemon,
         host=fields["host"],
-        pid=int(fields["pid"]),
+        pid=whole(fields["pid"]),
         version=fields["version"],
         manifest=fields["manifest"],
-        started_at=from_ms(int(fields["started_at"])),
-        generation=int(fields["generation"]),
+        started_at=from_ms(whole(fields["started_at"])),
+        generation=whole(fields["generation"]),
         state=fields["state"],
-        refused=int(fields.get("refused", 0)),
+        refused=whole(fields.get("refused", "0")),
     )

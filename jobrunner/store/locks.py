@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from jobrunner.clock import from_ms, to_ms
-from jobrunner.store.decoding import text_of
+from jobrunner.store.decoding import text_of, whole_of
 from jobrunner.store.due import promote
 from jobrunner.store.keys import Keys
 from jobrunner.store.leases import LEASE_TTL, score_instant
@@ -97,9 +97,9 @@ def _read_holders(
     return {
         job_id: LockHolder(
             text_of(job_id),
-            (task or b"").decode(errors="replace"),
-            (worker or b"").decode(errors="replace"),
-            int(token) if token and token.isdigit() else 0,
+            text_of(task),
+            text_of(worker),
+            whole_of(token, 0) or 0,
             score_instant(since) if since else None,
             score_instant(end) or from_ms(0),
         )

@@ -9,6 +9,7 @@ from jobrunner.clock import from_ms
 from jobrunner.model import JobState, Priority, Reason
 from jobrunner.store.crons import CronRecord, read_crons
 from jobrunner.store.damage import count_of
+from jobrunner.store.decoding import whole_of
 from jobrunner.store.keys import GROUP, Keys
 from jobrunner.store.leases import DaemonEntry, WorkerEntry, read_daemons, read_workers
 from jobrunner.store.locks import LockRecord, read_locks
@@ -160,7 +161,7 @@ def _pending_of(groups: Sequence[Sequence[object]]) -> int:
     for flat in groups:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         if fields[b"name"] == GROUP.encode():
-            return int(str(fields[b"pending"]))
+            return whole_of(fields[b"pending"], 0) or 0
     return 0
 
 

@@ -11,6 +11,7 @@ from jobrunner.clock import from_ms
 from jobrunner.errors import JobNotFound
 from jobrunner.model import Job, JobError, JobState, LeftProcess, Priority, Reason, Usage
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
+from jobrunner.store.decoding import whole
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Command, Operation, Pipeline
 
@@ -52,8 +53,8 @@ def _job_of(job_id: str, fields: dict[str, str]) -> Job:
         state=JobState(fields["state"]),
         queue=fields["queue"],
         priority=Priority(fields["priority"]),
-        created_at=from_ms(int(fields["created_at"])),
-        attempt=int(fields.get("attempt", 0)),
+        created_at=from_ms(whole(fields["created_at"])),
+        attempt=whole(fields.get("attempt", "0")),
         reason=_optional(Reason, fields.get("reason")),
         cron=fields.get("cron"),
         fire_time=_instant(fields.get("fire_time")),
@@ -82,11 +83,11 @@ def _optional(convert: Any, text: str | None) -> Any:
 
 
 def _instant(text: str | None) -> Any:
-    return _optional(lambda value: from_ms(int(value)), text)
+    return _optional(lambda value: from_ms(whole(value)), text)
 
 
 def _milliseconds(text: str) -> timedelta:
-    return timedelta(milliseconds=int(text))
+    return timedelta(milliseconds=whole(text))
 
 
 def usage_text(usage: Usage) -> str:
@@ -104,7 +105,7 @@ def usage_text(usage: Usage) -> str:
 
 
 def _usage(text: str) -> Usage:
-    cpu, memory, read, written = (int(count) if count else None for count in text.split(","))
+    cpu, memory, read, written = (whole(count) if count else None for count in text.split(","))
     return Usage(cpu, memory, read, written)
 
 
@@ -122,7 +123,7 @@ def _arguments(text: str | None) -> dict[str, Any]:
 _READERS: Readers = {
     "state": JobState,
     "priority": Priority,
-    "attempt": int,
+    "attempt": whole,
     "reason": Reason,
     "duration_ms": _milliseconds,
     "result": msgspec.json.decode,
@@ -130,7 +131,7 @@ _READERS: Readers = {
     "progress": msgspec.json.decode,
     "usage": _usage,
     "left": _left.decode,
-    "created_at": lambda text: from_ms(int(text)),
+    "created_at": lambda text: from_ms(whole(text)),
     **dict.fromkeys(("fire_time", "due_at", "started_at", "finished_at"), _instant),
 }
 # What a job cannot do without, as it is shown where the record has lost it.

@@ -148,6 +148,36 @@ def test_a_damaged_key_costs_what_depends_on_it_and_is_named_and_mended(
     site.goes_on()
 
 
+@pytest.mark.parametrize("method", ["daemons", "daemon", "manifest"])
+def test_what_only_a_daemon_knows_is_there_again_when_doctor_has_mended(
+    site: Site, method: str
+) -> None:
+    keys = site.project.keys
+    [daemon] = site.project.execute("ZRANGE", keys.daemons(), "0", "-1")
+    key = keys.daemon(daemon.decode()) if method == "daemon" else getattr(keys, method)()
+    for args in (("DEL", key), ("SET", key, "x")):
+        site.project.store.execute(Command(args))
+
+    assert "not running" not in site.invoke("status").stdout
+    first = site.invoke("doctor --repair --yes")
+    second = site.invoke("doctor --repair --yes")
+
+    assert first.code == 0, first.stdout
+    assert (second.code, second.stderr.strip()) == (0, "nothing is orphaned or damaged")
+    assert "daemon running" in site.invoke("status").stdout
+    assert site.project.execute("HLEN", keys.manifest())
+
+
+def test_a_daemon_that_cannot_tell_that_it_is_there_still_publishes_its_tasks(site: Site) -> None:
+    keys = site.project.keys
+    for key in (keys.daemons(), keys.manifest()):
+        for args in (("DEL", key), ("SET", key, "x")):
+            site.project.store.execute(Command(args))
+
+    eventually(site.can_submit, ANSWER_WITHIN_S)
+    site.invoke("doctor --repair --yes")
+
+
 def is_strange(site: Site, damage: Damage) -> bool:
     """Whether nobody has mended it meanwhile: some keys are written anew all the time."""
     wrong = "list" if damage.method in ("tokens", "unique", "full") else "string"

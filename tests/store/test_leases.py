@@ -285,3 +285,41 @@ def test_a_renewal_for_a_worker_gives_no_lock_to_a_stale_token(store: Store) -> 
 
     assert renewal.lost_locks == [job_id]
     assert store.command("ZSCORE", store.keys.lock("report"), job_id) == before
+
+
+def test_a_damaged_key_of_a_daemon_does_not_tell_that_none_runs(store: Store) -> None:
+    store.run(announce(store.keys, DAEMON))
+    key = store.keys.daemon("d1")
+    store.command("DEL", key)
+    store.command("SET", key, "x")
+
+    [known] = store.run(read_daemons(store.keys))
+
+    assert (known.id, known.damaged_key) == ("d1", key)
+    assert store.command("ZCARD", store.keys.daemons()) == 1
+    store.command("DEL", key)
+
+
+def test_a_damaged_list_of_daemons_does_not_tell_that_none_runs(store: Store) -> None:
+    store.command("SET", store.keys.daemons(), "x")
+
+    [known] = store.run(read_daemons(store.keys))
+
+    assert (known.id, known.damaged_key) == ("?", store.keys.daemons())
+    store.command("DEL", store.keys.daemons())
+
+
+@pytest.mark.parametrize("field", ["pid", "started_at", "generation", "refused"])
+@pytest.mark.parametrize("value", ["nan", "9" * 5000, "-1", "1e999", ""])
+def test_a_number_of_a_daemon_that_is_none_is_read_as_unknown(
+    store: Store, field: str, value: str
+) -> None:
+    store.run(announce(store.keys, DAEMON))
+    store.command("HSET", store.keys.daemon("d1"), field, value)
+
+    [known] = store.run(read_daemons(store.keys))
+
+    unknown = datetime(1970, 1, 1, tzinfo=UTC) if field == "started_at" else 0
+    assert getattr(known, field) == unknown
+    assert known.host == DAEMON.host
+    store.run(withdraw(store.keys, "d1"))

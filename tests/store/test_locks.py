@@ -213,3 +213,14 @@ def test_a_lock_that_is_held_is_looked_at_again_when_its_time_is_up(store: Store
 
     ends_at = store.command("ZSCORE", store.keys.lock("report"), holder.job_id)
     assert store.command("ZSCORE", store.keys.locks(), "report") == ends_at
+
+
+def test_a_token_of_thousands_of_digits_is_read_as_none(store: Store) -> None:
+    store.add_worker()
+    entry = store.running(lock=A_LOCK)
+    store.command("HSET", store.keys.job(entry.job_id), "lock_token", "9" * 5000)
+
+    [holder] = store.run(read_lock(store.keys, "report")).holders
+
+    assert holder.token == 0
+    store.command("HSET", store.keys.job(entry.job_id), "lock_token", 1)

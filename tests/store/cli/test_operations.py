@@ -155,7 +155,7 @@ def test_an_unreachable_store_is_told_and_exits_4(invoke: Invoke, tmp_path: Path
 
 @pytest.mark.parametrize(("command", "code"), [("list", 0), ("history demo", 3), ("show ab", 3)])
 def test_a_key_of_another_program_is_told_and_hides_nothing_else(
-    invoke: Invoke, store: Store, caplog: pytest.LogCaptureFixture, command: str, code: int
+    invoke: Invoke, store: Store, command: str, code: int
 ) -> None:
     strange = [store.keys.done("completed"), store.keys.task_done("demo")]
     for key in strange:
@@ -166,7 +166,68 @@ def test_a_key_of_another_program_is_told_and_hides_nothing_else(
 
     assert outcome.code == code
     assert "Traceback" not in outcome.stderr
-    assert set(caplog.messages) & {f"found a damaged key: {key}" for key in strange}
+    assert any(f"warning: the key '{key}' is damaged" in outcome.stderr for key in strange)
+    assert "fix: `jobrunner doctor --repair` mends it" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        ("status", "counts"),
+        ("list", "scheduled"),
+        ("queues", "queues"),
+        ("crons", "manifest"),
+        ("workers", "workers"),
+        ("locks", "locks"),
+        ("stats", "tally"),
+        ("why backup", "blocked"),
+        ("show @last", "last_job"),
+    ],
+)
+def test_a_reading_command_names_the_damaged_key_each_time(
+    invoke: Invoke, declared: Store, command: str, method: str
+) -> None:
+    key = getattr(declared.keys, method)()
+    declared.command("DEL", key)
+    declared.command("SET", key, "x")
+
+    outcomes = [invoke(*command.split()) for _ in range(2)]
+    declared.command("DEL", key)
+
+    for outcome in outcomes:
+        assert outcome.stderr.count(f"the key '{key}' is damaged") == 1, outcome.stderr
+
+
+def test_status_says_that_daemons_are_not_known_where_their_key_is_damaged(
+    invoke: Invoke, declared: Store
+) -> None:
+    key = declared.keys.daemons()
+    declared.command("SET", key, "x")
+
+    outcome = invoke("status")
+    declared.command("DEL", key)
+
+    assert outcome.code == 1
+    assert "daemon not known" in outcome.stdout
+    assert f"the key '{key}' is damaged" in outcome.stdout
+    assert "not running" not in outcome.stdout
+
+
+def test_a_damaged_queue_costs_only_itself_in_status_and_crons(
+    invoke: Invoke, declared: Store
+) -> None:
+    declared.run(announce(declared.keys, DAEMON))
+    declared.submit(task="backup")
+    queue = declared.keys.queue("default", "high")
+    declared.command("SET", queue, "x")
+
+    status, crons = invoke("status", "--json"), invoke("crons")
+    declared.command("DEL", queue)
+
+    assert (status.code, crons.code) == (0, 0)
+    views = {view["name"]: view for view in json.loads(status.stdout)["queues"]}
+    assert (views["default"]["normal"], views["default"]["high"]) == (1, 0)
+    assert "nightly" in crons.stdout
 
 
 def test_a_command_that_needs_a_key_of_another_program_is_refused(
