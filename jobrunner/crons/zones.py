@@ -4,7 +4,6 @@ zoneinfo does not list the changes of a zone, so they are found by comparing off
 """
 
 import difflib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,11 +17,6 @@ ONE_SECOND = timedelta(seconds=1)  # fire times and clock changes are whole seco
 LONGEST_CHANGE = timedelta(hours=3)
 # Two changes that undo each other within this time are missed; since 1970 none were within a week.
 LOOK_AHEAD = timedelta(days=5)
-
-
-_FIXED = re.compile(r"(?:GMT|UTC?|Z)?([+-])(?:0?(\d)|(1[0-4]))(?::?00)?", re.ASCII | re.IGNORECASE)
-# Names that the database's folder has beside the zones: another zone on each machine.
-_OF_THE_MACHINE = frozenset(["local", "localtime", "system", "posixrules"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +48,8 @@ def find_zone(name: str) -> ZoneInfo:
 
 
 def _zone_advice(name: str) -> str:
-    if name.lower() in _OF_THE_MACHINE:
-        return "write the zone's own name, e.g. 'Europe/Berlin': daemons must agree on it"
-    if (fixed := _FIXED.fullmatch(name)) and (hours := int(fixed[2] or fixed[3])):
-        # POSIX counts hours west of Greenwich.
-        zone = f"Etc/GMT{'-' if fixed[1] == '+' else '+'}{hours}"
-        if naming.find_zone(zone) is not None:
-            return (
-                f"write a place, e.g. 'Europe/Berlin', or {zone!r}, which is UTC{fixed[1]}{hours}"
-            )
+    if (advice := naming.zone_advice(name)) is not None:
+        return advice
     names = {zone.lower(): zone for zone in naming.zone_names()}
     cities = {zone.rpartition("/")[2]: names[zone] for zone in names}
     wanted = name.lower().replace(" ", "_")

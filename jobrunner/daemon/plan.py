@@ -25,6 +25,7 @@ from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_ta
 from jobrunner.manifest.spec import CronSpec, Manifest
 from jobrunner.manifest.trust import Guard, Untrusted, check_folder, open_guarded
 from jobrunner.params import public, secret_names
+from jobrunner.runner.environment import read_env_file
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
 
 
@@ -46,14 +47,15 @@ def make_plan(path: Path, environ: Mapping[str, str], guard: Guard = Guard.NONE)
     rules: KnownRules = {}  # read once, though they are looked at three times
     check = partial(_check, rules=rules)
     loaded = load_manifest(path, environ, check, guard)
-    _check_env_files(loaded, guard)
+    unread = _check_env_files(loaded, guard)
     loaded = with_found_tasks(loaded, _found(loaded, guard), check)
     manifest = _with_adhoc(loaded)
     crons = [
         ScheduledCron(name, spec, parse(name, spec, rules), loaded.manifest.tasks[spec.task])
         for name, spec in loaded.manifest.crons.items()
     ]
-    return Plan(manifest, crons, _digest(loaded.files), remarks_on(loaded, crons, environ))
+    remarks = remarks_on(loaded, crons, environ, unread)
+    return Plan(manifest, crons, _digest(loaded.files), remarks)
 
 
 def _digest(files: Iterable[str]) -> str:
@@ -74,20 +76,43 @@ def _with_adhoc(loaded: LoadedManifest) -> Manifest:
     return manifest.model_copy(update={"tasks": tasks})
 
 
-def _check_env_files(loaded: LoadedManifest, guard: Guard) -> None:
-    """Jobs run with what these say. One that is not there yet is in a folder that is checked."""
-    manifest = loaded.manifest
-    named: dict[tuple[str, ...], list[str]] = {("env_file",): manifest.env_file}
-    named |= {("tasks", name, "env_file"): task.env_file for name, task in manifest.tasks.items()}
-    problems = []
-    for key, files in named.items():
-        for file in files:
-            try:
-                _check_file(manifest.folder / file, guard)
-            except Untrusted as error:
-                problems.append(Problem(loaded.locate(key), error.what, error.why, error.fix))
+def _check_env_files(loaded: LoadedManifest, guard: Guard) -> list[Problem]:
+    """Jobs run with what these say. One that is not there yet is in a folder that is checked.
+
+    Returns a warning of each that cannot be read: it may come later. Raises ManifestError for
+    those that others may write, or that are damaged.
+    """
+    problems, unread, read = [], [], set()
+    for key, file in _env_files(loaded.manifest):
+        path = loaded.manifest.folder / file
+        try:
+            _check_file(path, guard)
+            if path not in read:
+                read.add(path)
+                read_env_file(path)
+        except Untrusted as error:
+            problems.append(Problem(loaded.locate(key), error.what, error.why, error.fix))
+        except OSError as error:
+            what = f"env_file {str(path)!r} cannot be read: {error.strerror}"
+            fix = "put it there, or correct the name; the jobs that use it would fail"
+            unread.append(Problem(loaded.locate(key), what, None, fix))
+        except ValueError as error:
+            what = f"env_file {str(path)!r} is damaged: {error}"
+            fix = "write one NAME=value per line, in UTF-8"
+            problems.append(Problem(loaded.locate(key), what, None, fix))
     if problems:
         raise ManifestError(problems)
+    return unread
+
+
+def _env_files(manifest: Manifest) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each with the key that names it; those of `defaults` come before the tasks that have them."""
+    named: dict[tuple[str, ...], list[str]] = {
+        ("env_file",): manifest.env_file,
+        ("defaults", "env_file"): manifest.defaults.env_file,
+    }
+    named |= {("tasks", name, "env_file"): task.env_file for name, task in manifest.tasks.items()}
+    return ((key, file) for key, files in named.items() for file in files)
 
 
 def _check_file(path: Path, guard: Guard) -> None:
@@ -97,7 +122,7 @@ def _check_file(path: Path, guard: Guard) -> None:
         with suppress(OSError):
             check_folder(path.parent, guard)
     except OSError:
-        pass  # the jobs that need it say why it cannot be read
+        pass  # it is told when the file is read
 
 
 def _found(loaded: LoadedManifest, guard: Guard) -> list[FoundTask]:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobrunner.crons import describe, interval_note
@@ -29,12 +29,19 @@ class Remarks:
 
 
 def remarks_on(
-    loaded: LoadedManifest, crons: Sequence[ScheduledCron], environ: Mapping[str, str]
+    loaded: LoadedManifest,
+    crons: Sequence[ScheduledCron],
+    environ: Mapping[str, str],
+    unread: Iterable[Problem] = (),
 ) -> Remarks:
-    """All that is to be told of a manifest and the environment it is read in."""
+    """All that is to be told of a manifest and the environment it is read in.
+
+    `unread` are the files for jobs that could not be read.
+    """
     return Remarks(
         (
             *loaded.unmatched,
+            *unread,
             *_ignored_zone(loaded, crons, environ),
             *_missing_interpreters(loaded, environ),
         ),

@@ -7,7 +7,14 @@ from jobrunner.errors import InvalidArguments, Problem
 from jobrunner.manifest.check_tasks import SHORTEST_LOCK, pattern_fault, short_lock
 from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.explain import listed, nearest, quoted
-from jobrunner.manifest.naming import NAME_RULE, find_zone, is_valid_name, make_valid, zone_names
+from jobrunner.manifest.naming import (
+    NAME_RULE,
+    find_zone,
+    is_valid_name,
+    make_valid,
+    zone_advice,
+    zone_names,
+)
 from jobrunner.manifest.places import Path, describe
 from jobrunner.manifest.spec import CronSpec
 from jobrunner.params import check_arguments
@@ -56,12 +63,13 @@ def _check_kind(draft: Draft, path: CronPath, cron: CronSpec) -> Iterator[Proble
 def check_zone(draft: Draft, path: Path, timezone: str) -> Iterator[Problem]:
     """Whether there is such a time zone."""
     if find_zone(timezone) is None:
-        near = nearest(timezone, zone_names())
+        advice = zone_advice(timezone)
+        near = None if advice else nearest(timezone, zone_names())
         yield draft.problem(
             path,
             f"time zone {quoted(timezone)} of {describe(path[:-1])} is unknown",
             "zones are named as in the time zone database",
-            f"write {near!r}" if near else "write e.g. Europe/Berlin or UTC",
+            advice or (f"write {near!r}" if near else "write e.g. Europe/Berlin or UTC"),
         )
 
 

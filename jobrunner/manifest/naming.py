@@ -23,6 +23,9 @@ PARAM_RULE = (
 
 
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}", re.ASCII)
+_FIXED = re.compile(r"(?:GMT|UTC?|Z)?([+-])(?:0?(\d)|(1[0-4]))(?::?00)?", re.ASCII | re.IGNORECASE)
+# Names that the database's folder has beside the zones: another zone on each machine.
+_OF_THE_MACHINE = frozenset(["local", "localtime", "system", "posixrules"])
 
 
 def find_zone(name: str) -> ZoneInfo | None:
@@ -37,6 +40,20 @@ def find_zone(name: str) -> ZoneInfo | None:
 def zone_names() -> frozenset[str]:
     """The zones of the time zone database."""
     return frozenset(available_timezones())
+
+
+def zone_advice(name: str) -> str | None:
+    """What to write for a fixed offset, or for the zone of the machine; None for other names."""
+    if name.lower() in _OF_THE_MACHINE:
+        return "write the zone's own name, e.g. 'Europe/Berlin': daemons must agree on it"
+    if (fixed := _FIXED.fullmatch(name)) and (hours := int(fixed[2] or fixed[3])):
+        # POSIX counts hours west of Greenwich.
+        zone = f"Etc/GMT{'-' if fixed[1] == '+' else '+'}{hours}"
+        if find_zone(zone) is not None:
+            return (
+                f"write a place, e.g. 'Europe/Berlin', or {zone!r}, which is UTC{fixed[1]}{hours}"
+            )
+    return None
 
 
 def is_valid_name(name: str) -> bool:

@@ -163,9 +163,17 @@ def _parameter_variables(attempt: Attempt) -> dict[str, str]:
     return variables
 
 
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a file of `NAME=value` lines.
+
+    Raises OSError, also for what is no file; ValueError for a line that is none, or no UTF-8.
+    """
+    return parse_env_file(_content_of(path).decode("utf-8-sig"))
+
+
 def _file_variables(path: Path) -> dict[str, str]:
     try:
-        return parse_env_file(_content_of(path).decode("utf-8-sig"))
+        return read_env_file(path)
     except OSError as error:
         what = f"env_file {str(path)!r} cannot be read: {error.strerror}"
         raise no_room(error) or CannotStart(what) from error

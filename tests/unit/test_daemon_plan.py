@@ -245,3 +245,37 @@ tasks:
     assert warning.where is not None
     assert (warning.where.line, warning.where.column) == (2, 22)
     assert warning.what == "the interpreter 'no-such-shell' of task 'a' is not found"
+
+
+ENV_FILES = """\
+env_file: all.env
+defaults: {env_file: default.env}
+tasks:
+  a: {command: x, env_file: [a.env, later.env]}
+  b: {command: x}
+  c: {command: x, env_file: later.env}
+"""
+
+
+def test_an_env_file_that_is_not_there_is_told_once_at_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text("A= # fill in\n")
+
+    plan = plan_of(tmp_path, ENV_FILES)
+
+    told = [(w.where.line, w.what) for w in plan.remarks.warnings if w.where]
+    assert told == [
+        (line, f"env_file {str(tmp_path / name)!r} cannot be read: No such file or directory")
+        for line, name in [(1, "all.env"), (2, "default.env"), (4, "later.env")]
+    ]
+
+
+def test_an_env_file_that_is_damaged_is_an_error_without_what_stands_in_it(tmp_path: Path) -> None:
+    (tmp_path / "all.env").write_bytes(b"A=\xff\n")
+    (tmp_path / "default.env").write_text("A=1\n")
+    (tmp_path / "a.env").write_text("A=1\n\nhunter2\n")
+    (tmp_path / "later.env").mkdir()
+
+    first, second = problems_of(tmp_path, ENV_FILES)
+
+    assert first.startswith(f"1: env_file {str(tmp_path / 'all.env')!r} is damaged: 'utf-8' codec")
+    assert second == f"4: env_file {str(tmp_path / 'a.env')!r} is damaged: line 3 is not NAME=value"

@@ -466,6 +466,13 @@ MISTAKES = [
         "write 'Europe/Berlin'",
     ),
     (
+        "tasks: {a: {command: x}}\ncrons: {c: {task: a, every: 5m, timezone: GMT+2}}",
+        "2:43",
+        "time zone 'GMT+2' of cron 'c' is unknown",
+        "zones are named as in the time zone database",
+        "write a place, e.g. 'Europe/Berlin', or 'Etc/GMT-2', which is UTC+2",
+    ),
+    (
         "tasks: {a: {command: x}}\ncrons: {c: {task: a, every: 5m, timezone: ../UTC}}",
         "2:43",
         "time zone '../UTC' of cron 'c' is unknown",
