@@ -168,16 +168,6 @@ def test_what_only_a_daemon_knows_is_there_again_when_doctor_has_mended(
     assert site.project.execute("HLEN", keys.manifest())
 
 
-def test_a_daemon_that_cannot_tell_that_it_is_there_still_publishes_its_tasks(site: Site) -> None:
-    keys = site.project.keys
-    for key in (keys.daemons(), keys.manifest()):
-        for args in (("DEL", key), ("SET", key, "x")):
-            site.project.store.execute(Command(args))
-
-    eventually(site.can_submit, ANSWER_WITHIN_S)
-    site.invoke("doctor --repair --yes")
-
-
 def is_strange(site: Site, damage: Damage) -> bool:
     """Whether nobody has mended it meanwhile: some keys are written anew all the time."""
     wrong = "list" if damage.method in ("tokens", "unique", "full") else "string"
