@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
+from errno import EFBIG
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +19,7 @@ import msgspec
 from jobrunner.embedded.files import ServerFiles
 from jobrunner.errors import ManifestError, UsageError
 from jobrunner.manifest.naming import NAME_RULE, default_name, is_valid_name
-from jobrunner.manifest.trust import TRUST_VARIABLE, Guard, open_guarded
+from jobrunner.manifest.trust import TRUST_VARIABLE, Guard, open_guarded, read_guarded
 from jobrunner.runner.withheld import whole_environment
 from jobrunner.state import expanded, state_folder, state_home
 from jobrunner.store.address import StoreAddress
@@ -92,7 +93,7 @@ def find_manifest(file: str | Path | None = None, environ: Mapping[str, str] | N
         return _existing(Path(named), "JOBRUNNER_FILE names it")
     for place in MANIFEST_PLACES:
         if place.is_file():
-            return place.absolute()
+            return _as_text(place.absolute())
     raise UsageError(
         "there is no manifest",
         why=f"neither {' nor '.join(f'{_shown(place)}' for place in MANIFEST_PLACES)} exists",
@@ -139,13 +140,26 @@ def note_endpoint(located: Located, environ: Mapping[str, str]) -> None:
 def _existing(path: Path, why: str) -> Path:
     try:
         if path.is_file():
-            return path.absolute()
+            return _as_text(path.absolute())
         what = "is not a file" if path.exists() else "does not exist"
     except OSError as error:  # a name that is too long
         what = f"cannot be read: {error.strerror}"
     raise UsageError(
         f"the manifest {path} {what}", why=why, fix="correct the path, or run `jobrunner init`"
     )
+
+
+def _as_text(path: Path) -> Path:
+    """The path, which workers are told and the store keeps. Raises UsageError."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the path of the manifest, {str(path)!r}, is not UTF-8 text",
+            why="the daemon tells it to its workers, and keeps it in the store, as UTF-8",
+            fix="rename the folder or file, or move the manifest to another folder",
+        ) from error
+    return path
 
 
 def _shown(place: Path) -> str:
@@ -230,11 +244,13 @@ class _Top(msgspec.Struct, frozen=True):
 
 
 def _top_of(manifest: Path, guard: Guard = Guard.NONE) -> _Top:
-    from jobrunner.manifest.source import read_source
+    from jobrunner.manifest.source import LARGEST_FILE, read_source
 
     try:
-        with open(open_guarded(manifest, guard), encoding="utf-8") as file:
-            text = file.read()
+        content = read_guarded(manifest, guard, LARGEST_FILE)
+        if len(content) > LARGEST_FILE:
+            raise OSError(EFBIG, f"it has more than {LARGEST_FILE:,} bytes")
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the manifest {manifest} cannot be read: {error}",

@@ -5,12 +5,15 @@ start fails early, and a reload is all or nothing.
 """
 
 import os
+from asyncio import wait_for, wrap_future
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 from jobrunner.crons import Cron, InvalidCron, KnownRules, describe, interval_cron, parse_cron
 from jobrunner.daemon.remarks import Remarks, remarks_on
@@ -22,8 +25,9 @@ from jobrunner.manifest.draft import Draft
 from jobrunner.manifest.effective import adhoc_task
 from jobrunner.manifest.found import FoundTask
 from jobrunner.manifest.load import LoadedManifest, load_manifest, with_found_tasks
+from jobrunner.manifest.source import LARGEST_FILE
 from jobrunner.manifest.spec import CronSpec, Manifest
-from jobrunner.manifest.trust import Guard, Untrusted, check_folder, open_guarded
+from jobrunner.manifest.trust import Guard, Untrusted, check_folder, open_guarded, read_guarded
 from jobrunner.params import public, secret_names
 from jobrunner.runner.environment import read_env_file
 from jobrunner.store.published import ADHOC_TASK, Published, PublishedCron, PublishedTask
@@ -58,12 +62,38 @@ def make_plan(path: Path, environ: Mapping[str, str], guard: Guard = Guard.NONE)
     return Plan(manifest, crons, _digest(loaded.files), remarks)
 
 
+async def make_plan_aside(
+    path: Path, environ: Mapping[str, str], guard: Guard, within_s: float
+) -> Plan:
+    """As `make_plan`, in a thread that nothing waits for any longer than that.
+
+    A file system that does not answer holds up its reader: neither the next reload nor a stop.
+    """
+    made: Future[Plan] = Future()
+    made.set_running_or_notify_cancel()  # from here on nobody else ends it
+
+    def make() -> None:
+        try:
+            made.set_result(make_plan(path, environ, guard))
+        except BaseException as error:
+            made.set_exception(error)
+
+    Thread(target=make, name="plan", daemon=True).start()
+    try:
+        return await wait_for(wrap_future(made), within_s)
+    except TimeoutError as error:
+        what = f"the manifest was not read within {within_s:g} s"
+        why = "a file that it names, or the file system below it, does not answer"
+        fix = "look at its files with `jobrunner validate`, then reload again"
+        raise ManifestError([Problem(None, what, why, fix)]) from error
+
+
 def _digest(files: Iterable[str]) -> str:
     """Tells whether the files have changed since. One that has just vanished counts as empty."""
     digest = sha256()
     for file in files:
         with suppress(OSError):
-            digest.update(Path(file).read_bytes())
+            digest.update(read_guarded(file, Guard.NONE, LARGEST_FILE))
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from jobrunner import __version__
 from jobrunner.clock import Clock
 from jobrunner.daemon.children import Reaper, is_known_dead
-from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
+from jobrunner.daemon.plan import Plan, make_plan_aside, published, raise_if_moved
 from jobrunner.daemon.pool import WorkerPool, auto_processes, worker_environ
 from jobrunner.daemon.pruner import Pruner
 from jobrunner.daemon.roomwatch import RoomWatch
@@ -67,6 +67,7 @@ from jobrunner.worker.settings import WorkerSettings
 
 ONCE_TICK_S = 0.1  # how often `run --once` looks whether everything is done
 SAY_EVERY_S = BELIEVED_FOR.total_seconds() / 4
+RELOAD_WITHIN_S = 120.0  # reading and importing; a module has 30 s
 REAP_EVERY_S = 1.0  # a dead orphan holds its pid until then, and each command may leave some
 
 
@@ -248,8 +249,8 @@ class Supervisor:
     async def _reload(self) -> None:
         self._notifier.reloading("reading the manifest")
         try:
-            plan = await asyncio.to_thread(
-                make_plan, self._settings.manifest, os.environ, self._settings.guard
+            plan = await make_plan_aside(
+                self._settings.manifest, os.environ, self._settings.guard, RELOAD_WITHIN_S
             )
             raise_if_moved(self._plan.manifest, plan.manifest)
         except ManifestError as error:

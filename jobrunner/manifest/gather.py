@@ -10,7 +10,7 @@ from jobrunner.errors import Location, Problem
 from jobrunner.manifest.nodes import Entry, Items, Keys, Node, Scalar
 from jobrunner.manifest.source import LARGEST_FILE, read_source
 from jobrunner.manifest.syntax import place_after
-from jobrunner.manifest.trust import Guard, Untrusted, open_guarded
+from jobrunner.manifest.trust import Guard, Untrusted, read_guarded
 from jobrunner.manifest.values import Values
 
 INCLUDE = "include"
@@ -53,8 +53,7 @@ def read_text(file: str, guard: Guard = Guard.NONE) -> str | Problem:
     """The text of a file, UTF-8; or why there is none. Raises Untrusted."""
     start = Location(file, 1, 1)
     try:
-        with open(open_guarded(file, guard), "rb") as opened:
-            content = opened.read(LARGEST_FILE + 1)
+        content = read_guarded(file, guard, LARGEST_FILE)
     except OSError as error:
         why = error.strerror or str(error)
         fix = "correct the path, or make the file readable; `jobrunner init` writes a new manifest"

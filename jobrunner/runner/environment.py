@@ -9,7 +9,6 @@ others by the CLI where the store needs no secret.
 import codecs
 import errno
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from jobrunner.clock import rfc3339
 from jobrunner.manifest.obeyed import variable_of, why_obeyed
 from jobrunner.manifest.parts import Delivery, SecretRef
 from jobrunner.manifest.spec import Task
+from jobrunner.manifest.trust import Guard, read_guarded
 from jobrunner.params import as_text
 from jobrunner.runner.attempt import Attempt
 from jobrunner.runner.envfile import parse_env_file
@@ -204,11 +204,7 @@ def _secret_of(name: str, secret: SecretRef, folder: Path) -> bytes:
 
 def _content_of(path: Path) -> bytes:
     """What a file holds. Raises OSError, also for what is no file, or too large for variables."""
-    # A pipe that nobody writes to must not hold the worker up.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        content = file.read(LARGEST_FILE + 1)
+    content = read_guarded(path, Guard.NONE, LARGEST_FILE)
     if len(content) > LARGEST_FILE:
         raise OSError(errno.EFBIG, f"it has more than {LARGEST_FILE:,} bytes")
     return content

@@ -1,13 +1,16 @@
 """The daemon's plan: what a manifest file and its modules come to, or all that is wrong."""
 
+import os
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from jobrunner.daemon.plan import Plan, make_plan, published, raise_if_moved
+from jobrunner.daemon.plan import Plan, make_plan, make_plan_aside, published, raise_if_moved
 from jobrunner.errors import ManifestError
 from jobrunner.manifest.parts import Store
 from jobrunner.manifest.spec import Manifest
+from jobrunner.manifest.trust import Guard
 from jobrunner.model import Priority
 
 MODULE = '''
@@ -279,3 +282,42 @@ def test_an_env_file_that_is_damaged_is_an_error_without_what_stands_in_it(tmp_p
 
     assert first.startswith(f"1: env_file {str(tmp_path / 'all.env')!r} is damaged: 'utf-8' codec")
     assert second == f"4: env_file {str(tmp_path / 'a.env')!r} is damaged: line 3 is not NAME=value"
+
+
+@pytest.mark.parametrize(
+    "line", ["env_file: {}\ntasks: {{}}", "tasks: {{t: {{command: x, env_file: {}}}}}"]
+)
+def test_an_env_file_that_is_no_regular_file_is_told_and_not_waited_for(
+    tmp_path: Path, line: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "/dev/zero", "/tmp"):
+        [warning] = plan_of(tmp_path, line.format(name) + "\n").remarks.warnings
+        assert "cannot be read: " in warning.what
+
+
+@pytest.mark.anyio
+async def test_a_plan_that_is_not_made_in_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Event()
+
+    def hang(*_: object) -> None:
+        answers.wait(60)
+
+    monkeypatch.setattr("jobrunner.daemon.plan.make_plan", hang)
+    with pytest.raises(ManifestError) as caught:
+        await make_plan_aside(tmp_path / "jobs.yaml", {}, Guard.NONE, 0.05)
+    answers.set()
+
+    assert "was not read within 0.05 s" in caught.value.problems[0].what
+
+
+@pytest.mark.anyio
+async def test_a_plan_made_aside_is_the_plan_or_its_problems(tmp_path: Path) -> None:
+    plan_of(tmp_path, NIGHTLY)
+    plan = await make_plan_aside(tmp_path / "jobs.yaml", {}, Guard.NONE, 60)
+    assert plan.manifest.name == "shop"
+
+    with pytest.raises(ManifestError):
+        await make_plan_aside(tmp_path / "none.yaml", {}, Guard.NONE, 60)

@@ -210,3 +210,19 @@ def test_a_user_without_a_home_reaches_a_store_by_its_url(
     manifest.write_text("name: shop\nstore: {url: redis://localhost/0}\n")
 
     assert find_store(manifest, {}).address.url == "redis://localhost/0"
+
+
+def test_a_folder_whose_name_is_not_utf8_is_told_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    (folder / "jobs.yaml").write_text("tasks: {}\n")
+    monkeypatch.chdir(folder)
+
+    for file in (None, folder / "jobs.yaml"):
+        with pytest.raises(UsageError, match="path of the manifest"):
+            find_manifest(file, {})

@@ -1,5 +1,6 @@
 """Manifests in several files."""
 
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -196,3 +197,20 @@ def test_keys_with_x_elsewhere_are_unknown(tmp_path: Path) -> None:
     (problem,) = problems(main)
 
     assert problem.what == "unknown key 'x-note' in task 'a'"
+
+
+@pytest.mark.parametrize("pattern", ["pipe.yaml", "*.yaml"])
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path, pattern: str) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    main = write(tmp_path, jobs=f"include: ['{pattern}']\n" + TASK % "a")
+
+    [problem] = problems(main)
+
+    assert problem.what.startswith("cannot include")
+    assert problem.why == "it is not a regular file"
+
+
+def test_a_manifest_that_is_a_device_is_refused() -> None:
+    [problem] = problems(Path("/dev/zero"))
+
+    assert problem.why == "it is not a regular file"
