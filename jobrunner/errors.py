@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+MOST_QUOTED = 80  # characters of a value in a message
 MASK = "***"  # stands in the place of a secret, wherever one would be shown
 
 
@@ -22,6 +23,17 @@ class ExitCode(IntEnum):
     REFUSED = 5  # by state, lock or limit
     TIMED_OUT = 6  # while waiting
     INTERRUPTED = 130
+
+
+def quoted(value: object) -> str:
+    """A value as a message has it: in quotes, at most 80 characters, whatever it is."""
+    try:
+        # Of a text no more than can be shown is looked at: it may have millions of characters.
+        text = repr(value[:MOST_QUOTED]) if isinstance(value, str) else repr(value)
+        is_cut = isinstance(value, str) and len(value) > MOST_QUOTED
+    except Exception:  # nested too deeply, too many digits, or a class with a fault of its own
+        return f"this {type(value).__name__}"
+    return text if len(text) <= MOST_QUOTED and not is_cut else f"{text[: MOST_QUOTED - 3]}…"
 
 
 class JobrunnerError(Exception):

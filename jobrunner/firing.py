@@ -17,7 +17,7 @@ from jobrunner.message import Message
 from jobrunner.model import Reason
 from jobrunner.params import check_arguments
 from jobrunner.policy import MisfireDecision, jitter_delay
-from jobrunner.store.crons import Fire, has_booted, note_boot, read_crons
+from jobrunner.store.crons import Fire, boot_id_of, has_booted, note_boot, read_crons
 from jobrunner.store.keys import Keys
 from jobrunner.store.requests import Operation
 from jobrunner.store.submission import Submission, submit
@@ -61,7 +61,7 @@ class ScheduledCron(msgspec.Struct, frozen=True):
     def boot_job(self, boot_id: str, now: datetime) -> Submission:
         """The one job of an `@reboot` cron for a boot of this machine."""
         return Submission(
-            f"{self.name}@boot-{boot_id[:8]}",
+            boot_id_of(self.name, boot_id),
             self.spec.task,
             self._message(now),
             self.task.queue,
@@ -127,6 +127,20 @@ def fire_for_boot(keys: Keys, item: ScheduledCron, boot_id: str, now: datetime) 
     if not record.is_paused:
         yield from submit(keys, [item.boot_job(boot_id, now)])
     yield from note_boot(keys, item.name, boot_id)
+
+
+def skip_taken(item: Fire) -> Fire:
+    """No client gives a job the id of a fire time; what did so must not silence a cron unnoticed.
+
+    The fire time gets the record of a skipped one, under its spare id.
+    """
+    EventLog().warning(
+        "found another's job under the id of a fire time; skips it",
+        cron=item.cron,
+        fire_time=rfc3339(item.fire_time),
+        job_id=item.job_id,
+    )
+    return replace(item, skip=Reason.TAKEN, detail=item.job_id)
 
 
 def unchanged(before: Mapping[str, ScheduledCron], after: Mapping[str, ScheduledCron]) -> set[str]:

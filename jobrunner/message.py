@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from jobrunner.errors import MASK, InvalidArguments
+from jobrunner.errors import MASK, InvalidArguments, quoted
 
 MOST_ARGUMENTS = 4 << 20  # bytes of a message, unless `bounds` says otherwise
 MOST_RESULT = 16 << 20  # bytes of a result's JSON, likewise
@@ -38,7 +38,7 @@ _decoder = msgspec.json.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
-    """The message as JSON. Raises TypeError for a value that JSON cannot carry."""
+    """The message as JSON. Raises InvalidArguments for a value that JSON cannot carry."""
     fields: list[Any] = [message.task, message.kwargs]
     # Every job keeps its message twice, in the record and in the queue: no byte for nothing.
     knows_secrets = message.secrets is not None and bool(message.kwargs)
@@ -48,7 +48,14 @@ def encode(message: Message) -> bytes:
         fields += [message.cron, message.fire_time]
     if knows_secrets:
         fields.append(message.secrets)
-    return _encoder.encode(fields)
+    try:
+        return _encoder.encode(fields)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArguments(
+            f"an argument of task {quoted(message.task)} cannot be sent",
+            why="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
+            fix="give values that JSON can carry: texts, numbers, lists, dictionaries, dates",
+        ) from error
 
 
 def check_size(size: int, most: int) -> None:

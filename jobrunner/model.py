@@ -52,6 +52,7 @@ class Reason(StrEnum):
     LOCKED = "locked"  # skipped or failed: another job holds the lock
     OVERLAP = "overlap"  # skipped: the cron's previous job was not finished
     MISFIRE = "misfire"  # skipped: noticed too late
+    TAKEN = "taken"  # skipped: another job has the id of the fire time
     REPLACED = "replaced"  # cancelled: the cron's next job took its place
 
 

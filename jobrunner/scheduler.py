@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from jobrunner.clock import Clock, StoreClock, from_ms, rfc3339
 from jobrunner.errors import IllegalTransition, JobNotFound, StoreFull, StoreUnavailable
-from jobrunner.firing import ScheduledCron, due_after, fire_for_boot, unchanged
+from jobrunner.firing import ScheduledCron, due_after, fire_for_boot, skip_taken, unchanged
 from jobrunner.lateness import LateFires
 from jobrunner.log import EventLog
 from jobrunner.manifest.spec import Overlap
@@ -352,11 +352,15 @@ class Scheduler:
                 elif reply.what == "changed":
                     self._progress[item.cron].previous = reply.previous
                     again.append(item)
+                elif reply.what == "taken":
+                    again.append(skip_taken(item))
                 else:
                     self._note_fire(item, reply.what)
                     if reply.what == JobState.BLOCKED and item.overlap == Overlap.REPLACE:
                         await self._replace(reply.previous)
-            pending = self._with_previous([item for item in again if item.cron not in moved])
+            # What follows a taken one has moved its cron: it is to be decided after that one.
+            again = [item for item in again if item.skip or item.cron not in moved]
+            pending = self._with_previous(again)
         return moved, left
 
     def _with_previous(self, fires: Sequence[Fire]) -> list[Fire]:
@@ -365,7 +369,8 @@ class Scheduler:
         previous = {item.cron: self._progress[item.cron].previous for item in fires}
         for item in fires:
             chained.append(replace(item, previous=previous[item.cron]))
-            previous[item.cron] = item.job_id
+            if not item.skip:
+                previous[item.cron] = item.job_id
         return chained
 
     def _note_fire(self, item: Fire, what: str) -> None:

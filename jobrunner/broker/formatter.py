@@ -27,14 +27,7 @@ class JobFormatter(TaskiqFormatter):
         body = wire.Message(
             message.task_name, self._named_arguments(message), labels=scalar_labels(message)
         )
-        try:
-            text = wire.encode(body)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidArguments(
-                f"an argument of task {message.task_name!r} cannot be sent",
-                why=str(error),
-                fix="give values that JSON can carry: texts, numbers, lists, dictionaries, dates",
-            ) from error
+        text = wire.encode(body)
         return BrokerMessage(
             task_id=message.task_id,
             task_name=message.task_name,

@@ -80,6 +80,8 @@ def _has_cause(evidence: Evidence, job: Job, effects: Sequence[Effect]) -> bool:
             return terms.lock is not None
         case Reason.OVERLAP | Reason.MISFIRE | Reason.REPLACED:
             return job.cron is not None
+        case Reason.TAKEN:
+            return False  # no client can give such an id
         case Reason.UNKNOWN_TASK:
             return True  # scenarios that change the manifest judge it
     return False  # no client gives wrong arguments, no task has a timeout

@@ -39,7 +39,7 @@ def read_batch(
             continue
         try:
             requests.append(_request(decoder.decode(text), queue, priority))
-        except (msgspec.DecodeError, UsageError) as error:
+        except (msgspec.DecodeError, UsageError, UnicodeEncodeError, RecursionError) as error:
             raise _unreadable(source, number, error) from error
     return requests
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from jobrunner.clock import Clock
-from jobrunner.errors import JobNotFound
+from jobrunner.errors import JobNotFound, quoted
 from jobrunner.nearest import named, nearest
 from jobrunner.store.keys import Keys
 from jobrunner.store.published import PublishedTask, read_published, read_published_task
@@ -56,13 +56,13 @@ class Catalog:
 def _unknown_task(name: str, tasks: Mapping[str, PublishedTask], namespace: str) -> JobNotFound:
     if not tasks:
         return JobNotFound(
-            f"no task {name!r}: no daemon has run in {namespace!r} yet",
+            f"no task {quoted(name)}: no daemon has run in {namespace!r} yet",
             why="it publishes the tasks of the manifest when it starts",
             fix="start it with `jobrunner run`",
         )
     near = nearest(name, tasks)
     return JobNotFound(
-        f"no task {name!r}",
+        f"no task {quoted(name)}",
         why=f"the daemon's manifest declares {named(tasks, near)}",
         fix=f"did you mean {near[0]!r}?"
         if near

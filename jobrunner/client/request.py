@@ -7,15 +7,20 @@ from typing import Any, Literal, TypedDict
 
 import msgspec
 
-from jobrunner.errors import UsageError
+from jobrunner.errors import UsageError, quoted
+from jobrunner.manifest.naming import NAME_RULE, is_valid_name
 from jobrunner.manifest.units import parse_duration
 from jobrunner.model import ID_LENGTH, Priority, new_job_id
+from jobrunner.store.crons import is_of_cron
+from jobrunner.store.records import job_not_found
 
 Duration = str | int | float | timedelta  # "90s", "5m", "2h", "1d", or a number of seconds
 PriorityName = Priority | Literal["high", "normal", "low"]
 
 # An id is part of keys and of file names; "@" in front means `@last`.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
+LONGEST_KEY = 512  # bytes; it is kept as long as its job
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ManyOptions(TypedDict, total=False):
@@ -59,6 +64,8 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         _check_id(self.id)
+        if self.queue is not None or self.key is not None or self.after is not None:
+            _check_names(self)
         if self.at is not None and self.at.tzinfo is None:
             raise UsageError(
                 f"`at` has no time zone: {self.at}",
@@ -93,7 +100,7 @@ class JobRequest(msgspec.Struct, frozen=True, gc=False):
             return Priority(self.priority)
         except ValueError as error:
             raise UsageError(
-                f"no priority {self.priority!r}", fix=f"use one of {', '.join(Priority)}"
+                f"no priority {quoted(self.priority)}", fix=f"use one of {', '.join(Priority)}"
             ) from error
 
 
@@ -115,13 +122,43 @@ def seconds_of(timeout: Duration | None) -> float | None:
     return None if duration is None else duration.total_seconds()
 
 
+def _check_names(request: JobRequest) -> None:
+    """The names and texts that a caller may choose. Raises UsageError."""
+    queue, key, after = request.queue, request.key, request.after
+    if queue and not (isinstance(queue, str) and is_valid_name(queue)):
+        raise UsageError(
+            f"{quoted(queue)} cannot be a queue", why=NAME_RULE, fix="correct the queue's name"
+        )
+    if key and not (isinstance(key, str) and _is_key(key)):
+        raise UsageError(
+            f"{quoted(key)} cannot be the key of a job",
+            why=f"a key is UTF-8 text of at most {LONGEST_KEY} bytes without control characters",
+            fix="shorten it, or use a digest of it",
+        )
+    if after and not (isinstance(after, str) and _ID.fullmatch(after)):
+        raise job_not_found(after)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(key.encode()) <= LONGEST_KEY and not _CONTROL.search(key)
+    except UnicodeEncodeError:
+        return False
+
+
 def _check_id(job_id: str) -> None:
     # Almost every id is one of ours, and these two cost a third of the expression.
     if len(job_id) == ID_LENGTH and job_id.isalnum() and job_id.isascii():
         return
+    if is_of_cron(job_id):
+        raise UsageError(
+            f"{quoted(job_id)} cannot be the id of a submitted job",
+            why="such ids are those of the jobs that crons make: who takes one silences its cron",
+            fix="leave the id out, or use `key`; `jobrunner backfill` makes a cron's jobs",
+        )
     if not _ID.fullmatch(job_id):
         raise UsageError(
-            f"{job_id!r} cannot be the id of a job",
+            f"{quoted(job_id)} cannot be the id of a job",
             why="an id begins with a letter or digit, has only those and . _ : @ + - after it, "
             "and at most 200 of them",
             fix="leave the id out to get a new one, or use `key` for a text of your own",

@@ -139,6 +139,12 @@ def _misfire(facts: JobFacts) -> tuple[Sentence, str]:
     return (words,), fix
 
 
+def _taken(facts: JobFacts) -> tuple[Sentence, str]:
+    job = facts.job
+    words = f"{job.detail}, which is not of cron '{job.cron}', had the id of its fire time"
+    return (words,), f"delete or rename what makes such ids; {_again(job)}"
+
+
 _REASONS = {
     Reason.ERROR: _error,
     Reason.TIMEOUT: _timeout,
@@ -149,4 +155,5 @@ _REASONS = {
     Reason.LOCKED: _locked,
     Reason.OVERLAP: _overlap,
     Reason.MISFIRE: _misfire,
+    Reason.TAKEN: _taken,
 }

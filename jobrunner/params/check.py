@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from jobrunner.clock import rfc3339
-from jobrunner.errors import InvalidArguments
+from jobrunner.errors import InvalidArguments, quoted
 from jobrunner.nearest import nearest
 from jobrunner.params.spec import ParamSpec, ParamType, shown
 from jobrunner.params.text import as_text
@@ -283,9 +283,9 @@ _CONVERTERS: Mapping[ParamType, Callable[[object, bool, date], Any]] = {
 def _unknown(task: str, name: str, known: list[str]) -> _Fault:
     near = nearest(name, known)
     return _Fault(
-        f"task {task!r} has no parameter {name!r}",
+        f"task {task!r} has no parameter {quoted(name)}",
         f"it accepts {', '.join(known)}" if known else "it accepts no parameters",
-        f"rename it to {near[0]!r}" if near else f"leave {name!r} out",
+        f"rename it to {near[0]!r}" if near else f"leave {quoted(name)} out",
     )
 
 

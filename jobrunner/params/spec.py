@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from jobrunner.errors import MASK
+from jobrunner.errors import MASK, quoted
 
 
 class ParamType(StrEnum):
@@ -46,5 +46,4 @@ def public(spec: ParamSpec) -> ParamSpec:
 
 def shown(spec: ParamSpec, value: object) -> str:
     """The value as a message may have it."""
-    text = MASK if spec.secret else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    return MASK if spec.secret else quoted(value)

@@ -10,6 +10,7 @@ script that reads `handled` sets it back then, to now; fire times that had their
 time (by their records, and for a day by `made_until`) do not get a second one.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -70,7 +71,7 @@ class Fire(msgspec.Struct, frozen=True):
 
     @property
     def spare_id(self) -> str:
-        """For the record of a row whose last fire time has a job, made by a backfill."""
+        """For the record of a row whose last fire time has a job, most often a backfill's."""
         return f"{self.job_id}+skipped"
 
 
@@ -79,9 +80,22 @@ def fire_id(cron: str, fire_time: datetime) -> str:
     return f"{cron}@{rfc3339(fire_time)}"
 
 
+def boot_id_of(cron: str, boot: str) -> str:
+    """The id of an `@reboot` cron's one job of a boot."""
+    return f"{cron}@boot-{boot[:8]}"
+
+
+_OF_CRON = re.compile(r"[^@]*@(?:\d{4}-\d\d-\d\dT|boot-)", re.ASCII)
+
+
+def is_of_cron(job_id: str) -> bool:
+    """Whether a job's id has a form that only the jobs and records of crons have."""
+    return _OF_CRON.match(job_id) is not None
+
+
 class Fired(msgspec.Struct, frozen=True):
-    """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved`, `early` or
-    `set_back` (`fire.lua`).
+    """`what`: the state of the made job, or `handled`, `paused`, `changed`, `moved`, `early`,
+    `taken` or `set_back` (`fire.lua`).
 
     `previous` is the id of the cron's previous job, or with `moved` and `set_back` the instant
     that goes with it, ms.

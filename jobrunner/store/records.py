@@ -8,7 +8,7 @@ import msgspec
 
 from jobrunner import message
 from jobrunner.clock import from_ms
-from jobrunner.errors import JobNotFound
+from jobrunner.errors import JobNotFound, quoted
 from jobrunner.model import Job, JobError, JobState, LeftProcess, Priority, Reason, Usage
 from jobrunner.store.damage import UNREADABLE, Readers, damaged_fields, mended
 from jobrunner.store.decoding import whole
@@ -194,7 +194,7 @@ def read_job(keys: Keys, job_id: str) -> Operation[Job]:
 
 def job_not_found(text: str) -> JobNotFound:
     return JobNotFound(
-        f"no job {text!r}",
+        f"no job {quoted(text)}",
         why="no record has this id; finished jobs are deleted when their retention is over",
         fix="`jobrunner list` prints the jobs that are known",
     )

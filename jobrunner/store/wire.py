@@ -16,7 +16,7 @@ from typing import Any
 
 import hiredis
 
-from jobrunner.errors import StoreUnavailable
+from jobrunner.errors import StoreUnavailable, UsageError, quoted
 from jobrunner.manifest.trust import user_name
 from jobrunner.store.address import Endpoint, StoreAddress
 from jobrunner.store.damage import NOT_REPLACED, in_place_of
@@ -64,7 +64,14 @@ def _pack_one(request: Command | Script) -> bytes:
 
 
 def _packed(args: tuple[Argument, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub has no `...`
+    try:
+        packed: bytes = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub has no `...`
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{quoted(error.object)} is not UTF-8 text",
+            why="names and parameters are kept in the store as UTF-8",
+            fix="write it in UTF-8; give bytes to a job by a file",
+        ) from error
     return packed
 
 

@@ -1,10 +1,12 @@
 """The client for programs, against a real server; the test itself is the worker."""
 
+import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +22,9 @@ from jobrunner.errors import (
     UsageError,
 )
 from jobrunner.model import JobError, JobState, Priority, Reason
+from jobrunner.params import ParamSpec, ParamType
 from jobrunner.store.address import StoreAddress
+from jobrunner.store.published import PublishedTask
 from tests.store.clients import (
     DEMO,
     RESIZE,
@@ -476,3 +480,83 @@ def test_a_client_finds_its_store_by_the_manifest(tmp_path: Path) -> None:
 
     expected = StoreAddress("shop", url="redis://localhost:1/0")
     assert (client.address, other.address) == (expected, expected)
+
+
+DEEP: Any = []
+for _ in range(3000):
+    DEEP = [DEEP]
+HUGE = 10**5000
+LONE = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "job_id", ["nightly@2026-12-01T02:00:00Z", "a@2026-12-01T02:00:00Z+skipped", "up@boot-1a2b3c4d"]
+)
+def test_the_id_of_a_crons_job_cannot_be_taken(client: Client, store: Store, job_id: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the id of a submitted job"):
+        client.submit("demo", id=job_id)
+
+    assert client.submit("demo", id="me@example.org").state is JobState.QUEUED
+
+
+@pytest.mark.parametrize(
+    "value", [DEEP, HUGE, LONE, float("nan")], ids=["deep", "huge", "lone", "nan"]
+)
+def test_no_argument_breaks_out_of_the_errors_of_jobrunner(client: Client, value: Any) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        client.submit("resize", {"path": value})
+
+    assert len(caught.value.what) < 300
+
+
+def test_an_argument_of_any_type_that_is_too_deep_is_refused(client: Client, store: Store) -> None:
+    publish_tasks(store, PublishedTask("free", "python", params=[ParamSpec("v", ParamType.ANY)]))
+    for depth in range(900, 1100, 5):
+        value: Any = []
+        for _ in range(depth):
+            value = [value]
+        with contextlib.suppress(InvalidArguments):
+            client.submit("free", {"v": value})
+    with pytest.raises(InvalidArguments):
+        client.submit("free", {"v": DEEP})
+
+
+@pytest.mark.parametrize("option", ["key", "queue", "after", "id"])
+@pytest.mark.parametrize("value", [LONE, "\x1b[2J", "a\0b", "x" * 100_000])
+def test_no_name_breaks_out_of_the_errors_of_jobrunner(
+    client: Client, option: str, value: str
+) -> None:
+    with pytest.raises((UsageError, JobNotFound)) as caught:
+        client.submit("demo", **{option: value})  # type: ignore[arg-type]
+
+    assert len(caught.value.what) < 200
+
+
+@pytest.mark.parametrize("value", [LONE, "x" * 100_000])
+def test_a_task_or_job_of_no_usable_name_is_told_in_short(client: Client, value: str) -> None:
+    asks: list[Callable[[str], object]] = [
+        client.submit,
+        client.job,
+        client.cancel,
+        client.retry,
+        client.delete,
+        client.logs,
+    ]
+    for ask in asks:
+        with pytest.raises((UsageError, JobNotFound)) as caught:
+            ask(value)
+        assert len(caught.value.what) < 200
+
+
+@pytest.mark.parametrize("queue", ["../x", "x" * 65, ":", "default\x1b"])
+def test_a_queue_of_a_submit_has_a_name_as_in_the_manifest(client: Client, queue: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a queue"):
+        client.submit("demo", queue=queue)
+
+
+def test_a_key_has_at_most_512_bytes(client: Client) -> None:
+    job = client.submit("demo", key="ü" * 256)
+
+    assert client.submit("demo", key="ü" * 256) == job
+    with pytest.raises(UsageError, match="cannot be the key"):
+        client.submit("demo", key="ü" * 257)

@@ -77,7 +77,7 @@ def test_crons_do_not_hinder_each_other(store: Store) -> None:
 
 
 def test_a_fire_time_whose_job_a_backfill_made_is_handled(store: Store) -> None:
-    store.run(submit(store.keys, [store.submission(id=ID_ONE)]))
+    store.run(submit(store.keys, [store.submission(id=ID_ONE, cron="nightly", fire_time=ONE)]))
 
     assert send(store, a_fire()) == ["handled"]
     assert record(store).handled == ONE
@@ -318,7 +318,7 @@ def test_nothing_jumps_over_a_row_that_was_refused(store: Store) -> None:
 def test_a_row_of_misfires_is_recorded_though_a_backfill_made_the_job_of_its_last(
     store: Store,
 ) -> None:
-    store.run(submit(store.keys, [store.submission(id=ID_TWO)]))
+    store.run(submit(store.keys, [store.submission(id=ID_TWO, cron="nightly", fire_time=TWO)]))
     row = a_fire(TWO, skip=Reason.MISFIRE, detail="2 fire times from 01:00 to 02:00")
 
     assert send(store, row) == ["skipped"]
@@ -527,3 +527,30 @@ def test_after_the_cancel_of_a_waiting_job_the_previous_one_is_the_one_that_runs
     store.run(cancel(store.keys, ID_TWO))
 
     assert record(store).job == ID_ONE
+
+
+def test_a_foreign_job_at_the_id_of_a_fire_time_is_told_not_taken_for_the_crons(
+    store: Store,
+) -> None:
+    store.submit(id=ID_ONE, task="other", delay=timedelta(days=1))
+
+    assert store.run(fire(store.keys, [a_fire()])) == [Fired("taken", ID_ONE)]
+    assert record(store).handled is None
+
+    assert send(store, a_fire(skip=Reason.TAKEN, detail=ID_ONE), a_fire(TWO)) == [
+        "skipped",
+        "queued",
+    ]
+    skipped = store.job(f"{ID_ONE}+skipped")
+    assert (skipped.state, skipped.reason, skipped.cron) == (
+        JobState.SKIPPED,
+        Reason.TAKEN,
+        "nightly",
+    )
+    assert store.job(ID_ONE).task == "other"
+
+
+def test_a_job_of_another_fire_time_of_the_cron_is_as_foreign(store: Store) -> None:
+    store.submit(id=ID_ONE, cron="nightly", fire_time=TWO)
+
+    assert send(store, a_fire()) == ["taken"]

@@ -15,7 +15,8 @@
 -- Returns per fire time: {'queued'|'scheduled'|'blocked'|'skipped', previous job or ''}, {'handled'}
 --   when another was first, {'paused'}, {'changed', previous job}: look again, the previous job is
 --   another one, {'moved', last handled fire time}: decide again from there, {'early'}: this clock,
---   by which all daemons go, has not reached it, or {'set_back', instant}: what was handled, so far
+--   by which all daemons go, has not reached it, {'taken', id}: a job that is not this cron's has
+--   the fire time's id; it is to be proposed again as skipped, or {'set_back', instant}: what was handled, so far
 --   ahead of this clock, is now; as with 'handled', nothing is left to do. {'damaged', key}: what the
 --   fire time needs is of another type, and nothing was made. Or, if any job or record was to be
 --   made, an OOM error from a server that is nearly full: none was.
@@ -104,6 +105,10 @@ local function fire()
   if is_there and not drop_row(record, task_done, id, reason) then
     -- Its job was made by a backfill. A row that ends with it still has others to tell of.
     if reason == '' then
+      local owner, made_for = unpack(redis.call('HMGET', record, 'cron', 'fire_time'))
+      if owner ~= cron_name or made_for ~= fire_time then
+        return {'taken', id}
+      end
       redis.call('HSET', cron, 'handled', fire_time)
       return {'handled'}
     end

@@ -11,8 +11,8 @@ from jobrunner.model import JobState, Reason
 from jobrunner.scheduler import IDLE
 from jobrunner.store.address import StoreAddress
 from jobrunner.store.cancelling import cancel
-from jobrunner.store.crons import pause_cron, resume_cron
-from tests.clock import FakeClock
+from jobrunner.store.crons import fire_id, pause_cron, resume_cron
+from tests.clock import START, FakeClock
 from tests.store.factories import Store
 from tests.store.scheduler.scheduling import (
     Daemon,
@@ -313,3 +313,24 @@ async def test_a_reboot_cron_that_is_disabled_or_paused_does_not_fire(
     await daemon.scheduler.fire_at_boot(crons, "boot-one")
 
     assert queue(store) == []
+
+
+async def test_a_taken_fire_time_is_skipped_and_told_and_the_next_ones_fire(
+    store: Store,
+    address: StoreAddress,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    minutely = a_cron("minutely", cron="* * * * *", misfire="all")
+    taken = START + timedelta(minutes=1)
+    store.submit(id=fire_id("minutely", taken), task="other", delay=timedelta(days=400))
+
+    async with a_daemon(address, clock, minutely) as daemon:
+        await daemon.tick()
+        clock.set_to(START + timedelta(minutes=3))
+        for _ in range(3):
+            await daemon.tick()
+
+    assert fired(store, "minutely") == [START + timedelta(minutes=2), START + timedelta(minutes=3)]
+    assert store.job(f"{fire_id('minutely', taken)}+skipped").reason is Reason.TAKEN
+    assert "under the id of a fire time" in caplog.text
