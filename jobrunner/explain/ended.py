@@ -142,7 +142,7 @@ def _misfire(facts: JobFacts) -> tuple[Sentence, str]:
 def _taken(facts: JobFacts) -> tuple[Sentence, str]:
     job = facts.job
     words = f"{job.detail}, which is not of cron '{job.cron}', had the id of its fire time"
-    return (words,), f"delete or rename what makes such ids; {_again(job)}"
+    return (words,), f"stop the program that gives jobs such ids; {_again(job)}"
 
 
 _REASONS = {
