@@ -35,28 +35,6 @@ def working_folder(cwd: str | None, folder: Path, arguments: Mapping[str, Any]) 
     return Path(real)
 
 
-def stands_in(folder: Path) -> bool:
-    """Whether this process is in the folder that the path names now; a deploy may replace it."""
-    try:
-        return os.path.samestat(os.stat("."), os.stat(folder))
-    except OSError:
-        return False  # whoever enters it is told why that cannot be
-
-
-def enter_anew(folder: str) -> bool:
-    """Go back to a folder that was deleted under this process and is there again; whether it was.
-
-    Without it no function could ask where it is, nor open a file by a relative path.
-    """
-    if os.stat(".").st_nlink > 0:
-        return False
-    try:
-        os.chdir(folder)
-    except OSError:
-        return False  # not yet: a deploy is under way
-    return True
-
-
 def name_folder(environment: dict[str, str], folder: Path) -> None:
     """Have the variables say where the command is, and not where the daemon was started."""
     path = str(folder)

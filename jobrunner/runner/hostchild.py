@@ -29,8 +29,8 @@ from jobrunner.errors import InvalidArguments
 from jobrunner.model import JobError, Reason
 from jobrunner.runner.calling import BadResultValue, Callee, encode_result, load_callee
 from jobrunner.runner.descriptors import keep_descriptors
-from jobrunner.runner.folders import enter_anew
 from jobrunner.runner.forks import ForkGuard, InThisProcess
+from jobrunner.runner.here import enter_anew
 from jobrunner.runner.hostwire import (
     Call,
     End,

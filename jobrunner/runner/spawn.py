@@ -22,7 +22,7 @@ from pathlib import Path
 
 from jobrunner.manifest.parts import Limits
 from jobrunner.runner.failures import CannotStart, no_room
-from jobrunner.runner.folders import stands_in
+from jobrunner.runner.here import stands_in
 from jobrunner.runner.identity import Identity
 from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.programs import Programs

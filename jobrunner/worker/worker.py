@@ -24,8 +24,8 @@ from jobrunner.manifest.spec import Manifest
 from jobrunner.runner.attempt import StopReason
 from jobrunner.runner.capture import install_capture
 from jobrunner.runner.cgroups.groups import WorkerGroups
-from jobrunner.runner.folders import enter_anew
 from jobrunner.runner.forks import STRAY, tell_ignored
+from jobrunner.runner.here import enter_anew
 from jobrunner.runner.openfiles import OpenFiles, files_for, limit, raise_limit
 from jobrunner.runner.processes import ProcessRegistry
 from jobrunner.runner.proctable import pid_space
