@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import msgspec
+from jobrunner.message import encode_value
 
 MOST_PROGRESS = 64 << 10  # bytes; it is written twice a second, and shown in a line
 
@@ -40,16 +40,16 @@ class Context:
         """Say how far the job is, in any JSON value; the latest is shown by `show` and `status`.
 
         Written at most twice a second, the last one always. Callable from any thread.
-        Raises TypeError for a value that JSON cannot carry, ValueError for one of more than 64 KiB,
-        and RuntimeError in a process that the function has forked: only its own process has a way
-        to the worker.
+        Raises TypeError for a value that JSON cannot carry, ValueError for one of more than 64 KiB
+        or with a NaN or an infinity, and RuntimeError in a process that the function has forked:
+        only its own process has a way to the worker.
         """
         if os.getpid() != self._pid:
             raise RuntimeError(
                 "progress can be told only by the process that the function was called in, "
                 "not by one that it has forked"
             )
-        text = msgspec.json.encode(value)
+        text = encode_value(value)
         if len(text) > MOST_PROGRESS:
             raise ValueError(
                 f"progress has {len(text):,} bytes as JSON, and may have {MOST_PROGRESS:,}: "

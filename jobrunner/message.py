@@ -1,5 +1,7 @@
 """What a job carries through the store: its task's name and arguments, as JSON, never pickle."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,7 +35,6 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         return {name: MASK if name in hidden else value for name, value in self.kwargs.items()}
 
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
 
 
@@ -49,13 +50,52 @@ def encode(message: Message) -> bytes:
     if knows_secrets:
         fields.append(message.secrets)
     try:
-        return _encoder.encode(fields)
+        return encode_value(fields)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArguments(
             f"an argument of task {quoted(message.task)} cannot be sent",
             why="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
             fix="give values that JSON can carry: texts, numbers, lists, dictionaries, dates",
         ) from error
+
+
+def fault_in_json(text: bytes) -> str | None:
+    """Why a text is no JSON value; None when it is one. For what others have written."""
+    try:
+        msgspec.json.decode(text)
+    except RecursionError:
+        return "it is nested too deeply"
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 text ({error.reason} at byte {error.start})"
+    except (msgspec.DecodeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def encode_value(value: Any, enc_hook: Callable[[Any], Any] | None = None) -> bytes:
+    """A value as JSON. Raises TypeError and ValueError for what JSON cannot carry.
+
+    Such is NaN, or an infinity: the encoder would write `null` for it, and say nothing.
+    """
+    text = msgspec.json.encode(value, enc_hook=enc_hook)
+    # Most values have no null, and need no second look.
+    if b"null" in text and _has_no_number(msgspec.to_builtins(value, enc_hook=enc_hook)):
+        raise ValueError("JSON has no NaN and no infinity")
+    return text
+
+
+def _has_no_number(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, float) and not math.isfinite(part):
+            return True
+        if isinstance(part, dict):
+            pending += part.values()
+            pending += part.keys()
+        elif isinstance(part, (list, tuple, set, frozenset)):
+            pending += part
+    return False
 
 
 def check_size(size: int, most: int) -> None:

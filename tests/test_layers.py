@@ -8,7 +8,8 @@ PACKAGE = Path(__file__).parent.parent / "jobrunner"
 
 LAYERS: list[set[str]] = [
     {"errors", "clock", "log", "nearest", "patterns"},
-    {"model", "message", "params", "context", "tasks"},
+    {"message"},
+    {"model", "params", "context", "tasks"},
     {"manifest"},
     {"crons"},
     {"policy", "lateness"},

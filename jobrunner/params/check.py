@@ -10,6 +10,7 @@ import msgspec
 
 from jobrunner.clock import rfc3339
 from jobrunner.errors import InvalidArguments, quoted
+from jobrunner.message import encode_value
 from jobrunner.nearest import nearest
 from jobrunner.params.spec import ParamSpec, ParamType, shown
 from jobrunner.params.text import as_text
@@ -264,9 +265,9 @@ def _to_any(value: object, from_text: bool, _today: date) -> Any:
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return _to_string(value, from_text, _today)
     try:
-        return msgspec.json.decode(msgspec.json.encode(value))
+        return msgspec.json.decode(encode_value(value))
     except (TypeError, ValueError, OverflowError, RecursionError):
-        raise ValueError("must be a value that JSON can carry") from None
+        raise ValueError("must be a value that JSON can carry, without NaN and infinity") from None
 
 
 _CONVERTERS: Mapping[ParamType, Callable[[object, bool, date], Any]] = {

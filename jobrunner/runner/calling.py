@@ -18,6 +18,7 @@ import msgspec
 
 from jobrunner.context import Context
 from jobrunner.errors import InvalidArguments
+from jobrunner.message import encode_value
 from jobrunner.runner.forks import InThisProcess
 
 PLAIN = (str, int, float, bool, list, dict, Any, type(None))  # what JSON gives by itself
@@ -70,7 +71,7 @@ class Callee:
                     keywords[name] = convert(keywords[name])
                 except (msgspec.ValidationError, ValueError, TypeError) as error:
                     raise InvalidArguments(
-                        f"parameter {name!r} does not fit: {error}",
+                        f"parameter {name!r} does not fit: {_reason(error)}",
                         fix="submit the job again with a value of the declared type",
                     ) from error
         return keywords
@@ -111,7 +112,7 @@ def encode_result(value: Any, most: int) -> bytes | None:
     if value is None:
         return None
     try:
-        text = msgspec.json.encode(value, enc_hook=_plain_value)
+        text = encode_value(value, _plain_value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadResultValue(
             f"the result, of type {type(value).__name__}, cannot be written as JSON: {error}; "
@@ -123,6 +124,18 @@ def encode_result(value: Any, most: int) -> bytes | None:
             "return where the data is, e.g. the path of a file, or raise the bound"
         )
     return text
+
+
+def _reason(error: Exception) -> str:
+    """What does not fit. Pydantic would quote the value cut short: part of a secret, perhaps."""
+    if not hasattr(error, "errors"):
+        return str(error)
+    faults = error.errors(include_input=False, include_url=False)
+    places = (".".join(map(str, fault["loc"])) for fault in faults)
+    return "; ".join(
+        f"{place}: {fault['msg']}" if place else fault["msg"]
+        for place, fault in zip(places, faults, strict=True)
+    )
 
 
 def _plain_value(value: Any) -> Any:

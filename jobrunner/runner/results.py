@@ -10,24 +10,20 @@ import errno
 import fcntl
 import itertools
 import os
-import shutil
 import stat
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import msgspec
-
-from jobrunner.log import EventLog
-from jobrunner.message import MOST_RESULT
+from jobrunner.message import MOST_RESULT, fault_in_json
 from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
+from jobrunner.runner.removal import FOLDER, remove_tree
 
 OWN = "own"  # the folder for commands of the daemon's user
 NAME = "result.json"  # in the folder of an attempt of another user
 PASSED_THROUGH = 0o711
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class BadResult(Exception):
@@ -227,7 +223,7 @@ def _remove_later(name: str, folder: int) -> None:
     opened = os.dup(folder)  # it may be closed before
 
     def remove() -> None:
-        _remove(name, opened)
+        remove_tree(name, opened)
         os.close(opened)
 
     try:
@@ -239,16 +235,7 @@ def _remove_later(name: str, folder: int) -> None:
 def _empty(folder: int) -> None:
     """Remove all that is in an opened folder."""
     for name in os.listdir(folder):
-        _remove(name, folder)
-
-
-def _remove(name: str, folder: int) -> None:
-    try:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
-    except RecursionError:
-        EventLog().warning("left what a command put in the place of its result: it is too deep")
-    with suppress(OSError):
-        os.unlink(name, dir_fd=folder)  # it was no folder
+        remove_tree(name, folder)
 
 
 def _prefix(worker: str) -> str:
@@ -264,8 +251,6 @@ def _checked(text: bytes, most: int) -> bytes | None:
     text = text.strip()
     if not text:
         return None
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise BadResult(f"the result in JOBRUNNER_RESULT is not JSON: {error}") from error
+    if (fault := fault_in_json(text)) is not None:
+        raise BadResult(f"the result in JOBRUNNER_RESULT is not JSON: {fault}")
     return text

@@ -6,12 +6,12 @@ killed, too.
 """
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from jobrunner.runner.failures import CannotStart, no_room
 from jobrunner.runner.identity import Identity
+from jobrunner.runner.removal import remove_tree
 
 IN_MEMORY = "/dev/shm"  # a tmpfs, where systems and containers have one
 
@@ -53,7 +53,7 @@ class SecretFolder:
     def discard(self) -> None:
         """Remove what there is."""
         if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_tree(str(self._path))
             self._path = None
 
 
@@ -63,7 +63,7 @@ def discard_secrets(owner: str, worker: str) -> None:
         # No glob: the id may be any text that somebody wrote into the store.
         for folder in place.iterdir():
             if folder.name.startswith(_prefix(owner, worker)):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(str(folder))
 
 
 def _places() -> list[str]:

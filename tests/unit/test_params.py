@@ -1,6 +1,7 @@
 """Arguments of jobs: types, defaults, what is refused and in which words."""
 
 import json
+import math
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -326,3 +327,13 @@ def test_what_is_public_of_a_secret_is_whether_it_must_be_given() -> None:
     assert public(with_default) == ParamSpec("t", secret=True, required=False)
     assert public(ParamSpec("t", secret=True)) == ParamSpec("t", secret=True)
     assert public(ParamSpec("t", default="x")) == ParamSpec("t", default="x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), [1, float("inf")], {"a": None, "b": -math.inf}])
+def test_a_number_that_json_has_not_is_refused_in_any_value(value: object) -> None:
+    specs = [ParamSpec("x", ParamType.ANY)]
+
+    with pytest.raises(InvalidArguments, match="without NaN and infinity"):
+        check_arguments("t", specs, {"x": value}, from_text=False, today=TODAY)
+
+    assert check_arguments("t", specs, {"x": [None, 1.5]}, from_text=False, today=TODAY)

@@ -148,3 +148,19 @@ def test_results_become_json(value: object, text: bytes | None) -> None:
 def test_a_result_that_json_cannot_carry_is_refused(value: object) -> None:
     with pytest.raises(BadResultValue, match=f"of type {type(value).__name__}, cannot"):
         encode_result(value, 1000)
+
+
+@pytest.mark.parametrize("value", [float("nan"), [None, float("inf")], {"a": {"b": -float("inf")}}])
+def test_a_number_that_json_has_not_is_refused(value: object) -> None:
+    with pytest.raises(BadResultValue, match="JSON has no NaN and no infinity"):
+        encode_result(value, 1000)
+
+
+def test_an_argument_that_a_model_refuses_is_not_quoted() -> None:
+    def takes(model: Model) -> None: ...
+
+    with pytest.raises(InvalidArguments) as caught:
+        callee_of(takes).converted({"model": {"day": "a-secret-of-many-characters" * 5}})
+
+    assert "'model' does not fit: day: Input should be a valid date" in str(caught.value)
+    assert "a-secret" not in str(caught.value)

@@ -180,3 +180,54 @@ def test_what_others_have_put_under_such_a_name_is_left_alone(
     assert sorted(os.listdir(base)) == ["jobrunner-mark-w1-x", "jobrunner-mark-w1-y"]
     assert Path(base, "jobrunner-mark-w1-x", "file").exists()
     assert (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b'"\xff"', "not UTF-8"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'"\\ud800"', ""),
+        (b"NaN", ""),
+    ],
+)
+def test_a_result_that_is_no_json_is_refused_with_the_reason(
+    files: ResultFiles, text: bytes, why: str
+) -> None:
+    place = files.place(None)
+    Path(place).write_bytes(text)
+
+    with pytest.raises(BadResult, match=f"is not JSON: .*{why}"):
+        files.read(place)
+
+
+def test_a_tree_of_any_depth_is_removed(files: ResultFiles) -> None:
+    place = files.place(None)
+    os.mkdir(place)
+    folder = os.open(place, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=folder)
+        os.close(os.open("file", os.O_CREAT, 0o600, dir_fd=folder))
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.fchmod(folder, 0)
+    os.close(folder)
+
+    files.close()
+
+    assert os.listdir(tempfile.gettempdir()) == []
+
+
+def test_links_in_a_tree_are_not_followed(files: ResultFiles, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept")
+    place = Path(files.place(None))
+    (place / "a" / ".removed-0").mkdir(parents=True)
+    (place / "a" / "link").symlink_to(tmp_path)
+    (place / ".removed-0").mkdir()
+    (place / ".removed-0" / "file").write_text("")
+
+    files.close()
+
+    assert os.listdir(tempfile.gettempdir()) == []
+    assert (tmp_path / "kept").read_text() == "kept"
