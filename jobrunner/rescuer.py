@@ -164,12 +164,12 @@ class Rescuer:
     async def _kill_leftovers(self, worker: str) -> None:
         """The worker itself, too: its lease may have ended since it was stopped or starved."""
         left = await asyncio.to_thread(_clear_away, worker, self._ours)
-        for job_id, processes in left.by_job().items():
+        for job_id, pids in left.by_job().items():
             EventLog().warning(
                 "killed what a dead worker had left",
                 worker=worker,
                 job_id=job_id,
-                processes=processes,
+                pids=pids,
             )
         if left.survivors:
             EventLog().error(

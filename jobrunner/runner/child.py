@@ -14,7 +14,7 @@ from jobrunner.runner.openfiles import OpenFiles
 from jobrunner.runner.output import Output
 from jobrunner.runner.pipes import PipeReader
 from jobrunner.runner.processes import ProcessRegistry
-from jobrunner.runner.proctable import name_of
+from jobrunner.runner.proctable import LONGEST_NAME, name_of
 from jobrunner.runner.programs import Programs
 from jobrunner.runner.readiness import Readers
 from jobrunner.runner.spawn import Launch, spawn
@@ -54,6 +54,7 @@ class Child:
         self.reached: list[str] = []  # limits of the whole job, once it is closed
         self.left: list[LeftProcess] = []  # what had to be stopped after its exit
         self._job_id = job_id
+        self._output = output
         self._keeper: Keeper | None = None
         self._readers = surroundings.readers
         self._processes = surroundings.processes
@@ -114,16 +115,20 @@ class Child:
 
     async def end(self, grace_s: float, *, is_stopped: bool) -> None:
         """Stop what still runs and read the last output; for at most a second each."""
-        left = {} if self.exit_code is None else {p: name_of(p) for p in self.tree.members()}
+        left = {} if self.exit_code is None else {p: self._name_of(p) for p in self.tree.members()}
         if is_stopped or left or self.tree.is_alive():
             survivors = {
-                pid: left.get(pid) or name_of(pid) for pid in await self.tree.stop(grace_s)
+                pid: left.get(pid) or self._name_of(pid) for pid in await self.tree.stop(grace_s)
             }
             self._note_left(left, survivors)
         if self.exit_code is None:
             self._exited = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._exited], timeout=UNKILLABLE_S)
         await self._drain()
+
+    def _name_of(self, pid: int) -> str:
+        """The job chose it, so it may be a secret of the job."""
+        return self._output.masker.mask_name(name_of(pid), LONGEST_NAME)
 
     def _note_left(self, left: dict[int, str], survivors: dict[int, str]) -> None:
         """Put it on record; processes of a command that was stopped are not left behind."""

@@ -20,7 +20,7 @@ from jobrunner.clock import Clock
 from jobrunner.log import EventLog
 from jobrunner.manifest.interpreter import script_argv
 from jobrunner.model import JobError, Reason
-from jobrunner.params import substitute
+from jobrunner.params import placeholders, substitute
 from jobrunner.runner.attempt import ENDED_BY, Attempt, Ended, Outcome, Stop, StopReason
 from jobrunner.runner.child import Child, Surroundings
 from jobrunner.runner.environment import ACCOUNT, Environment, environment_of
@@ -208,6 +208,7 @@ def _launch(attempt: Attempt, environment: Environment, identity: Identity | Non
         argv=_argv(attempt),
         env=environment.variables,
         cwd=cwd,
+        cwd_written=task.cwd if task.cwd and placeholders(task.cwd) else None,
         identity=identity,
         umask=KEEP_UMASK if task.umask is None else int(task.umask, 8),
         nice=task.nice,
@@ -367,7 +368,7 @@ class _Running:
         if cause is TimedOut.TIMED_OUT or code is None:
             return _failed(timeout_error(task.timeout), Reason.TIMEOUT)
         if self.child.refused is not None:
-            return _failed(self.child.refused.error, self.child.refused.reason)
+            return _not_started(self.child.refused)
         self.output.end_lines()
         if code not in task.success_codes:
             reached = "; ".join(limit_text(name, task.limits) for name in self.child.reached)

@@ -20,6 +20,8 @@ def working_folder(cwd: str | None, folder: Path, arguments: Mapping[str, Any]) 
     if cwd is None:
         return folder
     chosen = folder / substitute(cwd, arguments)
+    # Errors quote what the manifest says: in a path that was put together, or whose links and dots
+    # were followed, stand parts of arguments, and no masker knows those of a secret.
     written = before_placeholders(cwd)
     if written is None:
         return chosen
@@ -27,8 +29,8 @@ def working_folder(cwd: str | None, folder: Path, arguments: Mapping[str, Any]) 
     real = os.path.realpath(chosen)
     if os.path.commonpath([base, real]) != base:
         raise CannotStart(
-            f"the working folder {str(chosen)!r} is not below {base!r}",
-            why=f"it is {real!r}, and parameters in `cwd` cannot lead out of its first part",
+            f"the working folder {cwd!r} is not below {base!r} with these arguments",
+            why="parameters in `cwd` cannot lead out of its first part",
             fix="give other arguments; or write the folder itself into `cwd`, where it is a link",
             reason=Reason.INVALID_ARGUMENTS,
         )

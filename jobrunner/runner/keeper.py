@@ -1,5 +1,6 @@
 """The keeper of one command, as the worker sees it; what it does is told in `keeperchild`."""
 
+import errno
 import json
 import os
 import socket
@@ -136,10 +137,20 @@ class Keeper:
                 why=told.what,
                 fix="ask for less, or give the daemon the right to",
             )
-        error = ValueError(told.what)
+        error: Exception = ValueError(told.what)
         if told.errno is not None:
-            error = OSError(told.errno, os.strerror(told.errno), told.filename)  # type: ignore[assignment]
-        return refusal(error, launch.argv, launch.env, launch.cwd)
+            error = OSError(told.errno, os.strerror(told.errno), told.filename)
+        if told.errno == errno.EAGAIN and launch.limits.pids is not None:
+            return CannotStart(
+                f"limits.pids of {launch.limits.pids} was reached before it began",
+                why="without control groups it counts all processes of the job's user, and other "
+                "ones of that user are as many already",
+                fix="raise limits.pids, or give the task a user of its own, or the daemon control "
+                "groups",
+            )
+        if (lack := no_room(error)) is not None:
+            return lack
+        return refusal(error, launch.argv, launch.env, launch.cwd, launch.cwd_written)
 
 
 def _start(

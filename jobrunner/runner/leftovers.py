@@ -23,7 +23,6 @@ from jobrunner.runner.proctable import (
     carries,
     descendants,
     job_of,
-    name_of,
     started_at,
 )
 
@@ -41,18 +40,21 @@ class Ours(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What was found: (job, name) by pid, and who would not die."""
+    """What was found: jobs by pid, and who would not die."""
 
-    found: dict[int, tuple[str | None, str]]
+    found: dict[int, str | None]
     survivors: list[int]
 
     def by_job(self) -> dict[str, str]:
-        """What was killed of each job, for the log; without hosts of functions and the like."""
+        """Pids that were killed of each job, for the log; without hosts of functions and the like.
+
+        Without names: a job may call a process as its secret, and those are not known here.
+        """
         jobs: dict[str, list[str]] = defaultdict(list)
-        for pid, (job_id, name) in sorted(self.found.items()):
+        for pid, job_id in sorted(self.found.items()):
             if job_id is not None and pid not in self.survivors:
-                jobs[job_id].append(f"{name}({pid})")
-        return {job_id: " ".join(names) for job_id, names in jobs.items()}
+                jobs[job_id].append(str(pid))
+        return {job_id: " ".join(pids) for job_id, pids in jobs.items()}
 
 
 def find_leftovers(worker: str, ours: Ours) -> dict[int, str | None]:
@@ -78,7 +80,7 @@ def kill_leftovers(worker: str, ours: Ours) -> Leftovers:
     most 5 s.
     """
     give_up_at = time.monotonic() + PATIENCE_S
-    found: dict[int, tuple[str | None, str]] = {}
+    found: dict[int, str | None] = {}
     while True:
         alive = find_leftovers(worker, ours)
         if not alive or time.monotonic() > give_up_at:
@@ -86,7 +88,7 @@ def kill_leftovers(worker: str, ours: Ours) -> Leftovers:
             return Leftovers(found, sorted(alive))
         for pid, job in alive.items():
             if not carries(pid, [KEEPER_MARK]):
-                found.setdefault(pid, (job, name_of(pid)))
+                found.setdefault(pid, job)
         kill_worker(ours.cgroups, worker)
         _kill(list(alive))
         time.sleep(POLL_S)

@@ -46,6 +46,9 @@ def started_at(pid: int) -> float | None:
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+LONGEST_NAME = 15  # bytes of the name of a process that Linux keeps
+
+
 def name_of(pid: int) -> str:
     """The name of its program, at most 15 bytes, for people; empty when it is gone.
 

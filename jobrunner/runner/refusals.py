@@ -54,20 +54,29 @@ class Cause(NamedTuple):
 
 
 def refusal(
-    error: Exception, argv: Sequence[str], env: Mapping[str, str], cwd: Path
+    error: Exception,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    cwd_written: str | None = None,
 ) -> CannotStart:
-    """What the error of a start means for the user."""
+    """What the error of a start means for the user.
+
+    `cwd_written` is quoted in place of a folder in whose path parts of arguments may stand.
+    """
     program = argv[0]
     code = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and str(error.filename) == str(cwd):
         return CannotStart(
-            f"cannot enter the working folder {str(cwd)!r}: {error.strerror}",
+            f"cannot enter the working folder {cwd_written or str(cwd)!r}: {error.strerror}",
             fix="correct `cwd`, or make the folder",
         )
     if code == errno.E2BIG:
         return _refused(f"cannot start {program!r}: {os.strerror(code)}", _too_long(argv, env))
     path = file_of(program, env, cwd)
-    cause = cause_in(path, code) if path is not None and code is not None else None
+    cause = None
+    if path is not None and code is not None:
+        cause = cause_in(path, code, _shown(path, program, None if cwd_written else cwd))
     if code == errno.ENOENT:
         if path is None:
             return _not_found(program, env)
@@ -120,30 +129,43 @@ def file_of(program: str, env: Mapping[str, str], cwd: Path) -> Path | None:
     return None
 
 
-def cause_in(path: Path, code: int) -> Cause | None:
-    """What in the file makes for such an error (of errno); None when nothing is seen."""
+def _shown(path: Path, program: str, cwd: Path | None) -> str:
+    """The program for an error; without its folder where parts of a secret may stand in that.
+
+    As it is written, since of a path that is put together no masker finds a secret.
+    """
+    if "/" not in program:
+        return str(path)
+    return program if cwd is None or program.startswith("/") else f"{cwd}/{program}"
+
+
+def cause_in(path: Path, code: int, program: str) -> Cause | None:
+    """What in the file makes for such an error (of errno); None when nothing is seen.
+
+    `program` is how it is quoted.
+    """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             return Cause("it is a folder", "name a program in it")
         if not mode & 0o111:
-            return Cause("its mode has no x", f"chmod +x {path}")
+            return Cause("its mode has no x", f"chmod +x {program}")
         if code == errno.EACCES and os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0):
             return Cause(
                 "its file system is mounted noexec",
                 "move it to another one, or start it by its interpreter",
             )
         with path.open("rb") as file:
-            return _cause_in_bytes(file.read(FIRST_BYTES), path, code)
+            return _cause_in_bytes(file.read(FIRST_BYTES), program, code)
     except FileNotFoundError:
         return Cause("it is a link to a file that is not there", "correct the link")
     except OSError:
         return None
 
 
-def _cause_in_bytes(begin: bytes, path: Path, code: int) -> Cause | None:
+def _cause_in_bytes(begin: bytes, program: str, code: int) -> Cause | None:
     if begin.startswith(b"#!"):
-        return ended_by_cr(begin, path) or _cause_in_line(begin.split(b"\n", 1)[0])
+        return ended_by_cr(begin, program) or _cause_in_line(begin.split(b"\n", 1)[0])
     if begin.startswith(b"\x7fELF"):
         return _cause_in_program(begin, code)
     if code != errno.ENOEXEC:
@@ -170,7 +192,7 @@ def _cause_in_program(begin: bytes, code: int) -> Cause | None:
     )
 
 
-def ended_by_cr(begin: bytes, path: Path) -> Cause | None:
+def ended_by_cr(begin: bytes, program: str) -> Cause | None:
     """Whether the interpreter line ends as on Windows: the CR counts as part of it."""
     line = begin.split(b"\n", 1)[0]
     if not (line.startswith(b"#!") and line.endswith(b"\r")):
@@ -178,7 +200,7 @@ def ended_by_cr(begin: bytes, path: Path) -> Cause | None:
     name = line[2:].decode(errors="replace").strip(" \t")
     return Cause(
         f"its lines end with CR LF, as on Windows, so its interpreter is {name!r}, CR and all",
-        f"save it with LF line ends, e.g. by: sed -i 's/\\r$//' {path}",
+        f"save it with LF line ends, e.g. by: sed -i 's/\\r$//' {program}",
     )
 
 
@@ -223,5 +245,6 @@ def cause_of_exit(code: int, program: str, env: Mapping[str, str], cwd: Path) ->
     path = file_of(program, env, cwd)
     if path is None:
         return _not_found(program, env).error.message if code == NOT_FOUND else ""
-    cause = cause_in(path, errno.ENOENT if code == NOT_FOUND else errno.EACCES)
+    error = errno.ENOENT if code == NOT_FOUND else errno.EACCES
+    cause = cause_in(path, error, _shown(path, program, None))
     return "; ".join(part for part in cause if part) if cause else ""

@@ -47,6 +47,7 @@ class Launch:
     argv: list[str]
     env: dict[str, str]
     cwd: Path
+    cwd_written: str | None = None  # in the manifest, if it has parameters: errors quote it
     identity: Identity | None = None
     umask: int = KEEP_UMASK
     nice: int | None = None
@@ -79,7 +80,7 @@ def spawn(launch: Launch, programs: Programs, stdout: int, stderr: int) -> int:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if (lack := no_room(error)) is not None:
             raise lack from error
-        raise refusal(error, launch.argv, launch.env, launch.cwd) from error
+        raise refusal(error, launch.argv, launch.env, launch.cwd, launch.cwd_written) from error
 
 
 def _is_plain(launch: Launch) -> bool:

@@ -29,7 +29,7 @@ def exception_error(error: BaseException, masker: Masker = NO_SECRETS) -> JobErr
     except HOSTILE:
         trace = _plain_traceback(error, f"{kind}: {message}")
     # Masked before the cut: of a secret there, a part would be left that nobody knows any more.
-    message, trace = masker.mask(message), masker.mask(trace)
+    kind, message, trace = masker.mask(kind), masker.mask(message), masker.mask(trace)
     return JobError(
         type=kind,
         message=_cut(message, LONGEST_MESSAGE),

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import pwd
+import resource
 import shutil
 import signal
 import stat
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -691,7 +693,7 @@ async def test_a_job_that_would_leave_its_folder_does_not_start(run: Run) -> Non
     )
 
     assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.INVALID_ARGUMENTS)
-    assert "'/usr/../etc' is not below '/usr'" in message_of(outcome)
+    assert "'/usr/{x}' is not below '/usr'" in message_of(outcome)
 
 
 @pytest.mark.usefixtures("either_spawn")
@@ -812,3 +814,62 @@ async def test_with_limits_the_reason_of_a_failed_start_is_as_true(
 
     assert outcome.exit_code == 127
     assert said in message_of(outcome)
+
+
+async def test_no_error_about_the_folder_quotes_parts_of_a_secret(run: Run) -> None:
+    secret = {"params": {"x": {"secret": True}}, "command": ["true"]}
+
+    outside = await run(cwd="/tmp/{x}", arguments={"x": "../SUBsecret"}, **secret)
+    missing = await run(cwd="/tmp/{x}", arguments={"x": "none/.//../SUBsecret"}, **secret)
+
+    for outcome in (outside, missing):
+        assert outcome.ended is Ended.FAILED
+        assert "'/tmp/{x}'" in message_of(outcome)
+        assert "SUBsecret" not in message_of(outcome)
+
+
+async def test_a_left_process_that_is_named_as_a_secret_is_not_named(
+    run: Run, tmp_path: Path
+) -> None:
+    outcome = await run(
+        shell=f"cp /bin/sleep {tmp_path}/SUBsecretName; {tmp_path}/SUBsecretName 600 &",
+        params={"x": {"secret": True}},
+        arguments={"x": "SUBsecretName"},
+        kill_grace="0.5s",
+    )
+    assert [each.name for each in outcome.left or []] == ["***"]
+
+
+@pytest.fixture
+def busy_nobody() -> Iterator[None]:
+    processes = [subprocess.Popen(["sleep", "600"], user="nobody") for _ in range(4)]
+    yield
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@needs_root
+@pytest.mark.usefixtures("busy_nobody")
+async def test_other_processes_of_the_user_that_reach_limits_pids_are_told_as_the_cause(
+    run: Run,
+) -> None:
+    outcome = await run(command=["true"], user="nobody", limits={"pids": 2})
+
+    assert (outcome.ended, outcome.reason) == (Ended.FAILED, Reason.ERROR)
+    assert "limits.pids of 2 was reached before it began" in message_of(outcome)
+    assert "other ones of that user" in message_of(outcome)
+
+
+@needs_root
+@pytest.mark.usefixtures("busy_nobody")
+async def test_for_want_of_a_process_of_the_user_an_attempt_is_given_back(run: Run) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (2, hard))
+    try:
+        outcome = await run(command=["true"], user="nobody")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+
+    assert outcome.ended is Ended.ABANDONED
+    assert "no room for another process" in message_of(outcome)

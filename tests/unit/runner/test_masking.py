@@ -1,6 +1,10 @@
 """What is masked, and in which spellings."""
 
 import json
+import re
+import shlex
+import shutil
+import subprocess
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -59,3 +63,63 @@ def test_without_secrets_a_value_stays_as_it_was_written() -> None:
     text = b'{ "a" : 1.0 }'
 
     assert Masker([""]).mask_json(text) is text
+
+
+HARD = "SEC/ré\"t'X$`\\Z <a>é"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ascii(HARD),
+        repr(HARD.encode()),
+        repr(repr(HARD)),
+        repr(json.dumps(HARD).encode()),
+        json.dumps(HARD).replace("/", "\\/"),
+        json.dumps(HARD).replace("<", "\\u003c").replace(">", "\\u003e"),
+        json.dumps(HARD).replace("00e9", "00E9"),
+        json.dumps(json.dumps(HARD)),
+        json.dumps(json.dumps(HARD, ensure_ascii=False), ensure_ascii=False),
+        re.sub("%..", lambda found: found[0].lower(), quote(HARD)),
+        shlex.quote(HARD),
+    ],
+)
+def test_a_secret_is_masked_in_all_forms_that_are_promised(written: str) -> None:
+    masked = Masker([HARD]).mask(written)
+
+    assert "SEC" not in masked
+    assert masked.count("***") == 1
+
+
+@pytest.mark.parametrize("secret", [HARD, HARD + "\tx", "a b'c$d", 'x`y"z\\w'])
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize(
+    "script", ['set -x; : "$T"', "declare -p T", 'printf "%q" "$T"', 'echo "${T@Q}"']
+)
+def test_a_secret_is_masked_as_bash_writes_it(script: str, locale: str, secret: str) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    done = subprocess.run(
+        [bash, "-c", script], env={"T": secret, "LC_ALL": locale}, capture_output=True, check=True
+    )
+
+    masked = Masker([secret]).mask_bytes(done.stdout + done.stderr)
+
+    assert masked.count(b"***") == 1
+    assert len(masked) <= len(b"declare -x T=$''***\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("sleep", "sleep"),
+        ("secretword", "***"),
+        ("a-secretword", "a-***"),
+        ("long-secret-nam", "***"),
+        ("x-long-secret-n", "x-***"),
+        ("twelve-longs-lo", "twelve-longs-lo"),
+    ],
+)
+def test_a_name_that_is_cut_within_a_secret_is_masked(name: str, shown: str) -> None:
+    assert Masker(["secretword", "long-secret-name"]).mask_name(name, 15) == shown

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from jobrunner.model import JobError
+from jobrunner.runner.masking import Masker
 from jobrunner.runner.tracebacks import exception_error, exception_names
 
 NOT_UTF8 = "gr\udcfcn.txt"  # a file's name in Latin-1, as os.listdir gives it
@@ -130,3 +131,9 @@ def test_a_function_that_exits_is_told_by_its_call(code: str | int | None, messa
     error = exception_error(SystemExit() if code is None else SystemExit(code))
 
     assert (error.type, error.message) == ("SystemExit", message)
+
+
+def test_the_name_of_an_exception_is_masked() -> None:
+    error = exception_error(type("SUBsecret", (Exception,), {})("x"), Masker(["SUBsecret"]))
+
+    assert error.type == "***"
