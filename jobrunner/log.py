@@ -64,7 +64,7 @@ class _Piece(NamedTuple):
     lines: int
 
 
-class _Outlet:
+class Outlet:
     """Writes to a descriptor from a thread of its own; `put` never waits. Usable by all threads."""
 
     def __init__(self, file: int, notice_of: Callable[[int], bytes]) -> None:
@@ -101,6 +101,14 @@ class _Outlet:
             return
         with self._changed:
             self._changed.wait_for(lambda: not self._size, within_s)
+
+    def keep_file(self) -> None:
+        """Go on where it writes to now, when its descriptor is made to lead elsewhere."""
+        self._file = os.dup(self._file)
+
+    def another(self) -> "Outlet":
+        """One to the same file, with a buffer of its own."""
+        return Outlet(self._file, self._notice_of)
 
     def _has_room_for(self, text: bytes) -> bool:
         # Once lines were dropped, half of it must be free: else each line of a slow reader's log
@@ -167,12 +175,12 @@ class _Outlet:
 class _OutletStream(io.TextIOBase):
     """Stands in for sys.stdout or sys.stderr, for all that writes there beside the logger."""
 
-    def __init__(self, original: TextIO, outlet: _Outlet) -> None:
+    def __init__(self, original: TextIO, outlet: Outlet) -> None:
         self._original = original
-        self._outlet = outlet
+        self.outlet = outlet
 
     def write(self, text: str) -> int:
-        self._outlet.put(text.encode(errors="backslashreplace"))
+        self.outlet.put(text.encode(errors="backslashreplace"))
         return len(text)
 
     def writable(self) -> bool:
@@ -192,7 +200,7 @@ class _OutletStream(io.TextIOBase):
 class _OutletHandler(logging.Handler):
     """Gives an outlet what is logged."""
 
-    def __init__(self, outlet: _Outlet) -> None:
+    def __init__(self, outlet: Outlet) -> None:
         super().__init__()
         self._outlet = outlet
 
@@ -219,6 +227,38 @@ def configure(level: str) -> None:
     logger.propagate = False
 
 
+def divert(stdout: int, stderr: int) -> None:
+    """Have descriptors 1 and 2 lead to these from now on, and close these.
+
+    What is logged, or written by `sys.stdout` and `sys.stderr`, goes where it went.
+    """
+    for outlet in _outlets():
+        outlet.keep_file()
+    for source, target in ((stdout, 1), (stderr, 2)):
+        if source != target:
+            os.dup2(source, target)
+            os.close(source)
+
+
+def outlets_of_others() -> tuple[Outlet, Outlet]:
+    """Outlets to where stdout and stderr go, for what other processes write.
+
+    Apart from our own: a flood of theirs must not drive out our lines.
+    """
+    found = []
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        own = stream.outlet if isinstance(stream, _OutletStream) else None
+        found.append(Outlet(number, lambda _: b"") if own is None else own.another())
+    for outlet in found:
+        atexit.register(outlet.flush)
+    return found[0], found[1]
+
+
+def _outlets() -> set[Outlet]:
+    streams = (sys.stdout, sys.stderr)
+    return {stream.outlet for stream in streams if isinstance(stream, _OutletStream)}
+
+
 def flush(within_s: float) -> None:
     """Return when what was logged is written, or after so many seconds; before `os._exit`."""
     for handler in logging.getLogger(LOGGER).handlers:
@@ -240,12 +280,12 @@ def _handler(formatter: logging.Formatter) -> logging.Handler:
     return _OutletHandler(_guard_streams(notice_of))
 
 
-def _guard_streams(notice_of: Callable[[int], bytes]) -> _Outlet:
+def _guard_streams(notice_of: Callable[[int], bytes]) -> Outlet:
     """Put outlets before stderr and stdout, one if both are the same file; returns stderr's."""
-    outlet = out = _Outlet(sys.stderr.fileno(), notice_of)
+    outlet = out = Outlet(sys.stderr.fileno(), notice_of)
     if sys.stdout is not None and (identity := _identity(sys.stdout)) is not None:
         if identity != _identity(sys.stderr):
-            out = _Outlet(sys.stdout.fileno(), notice_of)
+            out = Outlet(sys.stdout.fileno(), notice_of)
         sys.stdout = _OutletStream(sys.stdout, out)
     sys.stderr = _OutletStream(sys.stderr, outlet)
     for each in {outlet, out}:

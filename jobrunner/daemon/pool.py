@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from jobrunner.clock import Clock
 from jobrunner.daemon.guard import Guard
+from jobrunner.daemon.rawoutput import RawOutput
 from jobrunner.heartbeat import LEASE_LOST_EXIT
-from jobrunner.log import EventLog
+from jobrunner.log import EventLog, outlets_of_others
 from jobrunner.model import new_job_id
 from jobrunner.runner.descriptors import anonymous_file
 from jobrunner.runner.leftovers import Ours
@@ -42,6 +45,7 @@ class _Seat:
 
     worker: str = ""
     process: asyncio.subprocess.Process | None = None
+    raw: RawOutput | None = None
     keeper: asyncio.Task[None] | None = None
     retired: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -67,6 +71,7 @@ class WorkerPool:
         self._is_stopping = False
         self._owner = ours.owner
         self._guard = Guard(ours)
+        self._outlets = outlets_of_others()
 
     async def start(self, count: int) -> None:
         """Start the workers; they enlist themselves."""
@@ -173,6 +178,8 @@ class WorkerPool:
             return
         code = await process.wait()
         seat.process = None
+        if seat.raw is not None:
+            seat.raw.drain()
         if code != 0:
             EventLog().warning("lost a worker", worker=seat.worker, pid=process.pid, exit=code)
         await self._rescue(seat.worker, code not in NO_CRASH)
@@ -181,7 +188,20 @@ class WorkerPool:
     async def _spawn(self, seat: _Seat) -> None:
         seat.worker = new_job_id()
         self._guard.watch(seat.worker)
-        settings = self._settings_for(seat.worker)
+        raw = RawOutput(self._outlets)
+        try:
+            await self._start_process(seat, raw)
+        except BaseException:
+            raw.close()
+            raise
+        raw.start()
+        seat.raw = raw
+        if self._is_over(seat) and seat.process is not None:
+            # The signal to all workers went out while this one was being started.
+            seat.process.terminate()
+
+    async def _start_process(self, seat: _Seat, raw: RawOutput) -> None:
+        settings = replace(self._settings_for(seat.worker), raw_output=raw.write_ends)
         # A file and no pipe: uvloop waits for ever for the pipe of a child that is killed at once.
         with anonymous_file() as stdin:
             stdin.write(encode_settings(settings))
@@ -196,10 +216,8 @@ class WorkerPool:
                 cwd=settings.folder,
                 start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor
                 env={**self._environ, **marks(seat.worker, self._owner)},
+                pass_fds=raw.write_ends,
             )
-        if self._is_over(seat):
-            # The signal to all workers went out while this one was being started.
-            seat.process.terminate()
 
 
 def worker_environ(environ: Mapping[str, str], manifest: Path) -> dict[str, str]:

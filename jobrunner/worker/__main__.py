@@ -20,6 +20,8 @@ def main() -> int:
     close_stdin()
     die_with_parent(settings.reaper)
     log.configure(settings.log_level)
+    if settings.raw_output is not None:
+        log.divert(*settings.raw_output)
     # Last of all: a module of the user's must not shadow one that the worker needs.
     sys.path.insert(0, settings.folder)
     return uvloop.run(_work(settings))

@@ -29,6 +29,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     lease_ttl_s: float
     cgroups: Cgroups = Cgroups()  # what the daemon found when it started
     log_level: str = "info"
+    raw_output: tuple[int, int] | None = None  # become descriptors 1 and 2
     open_files: int = 0  # the soft limit that jobs get; 0: the process's own
 
     @property

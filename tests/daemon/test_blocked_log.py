@@ -18,6 +18,7 @@ workers: {processes: 1, drain: 20s}
 tasks:
   fails: {shell: exit 1}
   says: {python: "noisy:says"}
+  writes: {python: "noisy:writes"}
   long: {shell: sleep 600, kill_grace: 1s}
   timed: {shell: sleep 600, kill_grace: 1s, timeout: 0.5s}
 crons:
@@ -30,6 +31,11 @@ print("x" * 100_000, flush=True)
 print("x" * 100_000, file=sys.stderr, flush=True)
 async def says():
     return "said"
+async def writes():
+    import os
+    for descriptor in (1, 2):
+        os.write(descriptor, b"y" * 5_000_000)
+    return "written"
 """
 
 
@@ -90,6 +96,10 @@ def test_crons_fire_and_functions_end_while_nobody_reads_the_log(demo: Project) 
     assert demo.ended(demo.submit("says")).result == "said"
 
 
+def test_a_function_that_writes_to_the_descriptors_itself_holds_up_nobody(demo: Project) -> None:
+    assert demo.ended(demo.submit("writes")).result == "written"
+
+
 def test_a_timeout_ends_a_job_while_nobody_reads_the_log(demo: Project) -> None:
     job = demo.ended(demo.submit("timed"))
 
@@ -147,3 +157,23 @@ def test_a_daemon_that_cannot_start_ends_while_nobody_reads_its_log(
     )
 
     assert done.returncode == 2
+
+
+def test_what_a_function_writes_to_the_descriptors_itself_is_in_the_log(
+    project: Callable[..., Project],
+) -> None:
+    raw = """
+import os, subprocess
+async def writes():
+    os.write(1, b"raw to stdout\\n")
+    os.write(2, b"raw to stderr\\n")
+    subprocess.run(["echo", "from a child"])
+"""
+    demo = project('name: demo\ntasks: {writes: {python: "raw:writes"}}\n', {"raw": raw})
+    daemon = demo.start()
+
+    assert demo.ended(demo.submit("writes")).state is JobState.COMPLETED
+
+    for line in ("raw to stdout", "raw to stderr", "from a child"):
+        daemon.wait_for_log(f"{line}\n")
+    assert daemon.stop() == 0
