@@ -133,13 +133,15 @@ class CliContext:
         command has patience, and tells what it waits for.
         """
         from jobrunner.cli.store import OpenStore
+        from jobrunner.locate import Use
         from jobrunner.store.damage import told
 
         if self._store is None:
             address = self.located(use).address
             patience = None if timeout else self.patience_with(address)
             self._store = OpenStore(address, timeout, patience)
-            told.hear(self._note_damage)
+            if use is not Use.COMPLETE:  # at TAB nothing but names may be written
+                told.hear(self._note_damage)
         return self._store
 
     def patience_with(self, address: "StoreAddress") -> "Patience":

@@ -832,7 +832,8 @@ async def test_a_left_process_that_is_named_as_a_secret_is_not_named(
     run: Run, tmp_path: Path
 ) -> None:
     outcome = await run(
-        shell=f"cp /bin/sleep {tmp_path}/SUBsecretName; {tmp_path}/SUBsecretName 600 &",
+        shell=f"cp /bin/sleep {tmp_path}/SUBsecretName; {tmp_path}/SUBsecretName 600 &\n"
+        "until grep -q SUBsecret /proc/$!/comm; do :; done",
         params={"x": {"secret": True}},
         arguments={"x": "SUBsecretName"},
         kill_grace="0.5s",
