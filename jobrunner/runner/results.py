@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,6 +25,8 @@ from jobrunner.runner.removal import FOLDER, remove_tree
 OWN = "own"  # the folder for commands of the daemon's user
 NAME = "result.json"  # in the folder of an attempt of another user
 PASSED_THROUGH = 0o711
+CLOSE_PATIENCE_S = 1.0  # for what is being removed as the worker ends
+CLOSE_POLL_S = 0.01
 
 
 class BadResult(Exception):
@@ -105,9 +108,9 @@ class ResultFiles:
         """Remove everything; at the end of the worker."""
         if self._own < 0:
             return
-        _empty(self._folder)
-        with suppress(OSError):
-            os.rmdir(self._path)
+        give_up_at = time.monotonic() + CLOSE_PATIENCE_S
+        while not _is_removed(self._path, self._folder) and time.monotonic() < give_up_at:
+            time.sleep(CLOSE_POLL_S)  # a thread may be removing a tree in it
         os.close(self._own)
         os.close(self._folder)
         self._own = self._folder = -1
@@ -230,6 +233,18 @@ def _remove_later(name: str, folder: int) -> None:
         threading.Thread(target=remove, daemon=True).start()
     except RuntimeError:  # no room for a thread: it goes with the worker
         os.close(opened)
+
+
+def _is_removed(path: str, folder: int) -> bool:
+    """Remove a folder of ours with all that is in it; whether that was possible."""
+    _empty(folder)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _empty(folder: int) -> None:
