@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from math import ceil
 
 import psutil
 import pytest
@@ -10,8 +9,8 @@ import pytest
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """More than processors: a third of the tests' time is waiting for processes."""
-    return ceil(1.5 * (psutil.cpu_count() or 1))
+    """One per processor: most tests wait for processes of their own, and bound that wait."""
+    return psutil.cpu_count() or 1
 
 
 @pytest.fixture(scope="session")
